@@ -1,0 +1,39 @@
+"""Host system calls: number and arguments in, the kernel's result or -errno out.
+
+Everything that touches the host kernel directly goes through `syscall`, so that one place decides
+how a guest signal interrupts a blocking call and which numbers the host architecture uses.
+"""
+
+import ctypes
+import errno
+
+from runtime.host_numbers import Sys
+
+__all__ = ["Sys", "check", "syscall"]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+
+_MASK = (1 << 64) - 1
+
+
+def syscall(number: int, *args: int | bytes | None) -> int:
+    """Make one host system call; return its result, or -errno. The GIL is released meanwhile.
+
+    Integers are passed as 64-bit values, `bytes` as a pointer to their (read-only) contents and
+    None as a null pointer.
+    """
+    converted = [
+        ctypes.c_ulong(arg & _MASK) if isinstance(arg, int) else ctypes.c_char_p(arg)
+        for arg in args
+    ]
+    result: int = _syscall(ctypes.c_long(number), *converted)
+    return -ctypes.get_errno() if result == -1 else result
+
+
+def check(result: int) -> int:
+    """Return *result*, or raise OSError if it is a negative errno."""
+    if -4096 < result < 0:
+        raise OSError(-result, errno.errorcode.get(-result, "unknown error"))
+    return result
