@@ -1,0 +1,1 @@
+"""The project's tests: one file per subject, data beside it in data/ and guests/."""
