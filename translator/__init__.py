@@ -1,0 +1,1 @@
+"""Guest bytes -> host code. Pure: knows no devices and no operating system."""

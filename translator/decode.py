@@ -1,0 +1,316 @@
+"""Guest bytes -> Insn.
+
+`scan` finds an insn's length, its shape key and its slot numbers and is all that translating a
+known shape needs; `decode` builds the Insn with its operands.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
+from translator.opcodes import TABLE, Row
+from translator.state import SEGMENTS
+
+MAX_LENGTH = 15
+OPERAND_SIZES = {"b": 8, "w": 16, "d": 32, "q": 64, "t": 80, "x": 128}
+FIXED: dict[str, Operand] = {
+    **{name: Reg(i, 8) for i, name in enumerate(("al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"))},
+    **{name: Reg(i, 16) for i, name in enumerate(("ax", "cx", "dx", "bx", "sp", "bp", "si", "di"))},
+    "eax": Reg(0, 32),
+    "1": Imm("one", 8, 1),
+    "st0": Special("st", 0, 80),
+    **{name: Special("seg", i, 16) for i, name in enumerate(SEGMENTS)},
+}
+
+
+class Truncated(Exception):
+    """The bytes end inside an insn: the next page cannot be fetched."""
+
+
+class Scan(NamedTuple):
+    """What `scan` found: numbers of the slots, and the key of everything else."""
+
+    key: bytes
+    length: int
+    disp: int
+    imm: int
+    imm2: int
+
+
+# How a prefix byte counts: 1 operand size, 2 address size, 3 repeat, 4 lock, 5 segment with a
+# base, 6 segment without effect (flat).
+_PREFIX = {0x66: 1, 0x67: 2, 0xF2: 3, 0xF3: 3, 0xF0: 4, 0x64: 5, 0x65: 5}
+_PREFIX |= dict.fromkeys((0x26, 0x2E, 0x36, 0x3E), 6)
+
+
+def _immediates(rows: list[Row]) -> list[tuple[str, ...]]:
+    """Immediate operand letters for each of the eight reg fields."""
+    result = []
+    for reg in range(8):
+        letters: tuple[str, ...] = ()
+        for row in rows:
+            if row.reg in (-1, reg) and (row.exact < 0 or row.exact >> 3 & 7 == reg):
+                letters = tuple(o for o in row.operands if o[0] in "IJOAK" and o not in FIXED and o != "Av")
+                break
+        result.append(letters)
+    return result
+
+
+class _Form(NamedTuple):
+    modrm: bool
+    immediates: list[tuple[str, ...]]
+
+
+_FORMS = {op: _Form(any(r.modrm for r in rows), _immediates(rows)) for op, rows in TABLE.items()}
+_UNKNOWN = _Form(False, [()] * 8)
+
+
+def scan(code: bytes, at: int = 0) -> Scan:
+    """Scan the insn at `code[at]`; raise Truncated if the bytes end inside it."""
+    try:
+        return _scan(code, at)
+    except IndexError:
+        raise Truncated from None
+
+
+def _scan(code: bytes, at: int) -> Scan:
+    pos = at
+    key = bytearray()
+    opsize = addrsize = 0
+    byte = code[pos]
+    if byte in _PREFIX:
+        seen: dict[int, int] = {}
+        while (kind := _PREFIX.get(byte)) is not None:
+            if kind != 6:
+                seen[kind] = byte
+            elif 5 in seen:
+                del seen[5]  # the last segment prefix wins
+            pos += 1
+            if pos - at >= MAX_LENGTH:
+                return Scan(b"\xf0long", MAX_LENGTH, 0, 0, 0)
+            byte = code[pos]
+        opsize, addrsize = 1 in seen, 2 in seen
+        key += bytes(seen[k] for k in sorted(seen))
+    if byte == 0x0F:
+        second = code[pos + 1]
+        size = 3 if second in (0x38, 0x3A) else 2
+        opcode = code[pos : pos + size]
+        if len(opcode) < size:
+            raise Truncated
+        pos += size
+    else:
+        opcode = code[pos : pos + 1]
+        pos += 1
+    form = _FORMS.get(opcode, _UNKNOWN)
+    key += opcode
+    disp = imm = imm2 = reg = 0
+    if form.modrm:
+        modrm = code[pos]
+        pos += 1
+        reg = modrm >> 3 & 7
+        mod, rm = modrm >> 6, modrm & 7
+        size = 0
+        if mod == 3:
+            key.append(modrm)
+        elif addrsize:
+            size = (2 if rm == 6 else 0) if mod == 0 else mod
+            # Mod 1 and 2 differ only in the displacement's length: one shape.
+            key.append(modrm if mod != 1 else modrm ^ 0xC0)
+        else:
+            size = (0, 1, 4)[mod]
+            key.append(modrm if mod != 1 else modrm ^ 0xC0)
+            if rm == 4:
+                sib = code[pos]
+                pos += 1
+                key.append(sib)
+                if mod == 0 and sib & 7 == 5:
+                    size = 4
+            elif mod == 0 and rm == 5:
+                size = 4
+        if size:
+            disp = int.from_bytes(code[pos : pos + size], "little", signed=True)
+            pos += size
+    for letters in form.immediates[reg]:
+        letter, kind = letters[0], letters[1]
+        if letter == "O":
+            size = 2 if addrsize else 4
+            disp = int.from_bytes(code[pos : pos + size], "little")
+            pos += size
+            continue
+        if letter == "A":  # far pointer: offset, then selector
+            size = 2 if opsize else 4
+            imm = int.from_bytes(code[pos : pos + size], "little")
+            imm2 = int.from_bytes(code[pos + size : pos + size + 2], "little")
+            pos += size + 2
+            continue
+        if kind in "bs":
+            size = 1
+        elif kind == "w":
+            size = 2
+        else:
+            size = 2 if opsize else 4
+        number = int.from_bytes(code[pos : pos + size], "little", signed=letter == "J" or kind == "s")
+        if letter == "K":
+            key.append(number)
+        elif letters is form.immediates[reg][0]:
+            imm = number
+        else:
+            imm2 = number
+        pos += size
+    if pos > len(code):
+        raise Truncated
+    if pos - at > MAX_LENGTH:
+        return Scan(b"\xf0long", MAX_LENGTH, 0, 0, 0)
+    return Scan(bytes(key), pos - at, disp, imm, imm2)
+
+
+def decode(code: bytes, at: int = 0) -> Insn:
+    """Decode the insn at `code[at]`. Undefined opcodes decode as mnemonic `ud`; Truncated if short."""
+    found = scan(code, at)
+    return _build(found.key)._with(found)
+
+
+class _Shape(NamedTuple):
+    """Everything of an insn that its key says."""
+
+    mnemonic: str
+    operands: tuple[Operand, ...]
+    width: int
+    addr_width: int
+    lock: bool
+    rep: int
+    seg: int
+
+    def _with(self, found: Scan) -> Insn:
+        return Insn(
+            self.mnemonic, self.operands, self.width, self.addr_width, found.length, found.key,
+            {"disp": found.disp & 0xFFFFFFFF, "imm": found.imm & 0xFFFFFFFF, "imm2": found.imm2},
+            self.lock, self.rep, self.seg,
+        )  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 15)
+def _build(key: bytes) -> _Shape:
+    """Decode a shape from its key; `ud` if no row matches."""
+    pos, prefixes = 0, set()
+    if key == b"\xf0long":
+        return _Shape("toolong", (), 32, 32, False, 0, -1)
+    while key[pos] in _PREFIX:
+        prefixes.add(key[pos])
+        pos += 1
+    size = 1 if key[pos] != 0x0F else 3 if key[pos + 1] in (0x38, 0x3A) else 2
+    opcode = key[pos : pos + size]
+    pos += size
+    modrm = key[pos] if _FORMS.get(opcode, _UNKNOWN).modrm else 0
+    rep = 0xF3 if 0xF3 in prefixes else 0xF2 if 0xF2 in prefixes else 0
+    width = 16 if 0x66 in prefixes else 32
+    addr_width = 16 if 0x67 in prefixes else 32
+    seg = 4 if 0x64 in prefixes else 5 if 0x65 in prefixes else -1
+    lock = 0xF0 in prefixes
+    # F2 and F3 win over 66 as selecting prefixes (SDM vol. 2, 2.1.2).
+    selecting = f"{rep:02x}" if rep else "66" if width == 16 else "np"
+    for row in TABLE.get(opcode, ()):
+        if row.prefix and row.prefix != selecting:
+            continue
+        if row.modrm:
+            is_register = modrm >> 6 == 3
+            if row.reg >= 0 and row.reg != modrm >> 3 & 7:
+                continue
+            if row.exact >= 0 and row.exact != modrm:
+                continue
+            if row.mod and (row.mod == "r") != is_register:
+                continue
+        if row.prefix and row.prefix != "np":
+            width = 32  # the prefix selected the insn; it says nothing about size
+        operands = _operands(row, opcode, key, pos, width, addr_width, seg)
+        if lock and ("lock" not in row.attrs or not isinstance(operands[0], Mem)):
+            break
+        return _Shape(row.mnemonic, operands, width, addr_width, lock, rep, seg)
+    return _Shape("ud", (), width, addr_width, lock, rep, seg)
+
+
+# 16-bit addressing: rm -> base, index (SDM vol. 2, table 2-1).
+_RM16 = ((3, 6), (3, 7), (5, 6), (5, 7), (6, -1), (7, -1), (5, -1), (3, -1))
+
+
+def _memory(key: bytes, pos: int, width: int, addr_width: int, seg: int) -> Mem:
+    """Build the memory operand of a ModRM byte at `key[pos]`."""
+    modrm = key[pos]
+    mod, rm = modrm >> 6, modrm & 7
+    base, index, scale, has_disp = rm, -1, 1, mod != 0
+    if addr_width == 16:
+        base, index = _RM16[rm]
+        if mod == 0 and rm == 6:
+            base, has_disp = -1, True
+    elif rm == 4:
+        sib = key[pos + 1]
+        base, index, scale = sib & 7, sib >> 3 & 7, 1 << (sib >> 6)
+        if index == 4:
+            index, scale = -1, 1
+        if mod == 0 and base == 5:
+            base, has_disp = -1, True
+    elif mod == 0 and rm == 5:
+        base, has_disp = -1, True
+    default = 2 if base in (4, 5) else 3
+    return Mem(seg if seg >= 0 else default, base, index, scale, has_disp, width, addr_width)
+
+
+def _operands(
+    row: Row, opcode: bytes, key: bytes, pos: int, width: int, addr_width: int, seg: int
+) -> tuple[Operand, ...]:
+    modrm = key[pos] if row.modrm else 0
+    reg, rm, is_register = modrm >> 3 & 7, modrm & 7, modrm >> 6 == 3
+    statics = iter(key[len(key) - sum(o[0] == "K" for o in row.operands) :])
+    immediates = 0
+    result: list[Operand] = []
+    for text in row.operands:
+        if text in FIXED:
+            result.append(FIXED[text])
+            continue
+        letter, suffix = text[0], text[1:]
+        size = OPERAND_SIZES.get(suffix, width)
+        match letter:
+            case "A" if suffix == "v":
+                result.append(Reg(0, width))
+            case "A":
+                result += [Imm("imm", width), Imm("imm2", 16)]
+            case "E" if is_register:
+                result.append(Reg(rm, size))
+            case "E" | "M":
+                result.append(_memory(key, pos, size, addr_width, seg))
+            case "R":
+                result.append(Reg(rm, size))
+            case "G":
+                result.append(Reg(reg, size))
+            case "Z":
+                result.append(Reg(opcode[-1] & 7, size))
+            case "I":
+                result.append(Imm("imm2" if immediates else "imm", size))
+                immediates += 1
+            case "K":
+                result.append(Imm("imm", 8, next(statics)))
+            case "J":
+                result.append(Imm("target", 32))
+            case "O":
+                result.append(Mem(seg if seg >= 0 else 3, -1, -1, 1, True, size, addr_width))
+            case "S":
+                result.append(Special("seg", reg, 16))
+            case "C" | "D":
+                result.append(Special("cr" if letter == "C" else "dr", reg, 32))
+            case "V":
+                result.append(Special("xmm", reg, size))
+            case "W" | "U" if is_register:
+                result.append(Special("xmm", rm, size))
+            case "P":
+                result.append(Special("mm", reg, size))
+            case "Q" | "N" if is_register:
+                result.append(Special("mm", rm, size))
+            case "W" | "Q":
+                result.append(_memory(key, pos, size, addr_width, seg))
+            case "T":
+                result.append(Special("st", rm, 80))
+            case _:
+                raise ValueError(f"operand {text} of {row.mnemonic}")
+    return tuple(result)

@@ -1,0 +1,170 @@
+"""Flag rules per operation family, condition codes, and EFLAGS bits. Values in, values out.
+
+A rule says how to compute each flag group from (result, left, right); a group that a rule does
+not list is left alone by its insns.  Groups: szp (ZF, SF and PF in one, see state.py), cf, of, af.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from translator.ir import Value
+
+GROUPS = ("szp", "cf", "of", "af")
+ALL = frozenset(GROUPS)
+GROUP_WIDTHS = {"szp": 64, "cf": 1, "of": 1, "af": 8}
+
+# EFLAGS bit numbers (Intel SDM vol. 1, 3.4.3).
+CF, PF, AF, ZF, SF, TF, IF, DF, OF = 0, 2, 4, 6, 7, 8, 9, 10, 11
+ARITHMETIC = 1 << CF | 1 << PF | 1 << AF | 1 << ZF | 1 << SF | 1 << OF
+
+Compute = Callable[[Value, Value, Value], Value]
+
+
+class Rule(NamedTuple):
+    """How one family of insns sets the flags."""
+
+    name: str
+    groups: dict[str, Compute]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _szp(r: Value, a: Value, b: Value) -> Value:
+    return r.sext(64)
+
+
+def _af(r: Value, a: Value, b: Value) -> Value:
+    return r.trunc(8) ^ a.trunc(8) ^ b.trunc(8)
+
+
+def _zero(width: int) -> Compute:
+    return lambda r, a, b: r.unit.const(0, width)
+
+
+SZP: dict[str, Compute] = {"szp": _szp}
+# The carry of ADD also holds for ADC, that of SUB for SBB: the carry or borrow went into r.
+ADD = Rule(
+    "add",
+    {
+        **SZP,
+        "cf": lambda r, a, b: r.ult(a),
+        "of": lambda r, a, b: ((r ^ a) & (r ^ b)).msb(),
+        "af": _af,
+    },
+)
+ADC = Rule("adc", {**ADD.groups, "cf": lambda r, a, b: ((a & b) | ((a | b) & ~r)).msb()})
+SUB = Rule(
+    "sub",
+    {
+        **SZP,
+        "cf": lambda r, a, b: a.ult(b),
+        "of": lambda r, a, b: ((a ^ b) & (a ^ r)).msb(),
+        "af": _af,
+    },
+)
+SBB = Rule("sbb", {**SUB.groups, "cf": lambda r, a, b: ((~a & b) | ((~a | b) & r)).msb()})
+INC = Rule("inc", {k: v for k, v in ADD.groups.items() if k != "cf"})
+DEC = Rule("dec", {k: v for k, v in SUB.groups.items() if k != "cf"})
+# AF is undefined after logic; 0 is what hardware gives.
+LOGIC = Rule("logic", {**SZP, "cf": _zero(1), "of": _zero(1), "af": _zero(8)})
+# CF alone (stc, clc, cmc, bt) and CF with OF (rotates): left is the carry, right the overflow.
+CARRY = Rule("carry", {"cf": lambda r, a, b: a})
+ROTATE = Rule("rotate", {"cf": lambda r, a, b: a, "of": lambda r, a, b: b})
+# Shifts and multiplications: the same with ZF SF PF of the result; AF, undefined, becomes 0.
+SHIFT = Rule("shift", {**SZP, **ROTATE.groups, "af": _zero(8)})
+SZP_ONLY = Rule("szp", SZP)
+# SZP of the result, CF = left, AF = right (bit 4); OF, undefined, becomes 0 (BCD insns).
+BCD = Rule(
+    "bcd", {**SZP, "cf": lambda r, a, b: a, "af": lambda r, a, b: b, "of": _zero(1)}
+)
+
+
+# Condition codes: number (low nibble of the opcode) -> name; odd codes negate the even ones.
+CODES = ("o", "no", "b", "nb", "e", "ne", "be", "nbe", "s", "ns", "p", "np", "l", "nl", "le", "nle")
+# Which groups each pair of codes reads.
+CODE_GROUPS: dict[str, frozenset[str]] = {
+    "o": frozenset({"of"}),
+    "b": frozenset({"cf"}),
+    "e": frozenset({"szp"}),
+    "be": frozenset({"cf", "szp"}),
+    "s": frozenset({"szp"}),
+    "p": frozenset({"szp"}),
+    "l": frozenset({"szp", "of"}),
+    "le": frozenset({"szp", "of"}),
+}
+
+
+def base_code(code: str) -> tuple[str, bool]:
+    """Split a condition code into its even form and whether it is negated."""
+    return (code, False) if code in CODE_GROUPS else (code.replace("n", "", 1), True)
+
+
+def code_groups(code: str) -> frozenset[str]:
+    """Return the flag groups that a condition code reads."""
+    return CODE_GROUPS[base_code(code)[0]]
+
+
+def parity(szp: Value) -> Value:
+    """PF from the szp group: even parity of byte 0 ^ byte 4."""
+    return ((szp ^ szp.lshr(32)).trunc(8).popcnt().trunc(1)) ^ 1
+
+
+Group = Callable[[str], Value]
+
+
+def from_groups(code: str, group: Group) -> Value:
+    """Evaluate a condition code over flag groups; *group* yields a group's value."""
+    base, negated = base_code(code)
+    if base in ("e", "s", "p", "l", "le", "be"):
+        szp = group("szp")
+        zf, sf = szp.trunc(32).eq(0), szp.slt(0)
+    match base:
+        case "o":
+            bit = group("of")
+        case "b":
+            bit = group("cf")
+        case "e":
+            bit = zf
+        case "be":
+            bit = group("cf") | zf
+        case "s":
+            bit = sf
+        case "p":
+            bit = parity(szp)
+        case "l":
+            bit = sf ^ group("of")
+        case _:
+            bit = (sf ^ group("of")) | zf
+    return bit ^ 1 if negated else bit
+
+
+def from_rule(code: str, rule: Rule, res: Value, left: Value, right: Value) -> Value | None:
+    """Evaluate a condition code straight from the operands, where a rule allows; else None."""
+    base, negated = base_code(code)
+    match rule.name, base:
+        case "sub", "b":
+            bit = left.ult(right)
+        case "sub", "be":
+            bit = left.ule(right)
+        case "sub", "l":
+            bit = left.slt(right)
+        case "sub", "le":
+            bit = left.sle(right)
+        case "sub", "e":
+            bit = left.eq(right)
+        case "logic", "l":
+            bit = res.slt(0)
+        case "logic", "le":
+            bit = res.sle(0)
+        case "logic", "be":
+            bit = res.eq(0)
+        case ("sub" | "add" | "adc" | "sbb" | "inc" | "dec" | "logic" | "shift" | "szp" | "bcd"), "e":
+            bit = res.eq(0)
+        case ("sub" | "add" | "adc" | "sbb" | "inc" | "dec" | "logic" | "shift" | "szp" | "bcd"), "s":
+            bit = res.slt(0)
+        case _:
+            return None
+    return bit ^ 1 if negated else bit

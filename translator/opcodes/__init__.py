@@ -1,0 +1,92 @@
+"""The opcode map: text rows -> lookup table. One row an encoding, as in the manual's opcode pages.
+
+A row reads ``[prefix] opcode [/digit | /r | =XX] [m|r] mnemonic [operands] [; attributes]``:
+
+- prefix: ``np`` (none of 66 F2 F3), ``66``, ``f2``, ``f3`` where it selects the insn (SSE);
+  rows without one accept any prefix (66 is then the operand size).
+- opcode: hex bytes; a trailing ``+`` puts a register into its low three bits.
+- ``/r``: a ModRM byte follows; ``/digit``: its reg field is that; ``=XX``: it is exactly XX;
+  ``m`` or ``r`` restrict it to memory or register forms.
+- operands: an addressing letter of the manual (A E G I J M O S V W U P Q N R, and Z: register in
+  the opcode, T: ST(rm), K: immediate that belongs to the shape) and a size: b w d q t (80 bits)
+  x (128) v (operand size), z (16 or 32), s (8 bits sign-extended to the operand size);
+  or a fixed register: al cl dx ax eax Av (accumulator at operand size), 1, st0, es ...
+- attributes: ``lock`` (the prefix is allowed when operand 0 is memory).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from translator.opcodes import integer, mmx, sse, x87
+
+PREFIXES = ("np", "66", "f2", "f3")
+
+
+class Row(NamedTuple):
+    """One encoding."""
+
+    prefix: str  # "", np, 66, f2, f3
+    opcode: bytes
+    plus: bool  # a register in the opcode's low three bits
+    modrm: bool
+    reg: int  # required reg field, or -1
+    exact: int  # required ModRM byte, or -1
+    mod: str  # "", m, r
+    mnemonic: str
+    operands: tuple[str, ...]
+    attrs: frozenset[str]
+
+
+def parse(line: str) -> Row:
+    """Parse one row; ValueError if it is not of the form above."""
+    body, _, attrs = line.partition(";")
+    words = body.split()
+    prefix = words.pop(0) if words[0] == "np" or (words[0] in PREFIXES and len(words[1]) == 2) else ""
+    opcode, plus = bytearray(), False
+    while words and len(words[0].rstrip("+")) == 2 and _is_hex(words[0].rstrip("+")):
+        # a mnemonic is never two hex digits (there is no insn called "ad" or "fa")
+        word = words.pop(0)
+        plus = word.endswith("+")
+        opcode.append(int(word.rstrip("+"), 16))
+    modrm, reg, exact, mod = False, -1, -1, ""
+    if words[0].startswith("/"):
+        modrm, digit = True, words.pop(0)[1:]
+        reg = -1 if digit == "r" else int(digit)
+    elif words[0].startswith("="):
+        modrm, exact = True, int(words.pop(0)[1:], 16)
+    if words[0] in ("m", "r"):
+        mod = words.pop(0)
+    mnemonic = words.pop(0)
+    operands = tuple(words[0].split(",")) if words else ()
+    if len(words) > 1 or not opcode:
+        raise ValueError(line)
+    return Row(
+        prefix, bytes(opcode), plus, modrm, reg, exact, mod, mnemonic, operands,
+        frozenset(attrs.split()),
+    )  # fmt: skip
+
+
+def _is_hex(word: str) -> bool:
+    return all(c in "0123456789abcdef" for c in word)
+
+
+def _rows() -> list[Row]:
+    text = integer.ROWS + x87.ROWS + mmx.ROWS + sse.ROWS
+    return [parse(line) for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#"]
+
+
+ROWS = _rows()
+
+
+def _table() -> dict[bytes, list[Row]]:
+    table: dict[bytes, list[Row]] = {}
+    for row in ROWS:
+        for low in range(8) if row.plus else (0,):
+            opcode = row.opcode[:-1] + bytes([row.opcode[-1] + low])
+            table.setdefault(opcode, []).append(row)
+    return table
+
+
+# opcode bytes (0f..., 0f38.., 0f3a.. included) -> its rows, in the order written
+TABLE = _table()

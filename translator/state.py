@@ -1,0 +1,90 @@
+"""Layout of the guest CPU state: one table (name, offset, size) shared by every tier and the runtime.
+
+The state is one native buffer per guest thread; host code reaches it through a pinned
+register.  All offsets are in bytes; the hot fields lie in the first 128 bytes so that
+x86-64 hosts reach them with an 8-bit displacement.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+GPRS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
+
+
+class Field(NamedTuple):
+    """One field of the state: byte offset and width in bits."""
+
+    offset: int
+    width: int
+
+
+def _layout() -> dict[str, Field]:
+    fields = {name: Field(4 * i, 32) for i, name in enumerate(GPRS)}
+    rows: list[tuple[str, int, int]] = [
+        ("eip", 32, 32),
+        ("exit_kind", 36, 32),  # one of Exit
+        ("exit_info", 40, 32),  # link site, vector: what the kind says
+        ("fault_address", 44, 32),  # CR2
+        # Arithmetic flags, each group in the form that is cheapest to write and to read:
+        # ZF = low 32 bits are zero; SF = bit 63; PF = even parity of (byte 0 ^ byte 4).
+        ("szp", 48, 64),
+        ("cf", 56, 8),  # 0 or 1
+        ("of", 57, 8),  # 0 or 1
+        ("af", 58, 8),  # AF is bit 4; the other bits are noise
+        ("df", 60, 32),  # direction flag as the step of string insns: 1 or -1
+        ("budget", 64, 64),  # insns left; negative stops the guest at the next block
+        ("eflags_rest", 72, 32),  # the EFLAGS bits that are none of the above (AC, ID, NT, ...)
+        ("fpu", 76, 16),  # x87 TOP << 8 | mask of non-empty physical registers
+        ("fcw", 78, 16),
+        ("fsw", 80, 16),  # x87 status without TOP
+        ("fault_error", 82, 16),
+        ("mxcsr", 84, 32),
+        *[(f"{name}_base", 88 + 4 * i, 32) for i, name in enumerate(SEGMENTS)],
+        *[(name, 112 + 2 * i, 16) for i, name in enumerate(SEGMENTS)],
+        ("stop", 124, 32),  # nonzero: somebody asked this thread to leave
+        *[(f"xmm{i}", 128 + 16 * i, 128) for i in range(8)],
+        *[(f"fpr{i}", 256 + 16 * i, 80) for i in range(8)],  # physical x87 registers
+        ("fpu_ip", 384, 32),
+        ("fpu_cs", 388, 16),
+        ("fpu_op", 390, 16),
+        ("fpu_dp", 392, 32),
+        ("fpu_ds", 396, 16),
+        ("memory_base", 400, 64),  # host address of guest address 0
+        ("host_mxcsr", 408, 32),
+        ("host_fcw", 412, 16),
+        ("fault_pc", 416, 64),  # host address of the access that faulted last
+        ("budget_saved", 424, 64),  # what `budget` was when somebody asked for a stop
+        ("thread_id", 432, 32),  # host thread that runs this guest thread; 0 for none
+        ("pending_count", 436, 32),  # siginfo records in `pending`
+        ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
+        ("scratch", 4096, 0),  # 4 KiB for helpers
+        ("jump_cache", 8192, 0),  # JUMP_CACHE_ENTRIES x (u64 guest pc, u64 host code)
+    ]
+    for name, offset, width in rows:
+        assert name not in fields, name
+        fields[name] = Field(offset, width)
+    return fields
+
+
+FIELDS = _layout()
+PENDING_MAX = 26
+PENDING_RECORD = 136
+JUMP_CACHE_ENTRIES = 4096
+STATE_SIZE = FIELDS["jump_cache"].offset + 16 * JUMP_CACHE_ENTRIES
+
+
+class Exit:
+    """Why host code returned to the dispatcher (`exit_kind`)."""
+
+    LOOKUP = 1  # no host code known for eip
+    LINK = 2  # like LOOKUP, and `exit_info` names the link that may be patched
+    FAULT = 3  # memory fault: fault_address, fault_error
+    TRAP = 4  # guest exception `exit_info` = vector
+    SYSCALL = 5  # int 0x80; eip is behind it
+    INTERP = 6  # the insn at eip must be executed by the interp tier
+    BUDGET = 7  # `budget` ran out (or a stop was asked for) before the block at eip
+    STALE = 8  # the block's assumption (x87 stack, guest bytes) does not hold: look up again
+
+    NAMES = ("", "lookup", "link", "fault", "trap", "syscall", "interp", "budget", "stale")
