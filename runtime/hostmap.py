@@ -1,0 +1,89 @@
+"""Host mapping calls in, error numbers out: mmap and friends of libc on absolute addresses."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap as _mmap
+import os
+
+PROT_READ, PROT_WRITE = _mmap.PROT_READ, _mmap.PROT_WRITE
+_PRIVATE, _SHARED, _ANON = _mmap.MAP_PRIVATE, _mmap.MAP_SHARED, _mmap.MAP_ANONYMOUS
+_FIXED, _NORESERVE = 0x10, 0x4000  # the same on x86-64 and AArch64
+_MREMAP_MAYMOVE, _MREMAP_FIXED, _MREMAP_DONTUNMAP = 1, 2, 4
+_DONTDUMP = 16
+_FAILED = ctypes.c_void_p(-1).value
+
+# PyDLL keeps the interpreter lock: these calls are short and a switch of threads would cost more.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_size, _int, _ptr = ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p
+_host_mmap = _libc.mmap
+_host_mmap.restype, _host_mmap.argtypes = _ptr, (_ptr, _size, _int, _int, _int, ctypes.c_int64)
+_host_mprotect = _libc.mprotect
+_host_mprotect.restype, _host_mprotect.argtypes = _int, (_ptr, _size, _int)
+_host_munmap = _libc.munmap
+_host_munmap.restype, _host_munmap.argtypes = _int, (_ptr, _size)
+_host_mremap = _libc.mremap
+_host_mremap.restype, _host_mremap.argtypes = _ptr, (_ptr, _size, _size, _int, _ptr)
+_host_madvise = _libc.madvise
+_host_madvise.restype, _host_madvise.argtypes = _int, (_ptr, _size, _int)
+
+
+def reserve(size: int, guard: int) -> int:
+    """Reserve *size* bytes aligned to *size* with *guard* bytes behind; return the address."""
+    total = 2 * size + guard
+    start = _host_mmap(None, total, 0, _PRIVATE | _ANON | _NORESERVE, -1, 0)
+    if start is None or start == _FAILED:
+        why = os.strerror(ctypes.get_errno())
+        raise MemoryError(f"cannot reserve {total >> 20} MiB of address space: {why}")
+    base = int(start + size - 1) & -size
+    if base > start:
+        _host_munmap(start, base - start)
+    _host_munmap(base + size + guard, start + total - (base + size + guard))
+    _host_madvise(base, size + guard, _DONTDUMP)
+    return base
+
+
+def reserve_again(address: int, size: int) -> None:
+    """Turn a range back into reserved, inaccessible memory, without ever leaving a hole."""
+    if _host_mmap(address, size, 0, _PRIVATE | _ANON | _NORESERVE | _FIXED, -1, 0) != address:
+        raise MemoryError(f"cannot give back memory: {os.strerror(ctypes.get_errno())}")
+
+
+def release(address: int, size: int) -> None:
+    """Unmap a range for good."""
+    _host_munmap(address, size)
+
+
+def map_fixed(
+    address: int, size: int, prot: int, fd: int, offset: int, shared: bool, noreserve: bool = False
+) -> int:
+    """Map a file (or, with fd -1, zeros) over *address*; 0 or the error number."""
+    flags = _FIXED | (_SHARED if shared else _PRIVATE)
+    if fd < 0:
+        flags |= _ANON
+    if noreserve:
+        flags |= _NORESERVE
+    result = _host_mmap(address, size, prot, flags, fd, offset)
+    return 0 if result == address else ctypes.get_errno()
+
+
+def protect(address: int, size: int, prot: int) -> int:
+    """Set the protection; 0 or the error number."""
+    return ctypes.get_errno() if _host_mprotect(address, size, prot) else 0
+
+
+def move(address: int, size: int, target: int) -> int:
+    """Move a mapping over *target*, leaving empty pages behind; 0 or the error number."""
+    flags = _MREMAP_MAYMOVE | _MREMAP_FIXED | _MREMAP_DONTUNMAP
+    return 0 if _host_mremap(address, size, size, flags, target) == target else ctypes.get_errno()
+
+
+def duplicate(address: int, size: int, target: int) -> int:
+    """Map what the shared mapping at *address* shows a second time; 0 or the error number."""
+    flags = _MREMAP_MAYMOVE | _MREMAP_FIXED
+    return 0 if _host_mremap(address, 0, size, flags, target) == target else ctypes.get_errno()
+
+
+def advise(address: int, size: int, advice: int) -> int:
+    """Call madvise; 0 or the error number."""
+    return ctypes.get_errno() if _host_madvise(address, size, advice) else 0
