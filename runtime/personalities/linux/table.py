@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-if TYPE_CHECKING:
-    from runtime.personalities.linux.threads import Thread
-
-    Handler = Callable[..., int]
+from typing import NamedTuple, TypeVar
 
 F = TypeVar("F", bound="Callable[..., int]")
 
@@ -20,7 +15,7 @@ class Syscall(NamedTuple):
     number: int
     name: str
     nargs: int
-    handler: Handler
+    handler: Callable[..., int]
 
 
 SYSCALLS: dict[int, Syscall] = {}
@@ -38,7 +33,7 @@ def syscall(number: int, name: str) -> Callable[[F], F]:
     return register
 
 
-def _count_args(handler: Callable[..., Any]) -> int:
+def _count_args(handler: Callable[..., int]) -> int:
     """Count the parameters behind the thread; at most six, all positional."""
     parameters = list(inspect.signature(handler).parameters.values())
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
