@@ -1,0 +1,112 @@
+"""Insn -> IR: the registry of semantics functions and `lift`, which wraps them.
+
+A semantics function takes the builder and the insn's operands and only computes.  Its parameter
+annotations are the contract: a ``Value`` parameter arrives loaded, a ``Dst`` is written but not
+read, an ``Operand`` arrives as decoded.  What it returns is written to operand 0.
+
+Effects are transactional: registers, flags and other state that an insn writes are seen by later
+reads of the same insn at once, but reach the guest only when the insn ends; a fault or side exit
+abandons them.  Memory writes are immediate, so a function stores last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from translator.builder import Builder
+from translator.insn import Insn, Mem, Operand
+from translator.ir import Link, Op, Unit, Value
+
+Dst = Operand  # annotation: operand 0, written only
+Function = Callable[..., Value | None]
+
+
+class Semantics(NamedTuple):
+    """A registered function with what its annotations say of each operand."""
+
+    function: Function
+    kinds: tuple[str, ...]
+
+
+SEMANTICS: dict[str, Semantics] = {}
+# String insns: they describe one iteration; `lift` adds the repetition.
+STRINGS: dict[str, bool] = {}  # mnemonic -> compares (repe and repne differ)
+
+
+def insn(*mnemonics: str, string: bool = False, compares: bool = False) -> Callable[[Function], Function]:
+    """Register the semantics of one or more mnemonics."""
+
+    def register(function: Function) -> Function:
+        kinds = tuple(
+            str(k) for name, k in function.__annotations__.items() if name not in ("b", "return")
+        )
+        for mnemonic in mnemonics:
+            if mnemonic in SEMANTICS:
+                raise ValueError(f"{mnemonic} is registered twice")
+            SEMANTICS[mnemonic] = Semantics(function, kinds)
+            if string:
+                STRINGS[mnemonic] = compares
+        return function
+
+    return register
+
+
+def lift(insn: Insn) -> Unit:
+    """Lift one insn. A mnemonic without semantics raises #UD."""
+    b = Builder(insn)
+    semantics = SEMANTICS.get(insn.mnemonic)
+    if semantics is None:
+        b.trap("#UD")
+    elif insn.rep and insn.mnemonic in STRINGS:
+        _repeat(b, semantics)
+    else:
+        _apply(b, semantics)
+    return b.unit
+
+
+def _apply(b: Builder, semantics: Semantics) -> None:
+    """Load operands, compute, write operand 0."""
+    insn = b.insn
+    arguments: list[Value | Operand] = []
+    place: Value | None = None  # address of operand 0, computed once
+    old: Value | None = None
+    for i, (operand, kind) in enumerate(zip(insn.operands, semantics.kinds, strict=True)):
+        if i == 0 and isinstance(operand, Mem) and kind in ("Value", "Dst"):
+            place = b.operand_address(operand)
+        if kind != "Value":
+            arguments.append(operand)
+        elif i == 0 and place is not None:
+            old = b.load(place, operand.width)
+            arguments.append(old)
+        else:
+            arguments.append(b.read(operand))
+    result = semantics.function(b, *arguments)
+    if result is None:
+        return
+    if place is None:
+        b.write(insn.operands[0], result)
+    elif insn.lock:
+        # Every locked read-modify-write is one compare-exchange; if another thread came
+        # between, the insn starts again.
+        assert old is not None
+        seen = b.unit.emit(Op.CMPXCHG, old.width, place, old, result)
+        b.exit_if(seen.ne(old), Link("pc"))
+    else:
+        b.store(place, result)
+
+
+def _repeat(b: Builder, semantics: Semantics) -> None:
+    """One iteration of a repeated string insn; the unit links to itself until the count is 0."""
+    count = b.reg(1, b.insn.addr_width)
+    b.exit_if(count.eq(0), Link("next"))
+    _apply(b, semantics)
+    left = count - 1
+    b.set_reg(1, left)
+    done = left.eq(0)
+    if STRINGS[b.insn.mnemonic]:
+        done = done | b.cond("ne" if b.insn.rep == 0xF3 else "e")
+    b.branch(done, "next", "pc")
+
+
+from translator.semantics import arith, branch, move  # noqa: E402, F401  (they register)

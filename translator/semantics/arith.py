@@ -1,0 +1,71 @@
+"""Addition, subtraction, comparison and their relatives (SDM vol. 1, 7.3.2)."""
+
+from __future__ import annotations
+
+from translator import flags
+from translator.builder import Builder
+from translator.ir import Value
+from translator.semantics import insn
+
+
+@insn("add")
+def add(b: Builder, dst: Value, src: Value) -> Value:
+    """Dst ← dst + src."""
+    res = dst + src
+    b.set_flags(flags.ADD, res, dst, src)
+    return res
+
+
+@insn("adc")
+def adc(b: Builder, dst: Value, src: Value) -> Value:
+    """Dst ← dst + src + CF."""
+    res = dst + src + b.flag("cf").zext(dst.width)
+    b.set_flags(flags.ADC, res, dst, src)
+    return res
+
+
+@insn("sub")
+def sub(b: Builder, dst: Value, src: Value) -> Value:
+    """Dst ← dst - src."""
+    res = dst - src
+    b.set_flags(flags.SUB, res, dst, src)
+    return res
+
+
+@insn("sbb")
+def sbb(b: Builder, dst: Value, src: Value) -> Value:
+    """Dst ← dst - src - CF."""
+    res = dst - src - b.flag("cf").zext(dst.width)
+    b.set_flags(flags.SBB, res, dst, src)
+    return res
+
+
+@insn("cmp")
+def cmp(b: Builder, dst: Value, src: Value) -> None:
+    """Flags of dst - src; no result, so nothing is written back."""
+    sub(b, dst, src)
+
+
+@insn("inc")
+def inc(b: Builder, dst: Value) -> Value:
+    """Dst ← dst + 1; CF stays."""
+    res = dst + 1
+    b.set_flags(flags.INC, res, dst, b.const(1, dst.width))
+    return res
+
+
+@insn("dec")
+def dec(b: Builder, dst: Value) -> Value:
+    """Dst ← dst - 1; CF stays."""
+    res = dst - 1
+    b.set_flags(flags.DEC, res, dst, b.const(1, dst.width))
+    return res
+
+
+@insn("neg")
+def neg(b: Builder, dst: Value) -> Value:
+    """Dst ← 0 - dst."""
+    zero = b.const(0, dst.width)
+    res = zero - dst
+    b.set_flags(flags.SUB, res, zero, dst)
+    return res
