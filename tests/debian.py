@@ -23,18 +23,61 @@ DEFAULT_SOURCES = (
     ("http://deb.debian.org/debian", (RELEASE, f"{RELEASE}-updates")),
     ("http://deb.debian.org/debian-security", (f"{RELEASE}-security",)),
 )
-PACKAGES = tuple(
-    """
-    base-files libc6 bash dash coreutils perl-base perl python3-minimal python3 libpython3-stdlib sqlite3
-    xz-utils bzip2 zstd gzip openssl gcc-12 cpp-12 binutils libc6-dev tar gawk mawk sed grep findutils
-    diffutils lua5.4 busybox-static bc dc file jq m4 make p7zip-full patch ed time util-linux bsdextrautils procps
-    """.split()
+PACKAGES = (
+    "base-files",
+    "libc6",
+    "libc-bin",
+    "bash",
+    "dash",
+    "coreutils",
+    "perl-base",
+    "perl",
+    "python3-minimal",
+    "python3",
+    "libpython3-stdlib",
+    "sqlite3",
+    "xz-utils",
+    "bzip2",
+    "zstd",
+    "gzip",
+    "openssl",
+    "gcc-12",
+    "cpp-12",
+    "binutils",
+    "libc6-dev",
+    "tar",
+    "gawk",
+    "mawk",
+    "sed",
+    "grep",
+    "findutils",
+    "diffutils",
+    "lua5.4",
+    "busybox-static",
+    "bc",
+    "dc",
+    "file",
+    "jq",
+    "m4",
+    "make",
+    "p7zip-full",
+    "patch",
+    "ed",
+    "time",
+    "util-linux",
+    "bsdextrautils",
+    "procps",
 )
-ALTERNATIVES = {"usr/bin/awk": "mawk", "usr/bin/cc": "gcc-12", "usr/bin/gcc": "gcc-12", "usr/bin/cpp": "cpp-12"}
+ALTERNATIVES = {
+    "usr/bin/awk": "mawk",
+    "usr/bin/cc": "gcc-12",
+    "usr/bin/gcc": "gcc-12",
+    "usr/bin/cpp": "cpp-12",
+}
 USRMERGE = ("bin", "sbin", "lib")
 
 
-class SysrootUnavailable(Exception):
+class SysrootError(Exception):
     """The sysroot cannot be made here; the message says why and what to do."""
 
 
@@ -90,7 +133,9 @@ def write_apt_config(state: Path) -> Path:
         for uri, suites in machine_sources()
     ]
     (state / "etc/sources.list.d/debian.sources").write_text("\n".join(stanzas))
-    proxies = subprocess.run(["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False).stdout
+    proxies = subprocess.run(
+        ["apt-config", "dump", "Acquire"], capture_output=True, text=True, check=False
+    ).stdout
     kept = [line for line in proxies.splitlines() if re.match(r"Acquire::https?::\S*Proxy", line)]
     config = state / "apt.conf"
     config.write_text(
@@ -120,10 +165,14 @@ def apt(config: Path, *arguments: str) -> str:
     """Run apt-get with the private configuration and return its output."""
     command = ["apt-get", "-q", *arguments]
     env = {**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1800, check=False)
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=1800, check=False
+    )
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [done.stderr.strip()[-300:]]
-        raise SysrootUnavailable(f"`{' '.join(command[:3])}` failed: {lines[0]}")
+        lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or [
+            done.stderr.strip()[-300:]
+        ]
+        raise SysrootError(f"`{' '.join(command[:3])}` failed: {lines[0]}")
     return done.stdout
 
 
@@ -133,7 +182,7 @@ def unpack(archive: Path, root: Path) -> None:
         command = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", root]
         subprocess.run(command, stdin=tar.stdout, check=True)
     if tar.returncode:
-        raise SysrootUnavailable(f"dpkg-deb could not read {archive.name}")
+        raise SysrootError(f"dpkg-deb could not read {archive.name}")
 
 
 def make_skeleton(root: Path) -> None:
@@ -150,7 +199,9 @@ def finish(root: Path) -> None:
     for link, target in ALTERNATIVES.items():
         if not (root / link).is_symlink() and (root / "usr/bin" / target).exists():
             (root / link).symlink_to(target)
-    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/sh\n")
+    (root / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/bin/sh\n"
+    )
     (root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
     (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n")
@@ -165,7 +216,7 @@ def installed_versions(archives: Path) -> dict[str, str]:
 def sysroot(packages: Sequence[str] = PACKAGES) -> Path:
     """Return an i386 sysroot with *packages* and all they depend on, made on first use.
 
-    JITEMU_SYSROOT names a ready one. Raises SysrootUnavailable with the reason where it cannot be made.
+    JITEMU_SYSROOT names a ready one. Raises SysrootError with the reason where it cannot be made.
     """
     if given := os.environ.get("JITEMU_SYSROOT"):
         return Path(given)
@@ -178,13 +229,13 @@ def sysroot(packages: Sequence[str] = PACKAGES) -> Path:
             return root
         missing = [tool for tool in ("apt-get", "dpkg-deb", "tar") if not shutil.which(tool)]
         if missing:
-            raise SysrootUnavailable(
+            raise SysrootError(
                 f"needs {', '.join(missing)} to fetch Debian i386 packages (or set JITEMU_SYSROOT to an i386 sysroot)"
             )
         config = write_apt_config(home / "apt")
         report("sysroot: apt-get update")
         # One mirror out of step is no reason to give up: what is missing shows in the next command.
-        with contextlib.suppress(SysrootUnavailable):
+        with contextlib.suppress(SysrootError):
             apt(config, "update")
         report("sysroot: downloading packages (about 120 MB, once)")
         apt(config, "install", "--yes", "--download-only", *packages)
@@ -212,6 +263,7 @@ def versions(root: Path) -> dict[str, str]:
 
 # The reference run sees the sysroot read-only, the working directory at its own path, and the machine's /dev and /proc.
 ENTER = """set -e
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 root=$1 work=$2; shift 2
 mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
@@ -242,7 +294,11 @@ def native_problem(root: Path) -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     finally:
         work.rmdir()
-    return None if done.returncode == 0 else f"a native run in the sysroot fails: {done.stderr.strip()[-200:]}"
+    return (
+        None
+        if done.returncode == 0
+        else f"a native run in the sysroot fails: {done.stderr.strip()[-200:]}"
+    )
 
 
 if __name__ == "__main__":
