@@ -1,6 +1,7 @@
-"""Package names -> an i386 Debian sysroot in the user's cache, and the native reference run of a program in it.
+"""Package names -> an i386 Debian sysroot in the user's cache, and the native run in it.
 
-Nothing of the machine's own package state is read or changed: apt works in a private directory. No root rights are needed.
+Nothing of the machine's own package state is read or changed: apt works in a private directory.
+No root rights are needed.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def report(text: str) -> None:
 
 
 def machine_sources() -> list[tuple[str, tuple[str, ...]]]:
-    """Return (URI, suites) of the Debian mirrors that this machine is configured for, else the public ones."""
+    """Return (URI, suites) of the Debian mirrors this machine uses, else the public ones."""
     found: list[tuple[str, tuple[str, ...]]] = []
     wanted = {RELEASE, f"{RELEASE}-updates", f"{RELEASE}-security"}
     for path in sorted(Path("/etc/apt").glob("sources.list.d/*.sources")):
@@ -123,13 +124,13 @@ def machine_sources() -> list[tuple[str, tuple[str, ...]]]:
 
 
 def write_apt_config(state: Path) -> Path:
-    """Write a private apt configuration for i386 below *state*; the machine's proxy settings are kept."""
+    """Write a private apt configuration for i386 below *state*, with the machine's proxies."""
     for part in ("lists/partial", "archives/partial", "etc/sources.list.d", "etc/parts", "log"):
         (state / part).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
     stanzas = [
-        f"Types: deb\nURIs: {uri}\nSuites: {' '.join(suites)}\nComponents: main\nArchitectures: i386\n"
-        + (f"Signed-By: {KEYRING}\n" if KEYRING.exists() else "")
+        f"Types: deb\nURIs: {uri}\nSuites: {' '.join(suites)}\nComponents: main\n"
+        "Architectures: i386\n" + (f"Signed-By: {KEYRING}\n" if KEYRING.exists() else "")
         for uri, suites in machine_sources()
     ]
     (state / "etc/sources.list.d/debian.sources").write_text("\n".join(stanzas))
@@ -216,7 +217,7 @@ def installed_versions(archives: Path) -> dict[str, str]:
 def sysroot(packages: Sequence[str] = PACKAGES) -> Path:
     """Return an i386 sysroot with *packages* and all they depend on, made on first use.
 
-    JITEMU_SYSROOT names a ready one. Raises SysrootError with the reason where it cannot be made.
+    JITEMU_SYSROOT names a ready one. Raises SysrootError where it cannot be made.
     """
     if given := os.environ.get("JITEMU_SYSROOT"):
         return Path(given)
@@ -230,7 +231,7 @@ def sysroot(packages: Sequence[str] = PACKAGES) -> Path:
         missing = [tool for tool in ("apt-get", "dpkg-deb", "tar") if not shutil.which(tool)]
         if missing:
             raise SysrootError(
-                f"needs {', '.join(missing)} to fetch Debian i386 packages (or set JITEMU_SYSROOT to an i386 sysroot)"
+                f"needs {', '.join(missing)} to fetch Debian packages (or JITEMU_SYSROOT=an i386 sysroot)"
             )
         config = write_apt_config(home / "apt")
         report("sysroot: apt-get update")
@@ -261,7 +262,8 @@ def versions(root: Path) -> dict[str, str]:
     return loaded
 
 
-# The reference run sees the sysroot read-only, the working directory at its own path, and the machine's /dev and /proc.
+# The reference run sees the sysroot read-only, the working directory at its own path, and the
+# machine's /dev and /proc.
 ENTER = """set -e
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 root=$1 work=$2; shift 2
@@ -278,7 +280,7 @@ exec chroot "$root" /usr/bin/env -i --chdir="$work" "$@"
 
 
 def native_prefix(root: Path, work: Path) -> list[str]:
-    """Return the command before `NAME=VALUE... PROGRAM ARGS...` that runs a program of the sysroot on this CPU."""
+    """Return the command before `NAME=VALUE... PROGRAM ARGS...` that runs it on this CPU."""
     as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", *as_root, "--mount", "sh", "-c", ENTER, "sh", str(root), str(work)]
 

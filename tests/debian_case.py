@@ -1,4 +1,4 @@
-"""What one Debian invocation is: program, arguments, input, files; shared by the tables of cases."""
+"""What one Debian invocation is: program, arguments, input, files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Case(NamedTuple):
-    """One invocation of an unmodified program; stdout, stderr, status and files must equal the native run."""
+    """One invocation of an unmodified program; all it does must equal the native run."""
 
     id: str
     argv: tuple[str, ...]

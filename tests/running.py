@@ -1,4 +1,4 @@
-"""A command, its input and its files -> what it did: status, stdout, stderr, files left behind, seconds."""
+"""A command, its input and its files -> what it did: status, output, files left, seconds."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SUITES = Path(os.environ.get("JITEMU_SUITES", REPOSITORY.parent / "shared" / "suites"))
 STRATEGIES = ("interp", "stencil", "block")
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "HOME": "/", "PATH": "/usr/bin:/bin"}
-LAUNCH = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); from jitemu.__main__ import main; sys.exit(main())"
+LAUNCH = (
+    f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); "
+    "from jitemu.__main__ import main; sys.exit(main())"
+)
 PLACEHOLDER = b"@WORK@"
 
 
 class Outcome(NamedTuple):
-    """What a run did; *status* is negative for a death by signal, None for no end within the time."""
+    """What a run did; *status* is negative for a death by signal, None for no end in time."""
 
     status: int | None
     stdout: bytes

@@ -1,6 +1,7 @@
-"""Unmodified Debian i386 programs under jitemu: stdout, stderr, status and files equal the native run.
+"""Unmodified Debian i386 programs under jitemu: output, status and files equal the native run.
 
-Regenerate tests/data/debian_expected.json (for machines that cannot run i386 code) with `python -m tests.test_debian`.
+`python -m tests.test_debian` regenerates tests/data/debian_expected.json, which is for machines
+that cannot run i386 code.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def pack(data: bytes) -> dict[str, Any]:
 
 
 def unpack(got: bytes, kept: dict[str, Any]) -> bytes:
-    """Return the recorded output; where only its digest is known, *got* itself if it has that digest."""
+    """Return the recorded output; of long ones only the digest is known, so *got* if it fits."""
     if "sha256" in kept:
         is_same = hashlib.sha256(got).hexdigest() == kept["sha256"]
         return got if is_same else f"(other output of {kept['size']} bytes)".encode()
@@ -78,7 +79,7 @@ def unpack(got: bytes, kept: dict[str, Any]) -> bytes:
 
 @pytest.fixture(scope="session")
 def expected_of(sysroot: Path) -> Any:
-    """Return a function case, outcome -> expected outcome, from the live native run or the recorded one."""
+    """Return a function case, outcome -> expected outcome: of a live native run or recorded."""
     problem = debian.native_problem(sysroot)
     known: dict[str, Outcome] = {}
     if problem is None:
