@@ -1,0 +1,1 @@
+"""IR -> something that runs: one module a tier."""
