@@ -1,0 +1,192 @@
+"""Inline assembly of x86-64 hosts: guest memory accesses with a fault edge, and HOST rows.
+
+Everything that knows the host's instruction set when lowering stands in this file and in
+hostops_x86*.py; another host replaces these two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from translator.hostops import HostOp
+
+Text = Callable[[str], str]
+FAULT_SECTION = ".jitemu_faults"
+
+
+class Access(NamedTuple):
+    """One kind of memory access: assembly with `{fault}` after label 1, types and constraints."""
+
+    asm: str
+    result: str  # LLVM type of the result or ""
+    memory: str  # constraint of the memory operand
+    values: tuple[tuple[str, str], ...]  # constraint, LLVM type of each further input
+    element: str
+    clobbers: str = ""
+
+    def call(self, pointer: str, values: tuple[str, ...], pc: str, ok: str, fault: str) -> str:
+        """Return the callbr (without the result's name); *pc* is the insn's guest address."""
+        outs = int(bool(self.result))
+        label = outs + 2 + len(self.values)
+        # What the SIGSEGV handler looks up: faulting instruction, recovery label, guest pc.
+        table = (
+            f"\\0A.pushsection {FAULT_SECTION},\\22a\\22\\0A"
+            f".long 1b-., ${{{label}:l}}-., ${{{label - 1}:c}}\\0A.popsection"
+        )
+        result = {"x86_fp80": "={st}", "<2 x i64>": "=x"}.get(self.result, "=r") if outs else ""
+        if "cmpxchg" in self.asm:
+            result = "={ax}"
+        if self.memory.startswith("="):
+            constraints = [self.memory, *([result] if outs else [])]
+        else:
+            constraints = [*([result] if outs else []), self.memory]
+        constraints += [c for c, _ in self.values]
+        constraints += ["i", "!i", *([self.clobbers] if self.clobbers else [])]
+        args = [f"ptr elementtype({self.element}) {pointer}"]
+        args += [f"{ty} {value}" for (_, ty), value in zip(self.values, values, strict=True)]
+        args.append(pc)
+        return (
+            f'callbr {self.result or "void"} asm sideeffect "{self.asm}{table}", '
+            f'"{",".join(constraints)}"({", ".join(args)}) to label %{ok} [label %{fault}]'
+        )
+
+
+_LOADS = {
+    8: Access("1: movzbl $1, $0", "i32", "*m", (), "i8"),
+    16: Access("1: movzwl $1, $0", "i32", "*m", (), "i16"),
+    32: Access("1: movl $1, $0", "i32", "*m", (), "i32"),
+    64: Access("1: movq $1, $0", "i64", "*m", (), "i64"),
+    80: Access("1: fldt $1", "x86_fp80", "*m", (), "[10 x i8]"),
+    128: Access("1: movups $1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
+}
+_STORES = {
+    8: Access("1: movb ${1:b}, $0", "", "=*m", (("qi", "i32"),), "i8"),
+    16: Access("1: movw ${1:w}, $0", "", "=*m", (("ri", "i32"),), "i16"),
+    32: Access("1: movl $1, $0", "", "=*m", (("ri", "i32"),), "i32"),
+    64: Access("1: movq $1, $0", "", "=*m", (("r", "i64"),), "i64"),
+    80: Access("1: fstpt $0", "", "=*m", (("{st}", "x86_fp80"),), "[10 x i8]", "~{st}"),
+    128: Access("1: movups $1, $0", "", "=*m", (("x", "<2 x i64>"),), "[16 x i8]"),
+}
+_CMPXCHG = {
+    width: Access(
+        f"1: lock; cmpxchg{letter} ${{3:{mod}}}, $1",
+        "i64" if width == 64 else "i32",
+        "*m",
+        (("{ax}", "i64" if width == 64 else "i32"), ("r", "i64" if width == 64 else "i32")),
+        f"i{width}",
+        "~{flags},~{memory}",
+    )
+    for width, letter, mod in ((8, "b", "b"), (16, "w", "w"), (32, "l", "k"), (64, "q", "q"))
+}
+
+
+def load(width: int) -> Access:
+    """Return the load of *width* bits."""
+    return _LOADS[width]
+
+
+def store(width: int) -> Access:
+    """Return the store of *width* bits."""
+    return _STORES[width]
+
+
+def cmpxchg(width: int) -> Access:
+    """Return the atomic compare-exchange of *width* bits; the result is what memory held."""
+    return _CMPXCHG[width]
+
+
+def register_type(width: int) -> str:
+    """Return the LLVM type that carries an IR value of *width* bits through assembly."""
+    return {64: "i64", 80: "x86_fp80", 128: "<2 x i64>"}.get(width, "i32")
+
+
+def to_register(t: Text, name: str, width: int) -> str:
+    """Convert an IR value to its register type."""
+    if width == 128:
+        return t(f"bitcast i128 {name} to <2 x i64>")
+    return t(f"zext i{width} {name} to i32") if width < 32 else name
+
+
+def from_register(t: Text, name: str, width: int) -> str:
+    """Convert a register-typed result to an IR value."""
+    if width == 128:
+        return t(f"bitcast <2 x i64> {name} to i128")
+    return t(f"trunc i32 {name} to i{width}") if width < 32 else name
+
+
+def _operand_type(constraint: str, width: int) -> str:
+    """Return the LLVM type of a HOST operand: floats where an XMM register must carry it."""
+    if width == 80:
+        return "x86_fp80"
+    if width == 128:
+        return "<2 x i64>"
+    if constraint.strip("=&") in ("x", "v") or "xmm" in constraint:
+        return {32: "float", 64: "double"}[width]
+    return f"i{width}"
+
+
+def host(
+    t: Text, allocas: list[str], fresh: Callable[[str], str], row: HostOp, args: list[str]
+) -> list[str]:
+    """Emit a HOST row; return the names of its outputs.
+
+    A constraint ``*m`` passes an input by address, ``=*m`` returns an output through memory.
+    """
+    call_args: list[str] = []
+    types: list[str] = []
+    constraints: list[str] = []
+    memory_outs: dict[int, tuple[str, str]] = {}
+    for i, (constraint, width) in enumerate(row.outs):
+        constraints.append(constraint)
+        if "*m" in constraint:
+            ty = _memory_type(width)
+            slot = "%" + fresh("slot")
+            allocas.append(f"  {slot} = alloca {ty}, align 16")
+            call_args.append(f"ptr elementtype({ty}) {slot}")
+            memory_outs[i] = (slot, ty)
+        else:
+            types.append(_operand_type(constraint, width))
+    outs = [c for c, _ in row.outs]
+    for (constraint, width), name in zip(row.ins, args, strict=True):
+        constraints.append(constraint)
+        if "*m" in constraint:
+            ty = _memory_type(width)
+            slot = "%" + fresh("slot")
+            allocas.append(f"  {slot} = alloca {ty}, align 16")
+            t_store = f"store {ty} {name}, ptr {slot}"
+            t.__self__.do(t_store)  # type: ignore[attr-defined]
+            call_args.append(f"ptr elementtype({ty}) {slot}")
+            continue
+        tied = outs[int(constraint)] if constraint.isdigit() else constraint
+        ty = _operand_type(tied, width)
+        call_args.append(f"{ty} {_cast(t, name, f'i{width}' if width != 80 else ty, ty)}")
+    if row.clobbers:
+        constraints.append(row.clobbers)
+    result = "void" if not types else types[0] if len(types) == 1 else "{" + ", ".join(types) + "}"
+    text = f'call {result} asm sideeffect "{row.asm}", "{",".join(constraints)}"({", ".join(call_args)})'
+    names: list[str] = []
+    packed = ""
+    if types:
+        packed = t(text)
+    else:
+        t.__self__.do(text)  # type: ignore[attr-defined]
+    position = 0
+    for i, (_, width) in enumerate(row.outs):
+        if i in memory_outs:
+            slot, ty = memory_outs[i]
+            names.append(t(f"load {ty}, ptr {slot}"))
+            continue
+        ty = types[position]
+        name = packed if len(types) == 1 else t(f"extractvalue {result} {packed}, {position}")
+        names.append(_cast(t, name, ty, ty if width == 80 else f"i{width}"))
+        position += 1
+    return names
+
+
+def _memory_type(width: int) -> str:
+    return "x86_fp80" if width == 80 else f"i{width}"
+
+
+def _cast(t: Text, name: str, source: str, target: str) -> str:
+    return name if source == target else t(f"bitcast {source} {name} to {target}")
