@@ -33,12 +33,13 @@ def _layout() -> dict[str, Field]:
         ("cf", 56, 8),  # 0 or 1
         ("of", 57, 8),  # 0 or 1
         ("af", 58, 8),  # AF is bit 4; the other bits are noise
+        ("fcc", 59, 8),  # x87 condition bits as in the status word's high byte: C0 C2 C3
         ("df", 60, 32),  # direction flag as the step of string insns: 1 or -1
         ("budget", 64, 64),  # insns left; negative stops the guest at the next block
         ("eflags_rest", 72, 32),  # the EFLAGS bits that are none of the above (AC, ID, NT, ...)
         ("fpu", 76, 16),  # x87 TOP << 8 | mask of non-empty physical registers
         ("fcw", 78, 16),
-        ("fsw", 80, 16),  # x87 status without TOP
+        ("fsw", 80, 16),  # x87 status, low byte: exceptions, SF, ES (see fpstate.py for the rest)
         ("fault_error", 82, 16),
         ("mxcsr", 84, 32),
         *[(f"{name}_base", 88 + 4 * i, 32) for i, name in enumerate(SEGMENTS)],
@@ -51,6 +52,7 @@ def _layout() -> dict[str, Field]:
         ("fpu_op", 390, 16),
         ("fpu_dp", 392, 32),
         ("fpu_ds", 396, 16),
+        ("fc1", 398, 8),  # x87 condition bit C1, at bit 1
         ("memory_base", 400, 64),  # host address of guest address 0
         ("host_mxcsr", 408, 32),
         ("host_fcw", 412, 16),

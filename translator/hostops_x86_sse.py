@@ -1,0 +1,7 @@
+"""HOST rows of x86-64 hosts: SSE floating point."""
+
+from __future__ import annotations
+
+from translator.hostops import HostOp
+
+ROWS: dict[str, HostOp] = {}
