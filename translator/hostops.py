@@ -1,31 +1,11 @@
-"""What the host's own FPU or vector unit computes: the table of HOST rows of this host.
-
-A row is a line of inline assembly in LLVM's notation. An x87 value has 80 bits, an XMM register
-128. Rows with a status word yield it as their last output, read right after the operation.
-"""
+"""What the host's own FPU or vector unit computes: the table of HOST rows of this host."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from translator.hostop import HostOp
+from translator.hostops_x86 import ROWS
 
+__all__ = ["HOSTOPS", "HostOp"]
 
-class HostOp(NamedTuple):
-    """One row: AT&T assembly; outputs, then inputs, each a constraint and a width in bits.
-
-    An input ``*m`` is passed by address, an output ``=*m`` comes back through memory.
-    """
-
-    asm: str
-    outs: tuple[tuple[str, int], ...]
-    ins: tuple[tuple[str, int], ...] = ()
-    clobbers: str = ""
-
-
-def _table() -> dict[str, HostOp]:
-    # The rows import HostOp; another host has another table.
-    from translator import hostops_x86
-
-    return hostops_x86.ROWS
-
-
-HOSTOPS: dict[str, HostOp] = _table()
+# Another host has another table.
+HOSTOPS: dict[str, HostOp] = ROWS

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from translator.hostops import HostOp
+from translator.hostop import HostOp
 
 ROWS: dict[str, HostOp] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translator.hostops import HostOp
+from translator.hostop import HostOp
 
 Operands = tuple[tuple[str, int], ...]
 
