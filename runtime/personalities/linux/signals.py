@@ -123,6 +123,13 @@ def _buffer(data: bytearray) -> int:
     return ctypes.addressof(ctypes.c_char.from_buffer(data))
 
 
+def host_mask() -> int:
+    """Return the calling host thread's mask."""
+    old = bytearray(8)
+    host.check(host.syscall(Sys.RT_SIGPROCMASK, _SIG_SETMASK, 0, _buffer(old), 8))
+    return int.from_bytes(old, "little")
+
+
 def set_mask(t: Thread, mask: int) -> None:
     """Change the thread's guest mask and with it the mask of the host thread."""
     mask &= ~defs.UNBLOCKABLE

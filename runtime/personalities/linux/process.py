@@ -1,0 +1,329 @@
+"""One guest process on one host process: what its threads share, and how it ends.
+
+In: options, memory, engine and file view. Out: an `End`, once every thread is gone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime import host
+from runtime.host import Sys
+from runtime.personalities.linux import defs, execve, signals
+from runtime.personalities.linux.report import Report
+from runtime.personalities.linux.threads import Thread
+
+if TYPE_CHECKING:
+    from runtime.cpu import Cpu
+    from runtime.dispatch import Engine
+    from runtime.memory import Memory
+    from runtime.personalities.linux.options import LinuxOptions
+    from runtime.personalities.linux.segments import Descriptor
+    from runtime.personalities.linux.vfs import Vfs
+    from runtime.personalities.linux.vforks import Handover
+
+INTERNAL_STATUS = 125
+TIMEOUT_STATUS = 124  # as timeout(1)
+_LEAVE_SECONDS = 2.0  # how long the leader waits for threads that sit in host calls
+
+
+class End(NamedTuple):
+    """How the process ended: exit status, or the signal that killed it; `note` is for stderr."""
+
+    status: int = 0
+    signal: int = 0
+    note: str = ""
+
+
+class Process:
+    """The shared state of a guest's threads."""
+
+    def __init__(self, options: LinuxOptions, mem: Memory, engine: Engine, vfs: Vfs) -> None:
+        self.options = options
+        self.mem = mem
+        self.engine = engine
+        self.vfs = vfs
+        self.report = Report()
+        self.signals = signals.SignalTable()
+        self.reserved_fds: set[int] = set()
+        self.is_fork = False  # a forked child: nobody above it takes its End
+        self.started = time.monotonic()
+
+        self.exe = ""  # guest path of the program
+        self.argv: list[bytes] = []
+        self.envp: list[bytes] = []
+        self.comm = b""
+        self.personality = 8  # PER_LINUX32
+        self.ldt: dict[int, Descriptor] = {}
+        self.timers: dict[int, int] = {}  # guest timer id -> host timer id
+        self.vfork: Handover | None = None  # in a vfork child, until execve or the end
+
+        self.changed = threading.Condition(threading.RLock())
+        self.threads: dict[int, Thread] = {}
+        self.leader: Thread | None = None
+        self.ending: End | None = None
+        self.exec_request: execve.Request | None = None
+        self.pause_reason: str | None = None
+        self.last_fault: tuple[int, str] = (0, "")
+        self._stubs = 0
+
+    # ---- threads ----
+
+    def start_leader(self, cpu: Cpu) -> Thread:
+        """Make the calling host thread the one that runs the guest's first thread."""
+        leader = Thread(self, cpu, mask=signals.host_mask() & ~defs.HOST_OWNED)
+        leader.is_leader = True
+        self.leader = leader
+        self.add(leader)
+        leader.bind()
+        self.signals.adopt_host()
+        return leader
+
+    def add(self, t: Thread) -> None:
+        """Enter a thread into the books."""
+        with self.changed:
+            self.threads[t.tid] = t
+
+    def remove(self, t: Thread) -> None:
+        """Strike a thread out; whoever waits for it is told."""
+        with self.changed:
+            self.threads.pop(t.tid, None)
+            self.changed.notify_all()
+
+    def others(self, t: Thread) -> list[Thread]:
+        """Return the threads but *t*."""
+        with self.changed:
+            return [other for other in self.threads.values() if other is not t]
+
+    def kick_others(self, t: Thread | None) -> None:
+        """Wake every other thread, wherever it is, to look at what is asked of it."""
+        with self.changed:
+            for other in self.threads.values():
+                if other is not t:
+                    other.attention = True
+                    other.cpu.request_stop()
+                    signals.kick(other.tid)
+
+    def wait_for_others(self, t: Thread) -> None:
+        """Wait until *t* is the only thread; give up on threads that do not react."""
+        limit = time.monotonic() + _LEAVE_SECONDS
+        with self.changed:
+            while any(other is not t for other in self.threads.values()):
+                if not self.changed.wait(0.05):
+                    self.kick_others(t)
+                if time.monotonic() > limit:
+                    return
+
+    def run(self) -> End | None:
+        """Run the leader until the process ends, or return None when it pauses."""
+        leader = self.leader
+        assert leader is not None
+        while self.ending is None:
+            leader.run()
+            if self.pause_reason is not None:
+                return None
+            if self.ending is None:
+                self._idle(leader)
+        self.kick_others(leader)
+        self.wait_for_others(leader)
+        leader.leave()
+        return self.ending
+
+    def _idle(self, leader: Thread) -> None:
+        """Wait, with the leader gone, until the last thread ends or one of them calls execve."""
+        mask = signals.block_all()
+        with self.changed:
+            while self.ending is None and self.exec_request is None:
+                self.changed.wait()
+        signals.set_host_mask(mask)
+        if self.ending is None:
+            execve.carry_out(leader)
+
+    def check_requests(self, t: Thread) -> None:
+        """Do what others asked of this thread: end, make room for execve, pause."""
+        if self.ending is not None:
+            t.ended = True
+        elif self.exec_request is not None:
+            if t.is_leader:
+                execve.carry_out(t)
+            else:
+                t.ended = True
+        elif self.pause_reason is not None:
+            self._hold(t)
+
+    # ---- pausing: the instruction budget ----
+
+    def pause(self, t: Thread, reason: str) -> None:
+        """Stop all threads; the leader returns to the API's caller."""
+        with self.changed:
+            self.pause_reason = reason
+        self.kick_others(t)
+        self._hold(t)
+
+    def _hold(self, t: Thread) -> None:
+        if t.is_leader:
+            t.paused = True
+            return
+        with self.changed:
+            while self.pause_reason is not None and self.ending is None:
+                self.changed.wait()
+
+    def resume(self) -> None:
+        """Let paused threads go on; `run` is called next."""
+        with self.changed:
+            self.pause_reason = None
+            if self.leader is not None:
+                self.leader.paused = False
+            self.changed.notify_all()
+
+    # ---- the end ----
+
+    def end(self, end: End, by: Thread | None = None) -> None:
+        """End the process: every thread leaves as soon as it is woken. The first caller decides."""
+        with self.changed:
+            if self.ending is None:
+                self.ending = end
+            self.changed.notify_all()
+        self.kick_others(by)
+
+    def exit_thread(self, t: Thread, status: int) -> None:
+        """End one thread; the last one ends the process with *status*."""
+        t.leave()
+        self.remove(t)
+        with self.changed:
+            if not self.threads:
+                self.end(End(status=status))
+
+    def end_by_signal(self, signo: int) -> None:
+        """End the process by a signal's default action."""
+        fault, text = self.last_fault
+        self.end(End(signal=signo, note=text if fault == signo else ""))
+
+    def end_by_error(self, error: BaseException) -> None:
+        """End the process because the emulator itself failed on some thread."""
+        text = f"internal error: {type(error).__name__}: {error}"
+        if os.environ.get("JITEMU_TRACEBACK"):
+            traceback.print_exception(error)
+        self.end(End(status=INTERNAL_STATUS, note=text))
+
+    def run_to_death(self) -> None:
+        """Run a forked child to its end, and end the host process with it."""
+        try:
+            end = self.run() or End(INTERNAL_STATUS, note="instruction budget used up in a child")
+        except BaseException as error:
+            self.end_by_error(error)
+            end = self.ending or End(INTERNAL_STATUS)
+        self.finish(end)
+        die(end)
+
+    def finish(self, end: End) -> None:
+        """Say what must be said at the end, in the first process only."""
+        if self.vfork is not None:
+            self.vfork.finish()
+        if end.note and (not self.is_fork or not end.signal):
+            print(f"jitemu: {end.note}", file=sys.stderr)
+        if self.is_fork:
+            return
+        failed = end.status != 0 or end.signal != 0
+        if self.options.report:
+            print(f"jitemu: {self.report.full()}", file=sys.stderr)
+        elif failed and (missing := self.report.summary()):
+            print(f"jitemu: {missing}", file=sys.stderr)
+
+    def watch_time(self) -> None:
+        """Start the thread that enforces `timeout`; forked children call it again."""
+        if self.options.timeout is None:
+            return
+        seconds = self.options.timeout
+
+        def expire() -> None:
+            time.sleep(max(0.0, self.started + seconds - time.monotonic()))
+            self.end(End(TIMEOUT_STATUS, note=f"timeout after {seconds:g} seconds"))
+
+        mask = signals.block_all()
+        threading.Thread(target=expire, daemon=True).start()
+        signals.set_host_mask(mask)
+
+    # ---- fork ----
+
+    def before_fork(self) -> None:
+        """Take every lock, so that the child finds the state between two changes."""
+        self.changed.acquire()
+        self.engine.before_fork()
+        self.mem.lock.acquire()
+
+    def after_fork_parent(self) -> None:
+        """Release what `before_fork` took."""
+        self.mem.lock.release()
+        self.engine.after_fork_parent()
+        self.changed.release()
+
+    def after_fork_child(self, t: Thread) -> None:
+        """Make *t* the only thread of the child."""
+        self.mem.after_fork()
+        self.engine.after_fork_child()
+        self.changed = threading.Condition(threading.RLock())
+        t.bind()
+        self.threads = {t.tid: t}
+        self.leader = t
+        t.is_leader = True
+        t.queue = []
+        self.is_fork = True
+        self.timers = {}
+        if self.vfork is not None:  # the parent's business with the grandparent
+            self.release_fd(self.vfork.write_end)
+            self.vfork = None
+        self.watch_time()
+
+    # ---- descriptors of the emulator ----
+
+    def reserve_fd(self, fd: int) -> int:
+        """Move one of the emulator's own descriptors out of the guest's way and register it."""
+        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1000)
+        os.close(fd)
+        self.reserved_fds.add(moved)
+        return moved
+
+    def release_fd(self, fd: int) -> None:
+        """Close a descriptor that `reserve_fd` returned."""
+        self.reserved_fds.discard(fd)
+        os.close(fd)
+
+    # ---- small services ----
+
+    def return_stub(self, is_rt: bool) -> int:
+        """Return the address of the code that calls (rt_)sigreturn, for handlers without restorer.
+
+        Linux has it in the vdso; here it is a page of its own, made at first use.
+        """
+        if not self._stubs:
+            self._stubs = self.mem.map(None, defs.PAGE, 5, name="[sigreturn]")
+            code = bytes.fromhex("58b877000000cd80" + "b8ad000000cd80")
+            self.mem.protect(self._stubs, defs.PAGE, 3)
+            self.mem.write(self._stubs, code)
+            self.mem.protect(self._stubs, defs.PAGE, 5)
+        return self._stubs + (8 if is_rt else 0)
+
+    def forget_image(self) -> None:
+        """Drop what belongs to the old program at execve."""
+        self._stubs = 0
+        self.ldt = {}
+        self.personality &= ~0x0740000  # PER_CLEAR_ON_SETID-like bits do not survive
+
+
+def die(end: End) -> None:
+    """End this host process as the guest ended: the same status or really by the same signal."""
+    if end.signal:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        host.syscall(Sys.RT_SIGACTION, end.signal, bytes(32), 0, 8)  # SIG_DFL
+        signals.set_host_mask(0)
+        os.kill(os.getpid(), end.signal)
+        os._exit(128 + end.signal)
+    os._exit(end.status)
