@@ -86,9 +86,12 @@ static void finish(u32 signal, const struct context *uc) {
 
 static void next_batch(void) {
     u8 done = 1;
-    if (count && call(4, 1, (u32)&done, 1, 0) != 1)
-        call(252, 1, 0, 0, 0);
-    if (call(3, 0, (u32)&count, 4, 0) != 4 || count == 0 || count > MAX_CASES)
+    while (count && call(4, 1, (u32)&done, 1, 0) != 1)
+        ;
+    int got;
+    while ((got = call(3, 0, (u32)&count, 4, 0)) == -4) /* EINTR: the clock ticked */
+        ;
+    if (got != 4 || count == 0 || count > MAX_CASES)
         call(252, 0, 0, 0, 0);
     call(125, CODE, CODE_SIZE, 3, 0); /* mprotect RW, then RX */
     copy((void *)CODE, shared->code, CODE_SIZE);

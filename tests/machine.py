@@ -1,0 +1,101 @@
+"""Code image and cases -> results of one tier: the emulated counterpart of tests/native/host.py.
+
+A `Bare` machine has the memory map of tests/native/layout.py and nothing else: no operating system,
+flat segments, FS and GS null. A case ends at its first fault; the F4 (HLT) after the code is one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+
+from tests.native import layout
+
+REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+BUDGET = 2_000_000
+SIGNAL_OF_VECTOR = {0: 8, 1: 5, 3: 5, 4: 11, 5: 11, 6: 4, 7: 11, 11: 7, 12: 7, 16: 8, 17: 7, 19: 8}
+TIMEOUT_SIGNAL = 14
+
+
+def writable(address: int, size: int) -> np.ndarray:
+    """Return host memory as an array."""
+    return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
+
+
+class Bare:
+    """A guest CPU and its few pages; `run` executes a batch of cases."""
+
+    def __init__(self, tier: str) -> None:
+        """Map the pages and make an engine for strategy *tier*."""
+        from runtime.cpu import Cpu
+        from runtime.dispatch import Engine
+        from runtime.memory import Memory
+
+        self.tier = tier
+        self.memory = Memory()
+        self.memory.map(layout.CODE, layout.CODE_SIZE, 5, fixed=True)
+        for base in layout.REGIONS:
+            self.memory.map(base, layout.REGION_SIZE, 3, fixed=True)
+        self.cpu = Cpu(self.memory)
+        self.engine = Engine(self.memory, tier)
+        self.regions = [
+            writable(self.memory.base + base, layout.REGION_SIZE) for base in layout.REGIONS
+        ]
+        self.image = b""
+        self.results = np.zeros(layout.MAX_CASES, dtype=layout.RESULT)
+
+    def load(self, code: bytes) -> None:
+        """Replace the code image; what was translated from the old one is dropped."""
+        if code == self.image:
+            return
+        size = max(len(code), len(self.image))
+        padded = code + bytes([layout.HALT]) * (layout.CODE_SIZE if not self.image else size)
+        self.memory.protect(layout.CODE, layout.CODE_SIZE, 3)
+        self.memory.write(layout.CODE, padded[: layout.CODE_SIZE if not self.image else size])
+        self.memory.protect(layout.CODE, layout.CODE_SIZE, 5)
+        self.engine.invalidate(layout.CODE, size)
+        self.image = code
+
+    def run(self, code: bytes, cases: np.ndarray) -> np.ndarray:
+        """Run cases over one code image; the results are valid until the next call."""
+        self.load(code)
+        for number, case in enumerate(cases):
+            self.run_one(case, self.results[number])
+        return self.results[: len(cases)]
+
+    def run_one(self, case: np.void, result: np.void) -> None:
+        """Run one case from its start state to its first fault."""
+        cpu = self.cpu
+        for region, pattern in zip(self.regions, layout.PATTERN, strict=True):
+            region[:] = pattern
+        for address, size, data in case["changes"][: case["n_changes"]].tolist():
+            ctypes.memmove(self.memory.base + address, bytes(data), size)
+        cpu.fxrstor(case["fx"].tobytes())
+        cpu.cs, cpu.fs, cpu.gs = 0x23, 0, 0
+        cpu.ds = cpu.es = cpu.ss = 0x2B
+        cpu.fs_base = cpu.gs_base = 0
+        for name, value in zip(REGISTERS, case["regs"].tolist(), strict=True):
+            setattr(cpu, name, value)
+        cpu.eflags = int(case["eflags"])
+        cpu.eip = int(case["eip"])
+        self.engine.set_budget(cpu, BUDGET) if hasattr(self.engine, "set_budget") else None
+        done = self.engine.run(cpu)
+        result["signal"] = (
+            SIGNAL_OF_VECTOR.get(done.vector, 11) if done.kind == "fault" else TIMEOUT_SIGNAL
+        )
+        result["vector"] = done.vector if done.kind == "fault" else 0xFFFF
+        result["error"] = done.error or 0
+        result["cr2"] = done.address or 0
+        result["eip"] = cpu.eip
+        result["eflags"] = cpu.eflags
+        result["regs"] = [getattr(cpu, name) for name in REGISTERS]
+        result["segments"] = (cpu.cs, cpu.ds, cpu.es, cpu.ss, cpu.fs, cpu.gs)
+        result["fx"] = np.frombuffer(cpu.fxsave(), dtype=np.uint8)
+        for number, region in enumerate(self.regions):
+            result["memory"][number] = region
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.regions.clear()
+        self.memory.close()
