@@ -1,4 +1,4 @@
-"""Fixtures for all tests; nothing here needs the emulator."""
+"""Fixtures and marks for all tests; nothing here needs the emulator."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ def sysroot() -> Path:
         return debian.sysroot()
     except debian.SysrootError as problem:
         pytest.skip(f"no i386 Debian sysroot: {problem}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the slow tests out unless the command line selects by mark."""
+    config.addinivalue_line("markers", "slow: takes minutes; run with -m slow")
+    if not config.option.markexpr:
+        config.option.markexpr = "not slow"
