@@ -1,0 +1,176 @@
+"""Guest registers of one thread: ints in and out, over one native buffer laid out by state.py."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from typing import TYPE_CHECKING
+
+from runtime import native
+from translator import flags
+from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
+
+if TYPE_CHECKING:
+    from runtime.memory import Memory
+
+_CACHE = FIELDS["jump_cache"].offset
+_SZP = FIELDS["szp"].offset // 8
+_CF, _OF, _AF = (FIELDS[name].offset for name in ("cf", "of", "af"))
+_DF, _REST = FIELDS["df"].offset // 4, FIELDS["eflags_rest"].offset // 4
+_BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
+_EMPTY_CACHE = b"\xff" * (16 * JUMP_CACHE_ENTRIES)
+UNLIMITED = 1 << 60  # a budget that nobody uses up
+USER_CS, USER_DS = 0x23, 0x2B  # what a 64-bit Linux gives its 32-bit programs
+
+
+def _register(name: str) -> property:
+    """Build the property for a 16- or 32-bit field."""
+    offset, width = FIELDS[name]
+    index = offset * 8 // width
+    mask = (1 << width) - 1
+    if width == 32:
+        return property(
+            lambda self: self.r32[index], lambda self, v: self.r32.__setitem__(index, v & mask)
+        )
+    return property(
+        lambda self: self.r16[index], lambda self, v: self.r16.__setitem__(index, v & mask)
+    )
+
+
+class Cpu:
+    """One guest thread's registers.
+
+    The buffer is plain memory: `r8 r16 r32 r64` view it at each width, host code works on it at
+    `state_address`.  Registers are unsigned ints.
+    """
+
+    eax, ecx, edx, ebx = (_register(n) for n in ("eax", "ecx", "edx", "ebx"))
+    esp, ebp, esi, edi = (_register(n) for n in ("esp", "ebp", "esi", "edi"))
+    eip = _register("eip")
+    es, cs, ss, ds, fs, gs = (_register(n) for n in SEGMENTS)
+    fs_base, gs_base = _register("fs_base"), _register("gs_base")
+    mxcsr, fcw = _register("mxcsr"), _register("fcw")
+
+    def __init__(self, mem: Memory) -> None:
+        self.mem = mem
+        self.buffer = mmap.mmap(-1, (STATE_SIZE + 4095) & -4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        view = memoryview(self.buffer)
+        self.r8, self.r16, self.r32, self.r64 = (view.cast(c) for c in "BHIQ")  # type: ignore[call-overload]
+        self.state_address = ctypes.addressof(ctypes.c_char.from_buffer(self.buffer))
+        self.flush_jump_cache()
+        self.r64[FIELDS["memory_base"].offset // 8] = mem.base
+        self.budget = UNLIMITED
+        self.reset()
+
+    def reset(self) -> None:
+        """Set every register to what a new Linux program finds (i386 psABI, 2.3.1)."""
+        for name in ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip"):
+            setattr(self, name, 0)
+        self.eflags = 0x202
+        self.cs, self.fs, self.gs = USER_CS, 0, 0
+        self.ss = self.ds = self.es = USER_DS
+        self.fs_base = self.gs_base = 0
+        self.mxcsr, self.fcw = 0x1F80, 0x37F
+        self.r16[FIELDS["fpu"].offset // 2] = self.r16[FIELDS["fsw"].offset // 2] = 0
+        start = FIELDS["xmm0"].offset
+        end = FIELDS["memory_base"].offset
+        self.buffer[start:end] = bytes(end - start)
+
+    # -- flags -----------------------------------------------------------------------------------
+    @property
+    def eflags(self) -> int:
+        """EFLAGS, exact."""
+        szp = self.r64[_SZP]
+        value = self.r32[_REST] | 2 | (self.r8[_CF] & 1) | (self.r8[_AF] & 0x10)
+        if not ((szp ^ szp >> 32) & 0xFF).bit_count() & 1:
+            value |= 1 << flags.PF
+        if not szp & 0xFFFFFFFF:
+            value |= 1 << flags.ZF
+        value |= (szp >> 63) << flags.SF
+        value |= (self.r8[_OF] & 1) << flags.OF
+        return value | (0x400 if self.r32[_DF] != 1 else 0)
+
+    @eflags.setter
+    def eflags(self, value: int) -> None:
+        self.r8[_CF], self.r8[_OF] = value & 1, value >> flags.OF & 1
+        self.r8[_AF] = value & 0x10
+        self.r64[_SZP] = szp_of(value)
+        self.r32[_DF] = 0xFFFFFFFF if value & 1 << flags.DF else 1
+        self.r32[_REST] = value & ~(flags.ARITHMETIC | 1 << flags.DF | 2) & 0x3FFFFF
+
+    # -- vector and x87 state ----------------------------------------------------------------------
+    def fxsave(self) -> bytes:
+        """Return the 512-byte FXSAVE image (SDM vol. 1, 10.5)."""
+        from runtime import fpstate
+
+        return fpstate.fxsave(self.r8)
+
+    def fxrstor(self, image: bytes) -> None:
+        """Load an FXSAVE image."""
+        from runtime import fpstate
+
+        fpstate.fxrstor(self.r8, image)
+
+    def fsave(self) -> bytes:
+        """Return the 108-byte FNSAVE image, 32-bit protected mode (SDM vol. 1, 8.1.10)."""
+        from runtime import fpstate
+
+        return fpstate.fsave(self.r8)
+
+    def frstor(self, image: bytes) -> None:
+        """Load an FNSAVE image."""
+        from runtime import fpstate
+
+        fpstate.frstor(self.r8, image)
+
+    # -- running -------------------------------------------------------------------------------------
+    @property
+    def budget(self) -> int:
+        """Insns that may still run; negative when a stop was asked for."""
+        value = self.r64[_BUDGET]
+        return value - (1 << 64) if value >> 63 else value
+
+    @budget.setter
+    def budget(self, value: int) -> None:
+        self.r64[_BUDGET] = value & 0xFFFFFFFFFFFFFFFF
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether `request_stop` was called and not yet taken."""
+        return bool(self.r32[_STOP])
+
+    def request_stop(self) -> None:
+        """Make guest code of this thread leave at its next block, and its blocking calls return."""
+        native.request_stop(self)
+
+    def flush_jump_cache(self) -> None:
+        """Forget every remembered indirect target."""
+        self.buffer[_CACHE : _CACHE + len(_EMPTY_CACHE)] = _EMPTY_CACHE
+
+    def copy(self) -> Cpu:
+        """Return a second CPU with the same registers, for a new thread."""
+        other = Cpu(self.mem)
+        end = FIELDS["memory_base"].offset
+        other.buffer[:end] = self.buffer[:end]
+        other.r32[_STOP] = 0
+        other.budget = UNLIMITED
+        return other
+
+    # -- memory as the interp tier wants it --------------------------------------------------------------
+    def xmm(self, index: int) -> int:
+        """Return an XMM register as a 128-bit int."""
+        low, high = struct.unpack_from("<QQ", self.buffer, FIELDS["xmm0"].offset + 16 * index)
+        return int(low | high << 64)
+
+    def set_xmm(self, index: int, value: int) -> None:
+        """Set an XMM register."""
+        at = FIELDS["xmm0"].offset + 16 * index
+        self.buffer[at : at + 16] = value.to_bytes(16, "little")
+
+
+def szp_of(eflags: int) -> int:
+    """Encode ZF, SF and PF of an EFLAGS value as the szp group (state.py)."""
+    low = 0 if eflags >> flags.ZF & 1 else 0x100
+    odd = (eflags >> flags.PF & 1) ^ 1
+    return low | odd << 32 | (eflags >> flags.SF & 1) << 63

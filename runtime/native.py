@@ -1,0 +1,263 @@
+"""Native support: the code arena, entering guest code, host signals, safe copies.
+
+One arena of executable memory per process holds the support routines (nativecode.py) and all
+translated code, so that every jump between them is a 32-bit displacement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import signal
+import struct
+import threading
+from typing import TYPE_CHECKING, Any
+
+from runtime import codestore, nativecode
+from runtime.host import syscall
+from runtime.host_numbers import Sys
+from translator.state import FIELDS, PENDING_RECORD
+
+if TYPE_CHECKING:
+    from runtime.cpu import Cpu
+
+ARENA_SIZE = 256 << 20
+FAULTS_MAX = 8 << 20  # rows of the fault table
+KICK_SIGNAL = 64  # SIGRTMAX: makes a thread leave guest code, never shown to the guest
+_SA_SIGINFO, _SA_RESTORER, _SA_NODEFER, _SA_ONSTACK = 4, 0x04000000, 0x40000000, 0x08000000
+_PENDING, _PENDING_COUNT = FIELDS["pending"].offset, FIELDS["pending_count"].offset // 4
+_THREAD_ID = FIELDS["thread_id"].offset // 4
+_STOP = FIELDS["stop"].offset
+
+
+def _reserve(size: int, prot: int) -> tuple[mmap.mmap, int]:
+    """Map private memory that costs nothing until touched; return it and its address."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    area = mmap.mmap(-1, size, flags, prot)
+    with contextlib.suppress(OSError):
+        area.madvise(mmap.MADV_DONTDUMP)
+    return area, ctypes.addressof(ctypes.c_char.from_buffer(area))
+
+
+class Arena:
+    """Executable memory with the tables that the native fault handler reads.
+
+    Offsets count from `base`.  Code is only ever appended; `used` is where the next code goes.
+    """
+
+    def __init__(self) -> None:
+        prot = mmap.PROT_READ | mmap.PROT_WRITE
+        self.area, self.base = _reserve(ARENA_SIZE, prot | mmap.PROT_EXEC)
+        self.code = memoryview(self.area)
+        self.words = self.code.cast("B")
+        self.fault_area, fault_address = _reserve(12 * FAULTS_MAX, prot)
+        self.globals = self.code[: nativecode.GLOBALS_SIZE].cast("Q")
+        self.set_global("arena_start", self.base)
+        self.set_global("arena_end", self.base + ARENA_SIZE)
+        self.set_global("fault_table", fault_address)
+        self.used = nativecode.GLOBALS_SIZE
+        self.symbols: dict[str, int] = {"jitemu_globals": 0}
+        self._load_support()
+        self.floor = self.used
+        self.fault_floor = self.fault_count
+
+    def set_global(self, name: str, value: int) -> None:
+        """Set one of nativecode.GLOBALS."""
+        self.globals[nativecode.GLOBALS[name] // 8] = value
+
+    @property
+    def fault_count(self) -> int:
+        """Rows in the fault table."""
+        return self.globals[nativecode.GLOBALS["fault_count"] // 8]
+
+    def add_faults(self, rows: bytes) -> None:
+        """Append rows (u32 access, u32 recovery, u32 guest pc) in ascending order of access."""
+        count = self.fault_count
+        self.fault_area[12 * count : 12 * count + len(rows)] = rows
+        self.set_global("fault_count", count + len(rows) // 12)
+
+    def reset(self) -> None:
+        """Forget all translated code."""
+        self.used = self.floor
+        self.set_global("fault_count", self.fault_floor)
+
+    def _load_support(self) -> None:
+        from translator.tiers import elf
+
+        obj = elf.parse(codestore.support_object())
+        places = {}
+        for name, section in obj.sections.items():
+            at = self.used = (self.used + 63) & -64
+            self.code[at : at + len(section.code)] = section.code
+            self.used += len(section.code)
+            places[name] = at
+        for name, (section_name, offset) in obj.symbols.items():
+            if section_name in places:
+                self.symbols[name] = places[section_name] + offset
+        rows = []
+        for name, section in obj.sections.items():
+            at = places[name]
+            for r in section.relocs:
+                target = self.symbols[r.symbol] if r.symbol in self.symbols else places[r.symbol]
+                value = target + r.addend - (at + r.offset)
+                struct.pack_into("<i", self.code, at + r.offset, value)
+            rows += [(at + f.access, at + f.recovery, f.pc_value) for f in section.faults]
+        self.add_faults(b"".join(struct.pack("<III", *row) for row in sorted(rows)))
+        self.used = (self.used + 63) & -64
+
+    def function(self, name: str, result: Any, *args: Any, keep_gil: bool = False) -> Any:
+        """Return a support routine as a ctypes function."""
+        maker = ctypes.PYFUNCTYPE if keep_gil else ctypes.CFUNCTYPE
+        return maker(result, *args)(self.base + self.symbols[name])
+
+
+_u64, _ptr = ctypes.c_uint64, ctypes.c_void_p
+arena = Arena()
+_thread_area, _thread_address = _reserve(16 * nativecode.THREADS_MAX, 3)
+_threads = memoryview(_thread_area).cast("Q")
+arena.set_global("threads", _thread_address)
+arena.set_global("kick_signal", KICK_SIGNAL)
+for _name in ("start", "end", "abort"):
+    _symbol = f"syscall_{_name}"
+    arena.set_global(_symbol, arena.base + arena.symbols["jitemu_" + _symbol])
+
+enter = arena.function("jitemu_enter", ctypes.c_uint32, _ptr, _ptr)
+copy = arena.function("jitemu_copy", _u64, _u64, _u64, _u64, keep_gil=True)
+stoppable_syscall = arena.function(
+    "jitemu_syscall", ctypes.c_int64, _u64, ctypes.c_int64, *([_u64] * 6)
+)
+loads = {w: arena.function(f"jitemu_load{w}", _u64, _u64, _ptr, keep_gil=True) for w in (8, 16, 32, 64)}
+stores = {w: arena.function(f"jitemu_store{w}", _u64, _u64, _u64, keep_gil=True) for w in (8, 16, 32, 64)}
+exchanges = {
+    w: arena.function(f"jitemu_cmpxchg{w}", _u64, _u64, _u64, _u64, _ptr, keep_gil=True)
+    for w in (8, 16, 32, 64)
+}
+_stop = arena.function("jitemu_stop", None, _u64, keep_gil=True)
+_unstop = arena.function("jitemu_unstop", None, _u64, keep_gil=True)
+
+
+# -- threads -----------------------------------------------------------------------------------------
+_registry_lock = threading.Lock()
+current = threading.local()  # .cpu: the guest thread that this host thread runs
+_NO_STOP = ctypes.c_uint32(0)
+_NO_STOP_ADDRESS = ctypes.addressof(_NO_STOP)
+
+
+def bind(cpu: Cpu) -> None:
+    """Tell which guest thread the calling host thread runs; its signals are recorded there."""
+    tid = threading.get_native_id()
+    cpu.r32[_THREAD_ID] = tid
+    current.cpu = cpu
+    with _registry_lock:
+        for row in range(nativecode.THREADS_MAX):
+            if not _threads[2 * row]:
+                _threads[2 * row + 1] = cpu.state_address
+                _threads[2 * row] = tid
+                return
+    raise RuntimeError("too many guest threads")
+
+
+def unbind(cpu: Cpu) -> None:
+    """Undo `bind`."""
+    current.cpu = None
+    with _registry_lock:
+        for row in range(nativecode.THREADS_MAX):
+            if _threads[2 * row] and _threads[2 * row + 1] == cpu.state_address:
+                _threads[2 * row] = 0
+    cpu.r32[_THREAD_ID] = 0
+
+
+def after_fork(cpu: Cpu) -> None:
+    """Keep only the calling thread, in a child process."""
+    global _registry_lock
+    _registry_lock = threading.Lock()
+    _thread_area[:] = bytes(len(_thread_area))
+    bind(cpu)
+
+
+def request_stop(cpu: Cpu) -> None:
+    """Make a guest thread leave guest code and its blocking host call, from any thread."""
+    tid = cpu.r32[_THREAD_ID]
+    if tid and tid != threading.get_native_id():
+        syscall(Sys.TGKILL, os.getpid(), tid, KICK_SIGNAL)
+    else:
+        _stop(cpu.state_address)
+
+
+def clear_stop(cpu: Cpu) -> None:
+    """Take a stop request back; its effect on the budget is undone."""
+    _unstop(cpu.state_address)
+
+
+def interruptible(number: int, *args: int) -> int:
+    """Make a host call unless the calling guest thread shall stop: then -EINTR."""
+    cpu = getattr(current, "cpu", None)
+    flag = _NO_STOP_ADDRESS if cpu is None else cpu.state_address + _STOP
+    padded = [a & 0xFFFFFFFFFFFFFFFF for a in args] + [0] * (6 - len(args))
+    result: int = stoppable_syscall(flag, number, *padded)
+    return result
+
+
+# -- host signals ------------------------------------------------------------------------------------
+def _sigaction(signo: int, handler: int, flags: int = 0) -> bytes:
+    """Install a handler by the raw system call; return the old struct kernel_sigaction."""
+    restorer = arena.base + arena.symbols["jitemu_restorer"]
+    new = struct.pack("<QQQQ", handler, flags | _SA_RESTORER, restorer, 0)
+    old = ctypes.create_string_buffer(32)
+    syscall(Sys.RT_SIGACTION, signo, new, ctypes.addressof(old), 8)
+    return old.raw
+
+
+def catch(signo: int, flags: int = 0) -> None:
+    """Record *signo* for the guest from now on; *flags*: SA_NOCLDSTOP, SA_NOCLDWAIT."""
+    handler = arena.base + arena.symbols["jitemu_on_signal"]
+    _sigaction(signo, handler, _SA_SIGINFO | _SA_ONSTACK | flags)
+
+
+def default(signo: int, flags: int = 0) -> None:
+    """Give *signo* its default action."""
+    _sigaction(signo, 0, flags)
+
+
+def ignore(signo: int) -> None:
+    """Ignore *signo*."""
+    _sigaction(signo, 1)
+
+
+def take_pending(cpu: Cpu) -> list[tuple[int, bytes]]:
+    """Drain what the handler recorded for a thread: (signal number, host siginfo)."""
+    if not cpu.r32[_PENDING_COUNT]:
+        return []
+    # The handler runs on this very thread: blocking everything makes the drain atomic.
+    saved = signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+    try:
+        taken = []
+        for i in range(cpu.r32[_PENDING_COUNT]):
+            at = _PENDING + PENDING_RECORD * i
+            signo = int.from_bytes(cpu.r8[at : at + 8], "little")
+            taken.append((signo, bytes(cpu.r8[at + 8 : at + 136])))
+        cpu.r32[_PENDING_COUNT] = 0
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, saved)
+    return taken
+
+
+_old_actions: list[Any] = []
+
+
+def install_fault_handlers() -> None:
+    """Take SIGSEGV and SIGBUS; faults that are not the guest's go to what was there before."""
+    if _old_actions:
+        return
+    handler = arena.base + arena.symbols["jitemu_on_fault"]
+    for signo, name in ((signal.SIGSEGV, "old_segv"), (signal.SIGBUS, "old_bus")):
+        buffer = ctypes.create_string_buffer(32)
+        _old_actions.append(buffer)
+        arena.set_global(name, ctypes.addressof(buffer))
+        buffer.raw = _sigaction(signo, handler, _SA_SIGINFO | _SA_NODEFER | _SA_ONSTACK)
+    _sigaction(KICK_SIGNAL, arena.base + arena.symbols["jitemu_on_signal"], _SA_SIGINFO | _SA_ONSTACK)
+
+
+install_fault_handlers()
