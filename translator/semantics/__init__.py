@@ -82,11 +82,17 @@ def _apply(b: Builder, semantics: Semantics) -> None:
         else:
             arguments.append(b.read(operand))
     result = semantics.function(b, *arguments)
-    if result is None:
-        return
+    if result is not None:
+        write_back(b, insn.operands[0], place, old, result)
+
+
+def write_back(
+    b: Builder, dst: Operand, place: Value | None, old: Value | None, result: Value
+) -> None:
+    """Write *result* to a register or, if *place* is given, to memory, where *old* was read."""
     if place is None:
-        b.write(insn.operands[0], result)
-    elif insn.lock:
+        b.write(dst, result)
+    elif b.insn.lock:
         # Every locked read-modify-write is one compare-exchange; if another thread came
         # between, the insn starts again.
         assert old is not None
@@ -109,4 +115,11 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     b.branch(done, "next", "pc")
 
 
-from translator.semantics import arith, branch, move  # noqa: E402, F401  (they register)
+from translator.semantics import (  # noqa: E402  (they register)
+    arith,  # noqa: F401
+    branch,  # noqa: F401
+    move,  # noqa: F401
+    sse_float,  # noqa: F401
+    sse_int,  # noqa: F401
+    sse_move,  # noqa: F401
+)
