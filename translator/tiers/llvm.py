@@ -102,7 +102,7 @@ LOWER: dict[Op, Callable[..., str]] = {
     Op.CTTZ: _intrinsic("cttz", ", i1 false"),
     Op.POPCNT: _intrinsic("ctpop"),
     Op.BSWAP: _intrinsic("bswap"),
-    Op.VEC: lambda t, v, *args: VECTORS[v.attr[0]].lower(t, *v.attr[1:], v.width, *args),
+    Op.VEC: lambda t, v, *args: VECTORS[v.attr[0]].lower(t, v.attr[1], v.width, *args, *v.attr[2:]),
 }
 INTRINSICS = "\n".join(
     f"declare i{w} @llvm.{name}.i{w}(i{w}{', i1' if name in ('ctlz', 'cttz') else ''})"
