@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runtime import native
@@ -22,6 +23,7 @@ _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
 _EMPTY_CACHE = b"\xff" * (16 * JUMP_CACHE_ENTRIES)
 UNLIMITED = 1 << 60  # a budget that nobody uses up
 USER_CS, USER_DS = 0x23, 0x2B  # what a 64-bit Linux gives its 32-bit programs
+_FLAT = {USER_CS >> 3: 0x00CFFB000000FFFF, USER_DS >> 3: 0x00CFF3000000FFFF}
 
 
 def _register(name: str) -> property:
@@ -36,6 +38,11 @@ def _register(name: str) -> property:
     return property(
         lambda self: self.r16[index], lambda self, v: self.r16.__setitem__(index, v & mask)
     )
+
+
+def flat_descriptor(selector: int) -> int:
+    """Return the descriptor of a flat user segment as the processor reads it, else 0."""
+    return 0 if selector & 4 else _FLAT.get(selector >> 3, 0)
 
 
 class Cpu:
@@ -61,6 +68,8 @@ class Cpu:
         self.flush_jump_cache()
         self.r64[FIELDS["memory_base"].offset // 8] = mem.base
         self.budget = UNLIMITED
+        # Selector -> descriptor, 0 for none: the personality adds TLS and LDT entries.
+        self.descriptor: Callable[[int], int] = flat_descriptor
         self.reset()
 
     def reset(self) -> None:
@@ -155,6 +164,7 @@ class Cpu:
         other.buffer[:end] = self.buffer[:end]
         other.r32[_STOP] = 0
         other.budget = UNLIMITED
+        other.descriptor = self.descriptor
         return other
 
     # -- memory as the interp tier wants it --------------------------------------------------------------

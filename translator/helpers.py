@@ -33,3 +33,15 @@ def declare(name: str, arguments: tuple[int, ...], result: int = 0) -> str:
 def body(name: str) -> Callable[..., Any]:
     """Return a helper's body."""
     return BODIES[name]
+
+
+declare("cpuid", (32, 32), 128)
+declare("rdtsc", (), 64)
+# Far transfers: check a code selector; check and load it.
+declare("check_cs", (32,))
+declare("load_cs", (32,))
+# (segment register, selector)
+declare("load_segment", (32, 32))
+# selector -> 1 << 32 | number, or 0 where ring 3 may not look
+declare("access_rights", (32,), 64)
+declare("segment_limit", (32,), 64)

@@ -7,8 +7,8 @@ A row reads ``[prefix] opcode [/digit | /r | =XX] [m|r] mnemonic [operands] [; a
 - opcode: hex bytes; a trailing ``+`` puts a register into its low three bits.
 - ``/r``: a ModRM byte follows; ``/digit``: its reg field is that; ``=XX``: it is exactly XX;
   ``m`` or ``r`` restrict it to memory or register forms.
-- operands: an addressing letter of the manual (A E G I J M O S V W U P Q N R, and Z: register in
-  the opcode, T: ST(rm), K: immediate that belongs to the shape) and a size: b w d q t (80 bits)
+- operands: an addressing letter of the manual (A E G I J M O S V W U P Q N R X Y, and
+  Z: register in the opcode, T: ST(rm), K: immediate that belongs to the shape) and a size: b w d q t (80 bits)
   x (128) v (operand size), z (16 or 32), s (8 bits sign-extended to the operand size);
   or a fixed register: al cl dx ax eax Av (accumulator at operand size), 1, st0, es ...
 - attributes: ``lock`` (the prefix is allowed when operand 0 is memory).

@@ -93,13 +93,16 @@ def write_back(
     if place is None:
         b.write(dst, result)
     elif b.insn.lock:
-        # Every locked read-modify-write is one compare-exchange; if another thread came
-        # between, the insn starts again.
         assert old is not None
-        seen = b.unit.emit(Op.CMPXCHG, old.width, place, old, result)
-        b.exit_if(seen.ne(old), Link("pc"))
+        compare_exchange(b, place, old, result)
     else:
         b.store(place, result)
+
+
+def compare_exchange(b: Builder, place: Value, old: Value, new: Value) -> None:
+    """Finish a locked read-modify-write; if another thread came between, the insn starts again."""
+    seen = b.unit.emit(Op.CMPXCHG, old.width, place, old, new)
+    b.exit_if(seen.ne(old), Link("pc"))
 
 
 def _repeat(b: Builder, semantics: Semantics) -> None:
@@ -117,9 +120,22 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
 
 from translator.semantics import (  # noqa: E402  (they register)
     arith,  # noqa: F401
+    bcd,  # noqa: F401
+    bits,  # noqa: F401
     branch,  # noqa: F401
+    flagops,  # noqa: F401
+    logic,  # noqa: F401
     move,  # noqa: F401
+    muldiv,  # noqa: F401
+    segment,  # noqa: F401
+    shift,  # noqa: F401
     sse_float,  # noqa: F401
     sse_int,  # noqa: F401
     sse_move,  # noqa: F401
+    stack,  # noqa: F401
+    strings,  # noqa: F401
+    system,  # noqa: F401
+    x87,  # noqa: F401
+    x87_control,  # noqa: F401
+    x87_functions,  # noqa: F401
 )

@@ -1,0 +1,59 @@
+"""What the guest's processor says of itself: (leaf, subleaf) -> EAX EBX ECX EDX; feature names.
+
+A Pentium III's family with the vector extensions up to SSSE3: exactly what is implemented.
+"""
+
+from __future__ import annotations
+
+VENDOR = "GenuineIntel"
+BRAND = "jitemu virtual CPU"
+FAMILY, MODEL, STEPPING = 6, 15, 1
+CACHE_LINE = 64  # bytes that clflush flushes
+
+# Names as in /proc/cpuinfo -> bit of leaf 1.
+FEATURES_EDX = {
+    "fpu": 0,
+    "tsc": 4,
+    "cx8": 8,
+    "cmov": 15,
+    "clflush": 19,
+    "mmx": 23,
+    "fxsr": 24,
+    "sse": 25,
+    "sse2": 26,
+}
+FEATURES_ECX = {"pni": 0, "ssse3": 9}
+FLAGS = (*FEATURES_EDX, *FEATURES_ECX)
+
+_LEAVES = 2
+_EXTENDED = 0x80000000
+_EXTENDED_LEAVES = _EXTENDED + 4
+
+
+def _bits(table: dict[str, int]) -> int:
+    return sum(1 << bit for bit in table.values())
+
+
+def _words(text: str, count: int) -> list[int]:
+    data = text.encode("ascii").ljust(4 * count, b"\0")
+    return [int.from_bytes(data[4 * i : 4 * i + 4], "little") for i in range(count)]
+
+
+def leaf(number: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+    """Return EAX EBX ECX EDX; leaves that do not exist answer as the highest basic one."""
+    if number >= _EXTENDED:
+        if number == _EXTENDED:
+            return _EXTENDED_LEAVES, 0, 0, 0
+        if number == _EXTENDED + 1:
+            return 0, 0, 0, 0
+        if number <= _EXTENDED_LEAVES:
+            part = _words(BRAND, 12)[4 * (number - _EXTENDED - 2) :]
+            return part[0], part[1], part[2], part[3]
+    if number == 0:
+        vendor = _words(VENDOR, 3)
+        return _LEAVES, vendor[0], vendor[2], vendor[1]
+    if number == 1:
+        signature = FAMILY << 8 | (MODEL >> 4) << 16 | (MODEL & 15) << 4 | STEPPING
+        return signature, CACHE_LINE // 8 << 8, _bits(FEATURES_ECX), _bits(FEATURES_EDX)
+    # Leaf 2, caches: one round, no descriptors beyond "64-byte prefetching".
+    return 0x01, 0, 0, 0xF0

@@ -1,0 +1,114 @@
+"""Insns on the flags themselves (SDM vol. 1, 7.3.13)."""
+
+from __future__ import annotations
+
+from translator import flags
+from translator.builder import Builder
+from translator.ir import Value
+from translator.semantics import insn
+
+# What user mode may change by popf beside the arithmetic flags and DF: TF NT AC ID.
+WRITABLE_REST = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 21
+# Bits of eflags_rest that pushf shows; RF (16) and VM (17) never, bit 1 and IF always.
+SHOWN_REST = 0xFFFF_FFFF & ~(1 << 16 | 1 << 17 | 1 << 10 | flags.ARITHMETIC)
+ALWAYS = 1 << 1 | 1 << flags.IF
+
+
+def szp(zf: Value, sf: Value, pf: Value) -> Value:
+    """Build the szp group from three bits: the low word says ZF, byte 4 PF, the top bit SF."""
+    return (
+        (zf ^ 1).zext(64).shl(8) | (pf ^ 1).zext(64).shl(32) | sf.zext(64).shl(63)
+    )
+
+
+def set_zf(b: Builder, zf: Value) -> None:
+    """Set ZF alone."""
+    old = b.flag("szp")
+    b.set_flag("szp", szp(zf, old.slt(0), flags.parity(old)))
+
+
+def status_byte(b: Builder) -> Value:
+    """SF ZF AF PF CF as the low byte of EFLAGS, bit 1 set."""
+    group = b.flag("szp")
+    bits = {
+        flags.CF: b.flag("cf"),
+        flags.PF: flags.parity(group),
+        flags.ZF: group.trunc(32).eq(0),
+        flags.SF: group.slt(0),
+    }
+    byte = b.flag("af") & 1 << flags.AF | 1 << 1
+    for position, bit in bits.items():
+        byte = byte | (bit.zext(8).shl(position) if position else bit.zext(8))
+    return byte
+
+
+def set_status_byte(b: Builder, byte: Value) -> None:
+    """Set SF ZF AF PF CF from the low byte of EFLAGS."""
+    b.set_flag("cf", byte.bit(flags.CF))
+    b.set_flag("af", byte)
+    b.set_flag("szp", szp(byte.bit(flags.ZF), byte.bit(flags.SF), byte.bit(flags.PF)))
+
+
+def eflags(b: Builder) -> Value:
+    """EFLAGS as pushf shows it."""
+    rest = b.get("eflags_rest") & SHOWN_REST | ALWAYS
+    down = (b.get("df") & 2).shl(flags.DF - 1)  # the step -1 has bit 1, the step 1 has not
+    return rest | status_byte(b).zext(32) | down | b.flag("of").zext(32).shl(flags.OF)
+
+
+def set_eflags(b: Builder, value: Value) -> None:
+    """Set what user mode may change of EFLAGS; a 16-bit value leaves AC and ID."""
+    wide = value.zext(32)
+    mask = WRITABLE_REST & (1 << value.width) - 1
+    set_status_byte(b, value.trunc(8))
+    b.set_flag("of", value.bit(flags.OF))
+    b.set("df", value.bit(flags.DF).select(b.const(-1, 32), 1))
+    b.set("eflags_rest", b.get("eflags_rest") & ~mask | wide & mask)
+
+
+@insn("lahf")
+def lahf(b: Builder) -> None:
+    """AH ← SF ZF AF PF CF."""
+    b.set_reg("ah", status_byte(b))
+
+
+@insn("sahf")
+def sahf(b: Builder) -> None:
+    """SF ZF AF PF CF ← AH."""
+    set_status_byte(b, b.reg("ah"))
+
+
+@insn("clc")
+def clc(b: Builder) -> None:
+    """CF ← 0."""
+    b.set_flag("cf", b.const(0, 1))
+
+
+@insn("stc")
+def stc(b: Builder) -> None:
+    """CF ← 1."""
+    b.set_flag("cf", b.const(1, 1))
+
+
+@insn("cmc")
+def cmc(b: Builder) -> None:
+    """CF ← not CF."""
+    b.set_flag("cf", b.flag("cf") ^ 1)
+
+
+@insn("cld")
+def cld(b: Builder) -> None:
+    """DF ← 0: string insns go up."""
+    b.set("df", b.const(1, 32))
+
+
+@insn("std")
+def std(b: Builder) -> None:
+    """DF ← 1: string insns go down."""
+    b.set("df", b.const(-1, 32))
+
+
+@insn("salc")
+def salc(b: Builder) -> None:
+    """AL ← all bits CF."""
+    b.set_reg("al", b.flag("cf").sext(8))
