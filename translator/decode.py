@@ -172,6 +172,11 @@ def decode(code: bytes, at: int = 0) -> Insn:
     return _build(found.key)._with(found)
 
 
+def decode_key(key: bytes) -> Insn:
+    """Build the Insn of a shape key; its slots are 0 and its length is unknown (0)."""
+    return _build(key)._with(Scan(key, 0, 0, 0, 0))
+
+
 class _Shape(NamedTuple):
     """Everything of an insn that its key says."""
 
@@ -295,6 +300,10 @@ def _operands(
                 result.append(Imm("target", 32))
             case "O":
                 result.append(Mem(seg if seg >= 0 else 3, -1, -1, 1, True, size, addr_width))
+            case "X":
+                result.append(Mem(seg if seg >= 0 else 3, 6, -1, 1, False, size, addr_width))
+            case "Y":
+                result.append(Mem(0, 7, -1, 1, False, size, addr_width))
             case "S":
                 result.append(Special("seg", reg, 16))
             case "C" | "D":
