@@ -42,7 +42,7 @@ def _compare(asm: str) -> HostOp:
 def _compare_flags(asm: str) -> HostOp:
     """CF, ZF, PF of comparing ST(0) with ST(1)."""
     outs = (("={@ccb}", 8), ("={@cce}", 8), ("={@ccp}", 8))
-    return HostOp(asm, outs, (("{st}", 80), ("{st(1)}", 80)))
+    return HostOp(asm, outs, (("{st}", 80), ("{st(1)}", 80)), "~{flags}")
 
 
 def _test(asm: str) -> HostOp:
@@ -96,8 +96,11 @@ def _rows() -> dict[str, HostOp]:
         rows[name] = _test(name)
     for name in ("fsqrt", "frndint", "f2xm1", "fsin", "fcos", "fchs", "fabs"):
         rows[name] = _unary(name)
-    for name in ("fscale", "fprem", "fprem1"):
-        rows[name] = _binary(name)
+    rows["fscale"] = _binary("fscale")
+    for name in ("fprem", "fprem1"):
+        # The class of the result as a further status word.
+        asm = f"{name}{_STATUS}; movw %ax, $1; fxam{_STATUS}"
+        rows[name] = HostOp(asm, (_ST, ("=&r", 16), _AX), (("0", 80), ("{st(1)}", 80)))
     for name in ("fyl2x", "fyl2xp1", "fpatan"):
         rows[name] = _popping(name)
     rows["fxtract"] = _pushing("fxtract")

@@ -76,7 +76,7 @@ class Op(enum.Enum):
     PART = (1, False, 92)
     # x87 stack: attr = change of TOP, tag masks relative to TOP (see x87 semantics).
     FPSTACK = (0, True, 93)
-    FPCHECK = (0, True, 94)
+    FPCHECK = (-1, True, 94)
     # Too rare or too large for host code: attr = name in runtime helpers; only interp runs it.
     CALL = (-1, True, 99)
 

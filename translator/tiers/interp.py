@@ -14,7 +14,7 @@ from translator import flags, helpers
 from translator.insn import Insn
 from translator.ir import CondLink, Jump, Leave, Link, Op, Unit, Value
 from translator.semantics import lift
-from translator.state import FIELDS
+from translator.state import FIELDS, Exit
 from translator.tiers import interp_support
 
 Run = Callable[..., int]
@@ -228,7 +228,9 @@ class _Source:
                 self.line(f"if {args[0]}: raise GuestFault({attr})")
             case Op.EXIT_IF:
                 assert isinstance(attr, Link | Leave)
-                self.line(f"if {args[0]}: {self.leave(attr)}")
+                # An exit that hands the insn to this tier means nothing here.
+                if not (isinstance(attr, Leave) and attr.kind == Exit.INTERP):
+                    self.line(f"if {args[0]}: {self.leave(attr)}")
             case Op.CALL:
                 self.space["helper_" + str(attr)] = helpers.body(str(attr))
                 self.assign(op, f"helper_{attr}({', '.join(['cpu', 'mem', *args])})")
@@ -293,7 +295,7 @@ class _Source:
             self.read("fpu", self.field("fpu"))
             if "top" not in self.reads:
                 self.reads["top"] = "top"
-                self.line(f"top, stack_fault = {self.reads['fpu']} >> 8, 0")
+                self.line(f"top = {self.reads['fpu']} >> 8")
         match op.op:
             case Op.HOST:
                 self.host(op, args)
@@ -302,26 +304,37 @@ class _Source:
             case Op.GETST:
                 self.text[op] = self.read(attr, f"_get_st(cpu, top + {attr})")
             case Op.SETST:
-                value = args[0]
-                if op.args[0].op is not Op.GETST:
-                    value = f"_INDEFINITE if stack_fault else {value}"
-                self.pending[attr] = self.variable(value)
+                self.pending[attr] = self.variable(args[0])
             case Op.FPCHECK:
-                assert isinstance(attr, tuple)
-                self.line(f"stack_fault = _check_stack(cpu, {attr[0]}, {attr[1]})")
-                self.line("if stack_fault < 0: return next_")
+                self.fp_check(attr, args)
             case _:
                 assert isinstance(attr, tuple)
                 values = ", ".join(map(repr, attr))
                 self.pending["fpu"] = self.variable(f"_move_stack({self.reads['fpu']}, {values})")
 
+    def fp_check(self, attr: object, args: list[str]) -> None:
+        """Leave the uncommon cases of an x87 insn to the host: it executes the insn itself."""
+        assert isinstance(attr, tuple)
+        valid, empty, opcode = attr
+        if not opcode:
+            self.line("if _fp_pending(cpu): raise GuestFault(16)")
+            return
+        self.space["x87_native"] = helpers.body("x87_native")
+        address = args[0] if args else "0"
+        self.line(f"if _fp_special(cpu, {valid}, {empty}):")
+        self.line(f"    x87_native(cpu, mem, {opcode:#x}, {address})")
+        self.line("    return next_")
+
     def host(self, op: Value, args: list[str]) -> None:
-        """Compute by the host's own insn; its exception flags are merged at once."""
+        """Compute by the host's own insn; merge the exception flags that it raises."""
         name = self.text[op] = f"v{op.index}"
         values = "".join(a + ", " for a in args)
-        self.line(f"{name}_all = _host(cpu, {op.attr!r}, ({values}))")
-        self.line(f"if {name}_all is None: return next_")
-        self.line(f"{name} = {name}_all[0]")
+        fsw, mxcsr = (self.read(field, self.field(field)) for field in ("fsw", "mxcsr"))
+        self.line(f"{name}_all, x{name}, m{name} = _host(cpu, {op.attr!r}, ({values}))")
+        self.pending["fsw"] = self.variable(f"{fsw} | x{name}")
+        self.pending["mxcsr"] = self.variable(f"{mxcsr} | m{name}")
+        if op.width:
+            self.line(f"{name} = {name}_all[0]")
 
 
 _GPR = tuple(FIELDS)[:8]

@@ -9,12 +9,10 @@ from translator.state import FIELDS
 
 __all__ = ["GuestFault"]
 
-# What a masked invalid operation yields: the QNaN "real indefinite".
-_INDEFINITE = 0xFFFF_C000_0000_0000_0000
 _FPU, _FCW, _FSW = (FIELDS[name].offset // 2 for name in ("fpu", "fcw", "fsw"))
 _MXCSR = FIELDS["mxcsr"].offset // 4
 _FPR = FIELDS["fpr0"].offset
-_IE_SF, _C1, _ES_B = 0x41, 0x200, 0x8080
+_MASKS, _ES = 0x3F, 0x80
 
 
 def _signed(value: int, width: int) -> int:
@@ -74,11 +72,8 @@ def _turn(mask: int, top: int) -> int:
 
 
 def _get_st(cpu: Any, index: int) -> int:
-    """Read a physical register; an empty one reads as the indefinite NaN."""
-    index &= 7
-    if not cpu.r16[_FPU] >> index & 1:
-        return _INDEFINITE
-    at = _FPR + 16 * index
+    """Read a physical register."""
+    at = _FPR + 16 * (index & 7)
     return int.from_bytes(cpu.r8[at : at + 10], "little")
 
 
@@ -87,17 +82,21 @@ def _set_st(cpu: Any, index: int, value: int) -> None:
     cpu.r8[at : at + 10] = value.to_bytes(10, "little")
 
 
-def _check_stack(cpu: Any, valid: int, empty: int) -> int:
-    """Check ST(i) in *valid* and in *empty*. 0: right; 1: stack fault, masked; -1: unmasked."""
+def _fp_pending(cpu: Any) -> bool:
+    """Tell whether an unmasked x87 exception waits for the next waiting insn."""
+    return bool(cpu.r16[_FSW] & _ES)
+
+
+def _fp_special(cpu: Any, valid: int, empty: int) -> bool:
+    """Tell whether an insn needs more than its IR says.
+
+    That is when an exception is unmasked or pending, or when not all ST(i) in *valid* are in use
+    and all in *empty* empty.
+    """
+    if cpu.r16[_FCW] & _MASKS != _MASKS or cpu.r16[_FSW] & _ES:
+        return True
     top, filled = cpu.r16[_FPU] >> 8, cpu.r16[_FPU] & 0xFF
-    under, over = _turn(valid, top) & ~filled, _turn(empty, top) & filled
-    if not (under or over):
-        return 0
-    cpu.r16[_FSW] = cpu.r16[_FSW] & ~_C1 | _IE_SF | (_C1 if over else 0)
-    if cpu.r16[_FCW] & 1:
-        return 1
-    cpu.r16[_FSW] |= _ES_B
-    return -1
+    return bool(_turn(valid, top) & ~filled or _turn(empty, top) & filled)
 
 
 def _move_stack(fpu: int, delta: int, fill: int, empty: int, mode: str = "") -> int:
@@ -111,18 +110,14 @@ def _move_stack(fpu: int, delta: int, fill: int, empty: int, mode: str = "") -> 
 
 
 # -- host ops ------------------------------------------------------------------------------------
-def _host(cpu: Any, name: str, args: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Compute a HOST op. None: an unmasked x87 exception keeps the insn from having effect."""
+def _host(cpu: Any, name: str, args: tuple[int, ...]) -> tuple[tuple[int, ...], int, int]:
+    """Compute a HOST op; return its outputs and the x87 and SSE exception flags that it raised."""
     from translator.tiers import micro
 
-    fcw, mxcsr = cpu.r16[_FCW], cpu.r32[_MXCSR]
-    outs, fsw, raised = micro.call(name, args, fcw, mxcsr)
-    cpu.r32[_MXCSR] = mxcsr | raised & 0x3F
-    if raised & ~(mxcsr >> 7) & 0x3F:
+    mxcsr = cpu.r32[_MXCSR]
+    outs, fsw, raised = micro.call(name, args, cpu.r16[_FCW], mxcsr)
+    if raised & ~(mxcsr >> 7) & _MASKS:
+        cpu.r32[_MXCSR] = mxcsr | raised
         raise GuestFault(19)
-    cpu.r16[_FSW] |= fsw & 0x7F
-    if fsw & ~fcw & 0x3F:
-        cpu.r16[_FSW] |= _ES_B
-        if fsw & ~fcw & 0x07:  # invalid, denormal, division by zero: found before computing
-            return None
-    return outs
+    # FPCHECK has made sure that all x87 exceptions are masked.
+    return outs, fsw & _MASKS, raised
