@@ -104,14 +104,20 @@ def _convert(t: Text, how: str, name: str, lane: int, width: int, to: int) -> st
 
 
 # -- rows lane by lane ---------------------------------------------------------------------------
-def _lanewise(compute: Lane, build: Callable[..., str]) -> VecOp:
-    """Make a row from a function of two lanes and one that emits it for two vectors."""
+def _lanewise(compute: Lane, build: Callable[..., str], at_least: int = 64) -> VecOp:
+    """Make a row from a function of two lanes and one that emits it for two vectors.
+
+    Vectors narrower than *at_least* are widened, where LLVM only knows what to do with long ones.
+    """
 
     def evaluate(lane: int, width: int, left: int, right: int) -> int:
         pairs = zip(lanes(left, lane, width), lanes(right, lane, width), strict=True)
         return join((compute(lane, a, b) for a, b in pairs), lane)
 
     def lower(t: Text, lane: int, width: int, left: str, right: str) -> str:
+        if width < at_least:
+            left, right = (t(f"zext i{width} {x} to i{at_least}") for x in (left, right))
+            return t(f"trunc i{at_least} {lower(t, lane, at_least, left, right)} to i{width}")
         a, b = _split(t, left, lane, width), _split(t, right, lane, width)
         return _whole(t, build(t, lane, width, a, b), lane, width)
 
@@ -141,10 +147,12 @@ def _compare(predicate: str, compute: Lane) -> VecOp:
 
 
 def _widened(how: str, steps: Sequence[str], compute: Lane) -> VecOp:
-    """Make a row that computes at twice the lane width and truncates.
+    """Make a row that computes at twice the lane width and truncates."""
+    return _lanewise(compute, _widened_steps(how, steps))
 
-    Each step is an LLVM instruction and its second operand: a number, or `b` for the argument.
-    """
+
+def _widened_steps(how: str, steps: Sequence[str]) -> Callable[..., str]:
+    """Each step is an LLVM instruction and its second operand: a number, or `b`, the argument."""
 
     def build(t: Text, lane: int, width: int, a: str, b: str) -> str:
         wide = vector_type(2 * lane, 2 * width)
@@ -156,7 +164,19 @@ def _widened(how: str, steps: Sequence[str], compute: Lane) -> VecOp:
             value = t(f"{op} {wide} {value}, {operand}")
         return _convert(t, "trunc", value, 2 * lane, 2 * width, lane)
 
-    return _lanewise(compute, build)
+    return build
+
+
+_HIGH_SIGNED = _widened_steps("sext", ("mul b", "lshr 16"))
+
+
+def _rounded_product(t: Text, lane: int, width: int, a: str, b: str) -> str:
+    """Compute (a * b + 0x4000) >> 15 of words from the two halves of the product."""
+    ty = vector_type(lane, width)
+    high = _HIGH_SIGNED(t, lane, width, a, b)
+    low = t(f"lshr {ty} {t(f'mul {ty} {a}, {b}')}, {_splat(lane, 14)}")
+    low = t(f"lshr {ty} {t(f'add {ty} {low}, {_splat(lane, 1)}')}, {_splat(lane, 1)}")
+    return t(f"add {ty} {t(f'add {ty} {high}, {high}')}, {low}")
 
 
 def _andn(t: Text, lane: int, width: int, a: str, b: str) -> str:
@@ -190,39 +210,54 @@ def _low_product_lane(lane: int, a: int, b: int) -> int:
 
 
 def _sum_differences(t: Text, lane: int, width: int, a: str, b: str) -> str:
-    """Sum |a - b| of unsigned bytes over each lane of 64 bits, in halving steps."""
+    """Sum |a - b| of unsigned bytes over each lane of 64 bits; x86 has an insn for each sum."""
     a, b = (_split(t, _whole(t, x, lane, width), 8, width) for x in (a, b))
-    ty = vector_type(8, width)
-    value = t(f"sub {ty} {_call(t, 'umax', 8, width, a, b)}, {_call(t, 'umin', 8, width, a, b)}")
-    for size in (16, 32, 64):
-        value = _split(t, _whole(t, value, size // 2, width), size, width)
-        ty = vector_type(size, width)
-        low = t(f"and {ty} {value}, {_splat(size, (1 << size // 2) - 1)}")
-        high = t(f"lshr {ty} {value}, {_splat(size, size // 2)}")
-        value = t(f"add {ty} {low}, {high}")
-    return value
+    ty, res = vector_type(lane, width), "poison"
+    for i in range(width // lane):
+        mask = range(8 * i, 8 * i + 8)
+        left, right = (
+            _convert(t, "zext", _pick(t, 8, width, x, "poison", mask)[0], 8, lane, 32)
+            for x in (a, b)
+        )
+        difference = t(f"sub <8 x i32> {left}, {right}")
+        absolute = _call(t, "abs", 32, 256, difference, extra=", i1 false")
+        total = t(f"call i32 @llvm.vector.reduce.add.v8i32(<8 x i32> {absolute})")
+        res = t(f"insertelement {ty} {res}, i64 {t(f'zext i32 {total} to i64')}, i32 {i}")
+    return res
 
 
 def _sum_differences_lane(lane: int, a: int, b: int) -> int:
     return sum(abs(x - y) for x, y in zip(lanes(a, 8, lane), lanes(b, 8, lane), strict=True))
 
 
-def _product_sums(how: tuple[str, str], add: str) -> Callable[..., str]:
-    """Multiply at twice the lane width, then add neighbours."""
+def _product_sums(t: Text, lane: int, width: int, a: str, b: str) -> str:
+    """Multiply words at twice their width, then add neighbours."""
+    # The row's lanes are those of the sums: the factors are half as wide.
+    half = lane // 2
+    a, b = (_split(t, _whole(t, x, lane, width), half, width) for x in (a, b))
+    left, right = (_convert(t, "sext", x, half, width, lane) for x in (a, b))
+    products = t(f"mul {vector_type(lane, 2 * width)} {left}, {right}")
+    even, odd = _pairs(t, lane, 2 * width, products)
+    return t(f"add {vector_type(lane, width)} {even}, {odd}")
 
-    def build(t: Text, lane: int, width: int, a: str, b: str) -> str:
-        # The row's lanes are those of the sums: the factors are half as wide.
-        half = lane // 2
-        a, b = (_split(t, _whole(t, x, lane, width), half, width) for x in (a, b))
-        left = _convert(t, how[0], a, half, width, lane)
-        right = _convert(t, how[1], b, half, width, lane)
-        products = t(f"mul {vector_type(lane, 2 * width)} {left}, {right}")
-        even, odd = _pairs(t, lane, 2 * width, products)
-        if add == "add":
-            return t(f"add {vector_type(lane, width)} {even}, {odd}")
-        return _call(t, add, lane, width, even, odd)
 
-    return build
+def _unsigned_product_sums(t: Text, lane: int, width: int, a: str, b: str) -> str:
+    """Add neighbouring products of bytes with saturation, in the form that LLVM knows."""
+    a, b = (_split(t, _whole(t, x, lane, width), 8, width) for x in (a, b))
+    wide, products = 2 * lane, []
+    for left, right in zip(_pairs(t, 8, width, a), _pairs(t, 8, width, b), strict=True):
+        factors = _convert(t, "zext", left, 8, width // 2, wide)
+        others = _convert(t, "sext", right, 8, width // 2, wide)
+        products.append(t(f"mul {vector_type(wide, 2 * width)} {factors}, {others}"))
+    res = t(f"add {vector_type(wide, 2 * width)} {products[0]}, {products[1]}")
+    return _saturate(t, wide, 2 * width, res, -1 << (lane - 1), (1 << (lane - 1)) - 1)
+
+
+def _saturate(t: Text, lane: int, width: int, name: str, low: int, high: int) -> str:
+    """Clamp signed lanes and truncate them to half their width."""
+    name = _call(t, "smax", lane, width, name, _splat(lane, low))
+    name = _call(t, "smin", lane, width, name, _splat(lane, high))
+    return _convert(t, "trunc", name, lane, width, lane // 2)
 
 
 def _product_sum_lane(lane: int, a: int, b: int) -> int:
@@ -254,9 +289,7 @@ def _pack(low: Callable[[int], int], high: Callable[[int], int]) -> VecOp:
         half = lane // 2
         a, b = _split(t, left, lane, width), _split(t, right, lane, width)
         both, wide = _pick(t, lane, width, a, b, range(2 * width // lane))
-        both = _call(t, "smax", lane, wide, both, _splat(lane, low(half)))
-        both = _call(t, "smin", lane, wide, both, _splat(lane, high(half)))
-        return _whole(t, _convert(t, "trunc", both, lane, wide, half), half, width)
+        return _whole(t, _saturate(t, lane, wide, both, low(half), high(half)), half, width)
 
     return VecOp(evaluate, lower)
 
@@ -379,21 +412,17 @@ VECTORS: dict[str, VecOp] = {
     "cmpgt": _compare("sgt", lambda lane, a, b: -(signed(a, lane) > signed(b, lane))),
     "mul": _plain("mul", lambda lane, a, b: a * b),
     # The high half of a product of words; with rounding, bits 15 to 30.
-    "mulhs": _widened(
-        "sext", ("mul b", "lshr 16"), lambda lane, a, b: _signed_product(lane, a, b) >> 16
-    ),
+    "mulhs": _lanewise(lambda lane, a, b: _signed_product(lane, a, b) >> 16, _HIGH_SIGNED),
     "mulhu": _widened("zext", ("mul b", "lshr 16"), lambda lane, a, b: a * b >> 16),
-    "mulhrs": _widened(
-        "sext",
-        ("mul b", "ashr 14", "add 1", "ashr 1"),
-        lambda lane, a, b: (_signed_product(lane, a, b) >> 14) + 1 >> 1,
+    "mulhrs": _lanewise(
+        lambda lane, a, b: (_signed_product(lane, a, b) >> 14) + 1 >> 1, _rounded_product
     ),
     # Of each lane the product of the low halves, unsigned.
     "mullow": _lanewise(_low_product_lane, _low_product),
     # Lanes of sums of products; madd: signed factors; maddus: unsigned by signed, saturated.
-    "madd": _lanewise(_product_sum_lane, _product_sums(("sext", "sext"), "add")),
-    "maddus": _lanewise(_unsigned_product_sum_lane, _product_sums(("zext", "sext"), "sadd.sat")),
-    "sad": _lanewise(_sum_differences_lane, _sum_differences),
+    "madd": _lanewise(_product_sum_lane, _product_sums, 128),
+    "maddus": _lanewise(_unsigned_product_sum_lane, _unsigned_product_sums, 128),
+    "sad": _lanewise(_sum_differences_lane, _sum_differences, 128),
     "sign": _lanewise(_sign_lane, _sign),
     "abs": VecOp(_abs, _lower_abs),
     # The lanes of the arguments become half as wide: argument 0's are the low ones.
