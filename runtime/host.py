@@ -38,7 +38,16 @@ def interruptible(number: int, *args: int | bytes | None) -> int:
 
     The check and the call are one step for the signal handler, so no wake-up is lost.
     """
-    return syscall(number, *args)
+    from runtime import native  # which needs `syscall` for itself
+
+    return native.interruptible(number, *[_as_int(arg) for arg in args])
+
+
+def _as_int(arg: int | bytes | None) -> int:
+    """Return an argument as a number; the caller keeps the bytes alive."""
+    if isinstance(arg, int):
+        return arg
+    return ctypes.cast(ctypes.c_char_p(arg), ctypes.c_void_p).value or 0
 
 
 def check(result: int) -> int:

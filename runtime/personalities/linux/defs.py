@@ -63,6 +63,6 @@ SYNCHRONOUS = sigset(SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS)
 IGNORED_BY_DEFAULT = sigset(SIGCHLD, SIGCONT, SIGURG, SIGWINCH)
 STOPS_BY_DEFAULT = sigset(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU)
 
-KICK = 64  # the emulator's own wake-up for a thread in a blocking call; told apart by its siginfo
-# Always caught on the host and never blocked there: the translator needs them for itself.
-HOST_OWNED = sigset(SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, KICK)
+# Never blocked on the host, and handled there by the translator: its own faults and its wake-up for
+# threads. Among guest threads these signals travel through the emulator.
+HOST_OWNED = sigset(SIGBUS, SIGSEGV, 64)

@@ -6,11 +6,9 @@ leader's host thread, as on Linux; the caller hands its request over and ends.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime.personalities.linux import defs, frames, image, segments, signals
+from runtime.personalities.linux import defs, fpframe, frames, image, segments, signals
 from runtime.personalities.linux.table import signed, syscall
 
 if TYPE_CHECKING:
@@ -95,7 +93,7 @@ def replace(process: Process, t: Thread, request: Request) -> None:
     """Wipe the old program and start the new one on thread *t*."""
     if process.vfork is not None:
         process.vfork.finish()
-    close_on_exec(process)
+    process.vfs.fds.close_on_exec()
     process.signals.after_exec()
     process.forget_image()
     process.engine.flush()
@@ -123,17 +121,4 @@ def reset_thread(t: Thread, entry: int, stack: int) -> None:
         segments.load(t, name, defs.USER_DS)
     for name in ("fs", "gs"):
         segments.load(t, name, 0)
-    cpu.fxrstor(frames.fpframe.INITIAL)
-
-
-def close_on_exec(process: Process) -> None:
-    """Close every guest descriptor that has FD_CLOEXEC."""
-    for name in os.listdir("/proc/self/fd"):
-        fd = int(name)
-        if fd in process.reserved_fds:
-            continue
-        try:
-            if fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
-                os.close(fd)
-        except OSError:
-            pass  # the listing's own descriptor is gone already
+    cpu.fxrstor(fpframe.INITIAL)

@@ -10,6 +10,7 @@ from runtime.personalities.linux import defs, siginfo, signals
 
 if TYPE_CHECKING:
     from runtime.dispatch import Exit
+
     from runtime.personalities.linux.threads import Thread
 
 SEGV_MAPERR, SEGV_ACCERR = 1, 2
@@ -53,10 +54,7 @@ def _page_fault(t: Thread, stop: Exit) -> tuple[int, int]:
     if prot is None:
         return defs.SIGSEGV, SEGV_MAPERR
     needed = 2 if stop.error & 2 else 4 if stop.error & 16 else 1
-    if needed == 1:
-        allowed = bool(prot)
-    else:
-        allowed = bool(prot & needed)
+    allowed = bool(prot) if needed == 1 else bool(prot & needed)
     return (defs.SIGBUS, BUS_ADRERR) if allowed else (defs.SIGSEGV, SEGV_ACCERR)
 
 

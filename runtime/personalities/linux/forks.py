@@ -6,12 +6,13 @@ waiting parent, which is what sharing the memory would have shown (see vforks.py
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
 from typing import TYPE_CHECKING
 
-from runtime import host
+from runtime import host, native
 from runtime.host import Sys
 from runtime.memory import MemoryFault
 from runtime.personalities.linux import defs, segments, signals, vforks
@@ -113,7 +114,7 @@ def fork_process(
             if handover:
                 handover.enter_child(process)
             _set_up_child(t, flags, stack, tls, child_tid)
-            signals.native.take_pending(t.cpu)  # pending signals are the parent's
+            native.take_pending(t.cpu)  # pending signals are the parent's
         except BaseException:
             os._exit(127)
         signals.set_host_mask(mask)
@@ -140,10 +141,8 @@ def _set_up_child(t: Thread, flags: int, stack: int, tls: int, child_tid: int) -
         segments.set_tls(t, tls, may_allocate=False)
         segments.refresh(t)
     if flags & defs.CLONE_CHILD_SETTID:
-        try:
+        with contextlib.suppress(MemoryFault):  # the kernel does not look at the result either
             t.mem.put_u32(child_tid, t.tid)
-        except MemoryFault:
-            pass  # the kernel does not look at the result either
 
 
 def _check_tls(t: Thread, tls: int) -> int:
@@ -212,7 +211,7 @@ def _thread_main(child: Thread, ready: threading.Event, go: threading.Event) -> 
     if child.tid in process.threads:
         child.leave()
         process.remove(child)
-    signals.native.unbind(child.cpu)
+    native.unbind(child.cpu)
 
 
 __all__ = ["clone", "clone3", "die", "do_clone", "fork", "fork_process", "start_thread", "vfork"]

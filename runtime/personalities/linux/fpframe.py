@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import struct
 
-from runtime.personalities.linux import defs
-
 FREGS_SIZE = 112
 FXSAVE_SIZE = 512
 USER_SIZE = FXSAVE_SIZE + 64
@@ -119,9 +117,4 @@ def _present(frame: bytes) -> int:
     if struct.unpack_from("<I", frame, start + USER_SIZE)[0] != MAGIC2:
         return FEATURES
     held: int = struct.unpack_from("<Q", frame, start + FXSAVE_SIZE)[0]
-    return held & features
-
-
-def default_selectors() -> tuple[int, int]:
-    """Return the CS and DS that the environment part of a frame shows."""
-    return defs.USER_CS, defs.USER_DS
+    return held & int(features)

@@ -192,7 +192,7 @@ def restore_rt(t: Thread) -> tuple[int, AltStack]:
 
 def _restore_context(t: Thread, context: bytes) -> None:
     """Load every register from a sigcontext; raise MemoryFault or ValueError if it is unusable."""
-    (gs, fs, es, ds, edi, esi, ebp, esp, ebx, edx, ecx, eax, _trap, _error, eip, cs, flags, _sp)= (
+    (gs, fs, es, ds, edi, esi, ebp, esp, ebx, edx, ecx, eax, _trap, _error, eip, cs, flags, _sp) = (
         _CONTEXT.unpack(context)[:18]
     )
     ss, fpstate = _CONTEXT.unpack(context)[18:20]

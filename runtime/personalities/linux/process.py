@@ -5,7 +5,6 @@ In: options, memory, engine and file view. Out: an `End`, once every thread is g
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import sys
@@ -14,20 +13,21 @@ import time
 import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import host
+from runtime import host, native
 from runtime.host import Sys
-from runtime.personalities.linux import defs, execve, signals
+from runtime.personalities.linux import defs, execve, limits, signals
 from runtime.personalities.linux.report import Report
 from runtime.personalities.linux.threads import Thread
 
 if TYPE_CHECKING:
-    from runtime.cpu import Cpu
     from runtime.dispatch import Engine
+
+    from runtime.cpu import Cpu
     from runtime.memory import Memory
     from runtime.personalities.linux.options import LinuxOptions
     from runtime.personalities.linux.segments import Descriptor
-    from runtime.personalities.linux.vfs import Vfs
     from runtime.personalities.linux.vforks import Handover
+    from runtime.personalities.linux.vfs import Vfs
 
 INTERNAL_STATUS = 125
 TIMEOUT_STATUS = 124  # as timeout(1)
@@ -50,9 +50,10 @@ class Process:
         self.mem = mem
         self.engine = engine
         self.vfs = vfs
+        vfs.process = self
         self.report = Report()
         self.signals = signals.SignalTable()
-        self.reserved_fds: set[int] = set()
+        self.reserved_fds = vfs.fds.reserved  # descriptors that the guest must not touch
         self.is_fork = False  # a forked child: nobody above it takes its End
         self.started = time.monotonic()
 
@@ -61,6 +62,7 @@ class Process:
         self.envp: list[bytes] = []
         self.comm = b""
         self.personality = 8  # PER_LINUX32
+        self.rlimits: dict[int, tuple[int, int]] = {}  # the virtual ones: soft, hard
         self.ldt: dict[int, Descriptor] = {}
         self.timers: dict[int, int] = {}  # guest timer id -> host timer id
         self.vfork: Handover | None = None  # in a vfork child, until execve or the end
@@ -84,6 +86,7 @@ class Process:
         self.add(leader)
         leader.bind()
         self.signals.adopt_host()
+        limits.adopt_host(self)
         return leader
 
     def add(self, t: Thread) -> None:
@@ -109,7 +112,6 @@ class Process:
                 if other is not t:
                     other.attention = True
                     other.cpu.request_stop()
-                    signals.kick(other.tid)
 
     def wait_for_others(self, t: Thread) -> None:
         """Wait until *t* is the only thread; give up on threads that do not react."""
@@ -270,7 +272,9 @@ class Process:
         self.mem.after_fork()
         self.engine.after_fork_child()
         self.changed = threading.Condition(threading.RLock())
-        t.bind()
+        native.after_fork(t.cpu)
+        t.tid = os.getpid()
+        self.vfs.after_fork()
         self.threads = {t.tid: t}
         self.leader = t
         t.is_leader = True
@@ -286,15 +290,11 @@ class Process:
 
     def reserve_fd(self, fd: int) -> int:
         """Move one of the emulator's own descriptors out of the guest's way and register it."""
-        moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1000)
-        os.close(fd)
-        self.reserved_fds.add(moved)
-        return moved
+        return self.vfs.fds.reserve(fd)
 
     def release_fd(self, fd: int) -> None:
         """Close a descriptor that `reserve_fd` returned."""
-        self.reserved_fds.discard(fd)
-        os.close(fd)
+        self.vfs.fds.release(fd)
 
     # ---- small services ----
 
@@ -315,7 +315,9 @@ class Process:
         """Drop what belongs to the old program at execve."""
         self._stubs = 0
         self.ldt = {}
-        self.personality &= ~0x0740000  # PER_CLEAR_ON_SETID-like bits do not survive
+        for timer in self.timers.values():
+            host.syscall(Sys.TIMER_DELETE, timer)
+        self.timers = {}
 
 
 def die(end: End) -> None:

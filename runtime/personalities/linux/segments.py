@@ -134,3 +134,17 @@ def get_tls(t: Thread, address: int) -> int:
     base, limit, flags = entry or (0, 0, _READ_EXEC_ONLY | _NOT_PRESENT)
     t.mem.write(address, struct.pack("<IIII", number, base, limit, flags))
     return 0
+
+
+def encode(entry: Descriptor | None) -> bytes:
+    """Return the 8 bytes of a descriptor as the processor reads them."""
+    if entry is None:
+        return bytes(8)
+    base, limit, flags = entry
+    kind = 0x10 | (flags & _CONTENTS) << 1 | (0 if flags & _READ_EXEC_ONLY else 2) | 1
+    access = kind | 3 << 5 | (0 if flags & _NOT_PRESENT else 0x80)
+    upper = (limit >> 16 & 15) | (16 if flags & _USEABLE else 0)
+    upper |= (64 if flags & _SEG_32BIT else 0) | (128 if flags & _IN_PAGES else 0)
+    low = limit & 0xFFFF | (base & 0xFFFF) << 16
+    high = (base >> 16 & 0xFF) | access << 8 | upper << 16 | (base >> 24) << 24
+    return struct.pack("<II", low, high)

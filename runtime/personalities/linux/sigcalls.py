@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-import time
 from typing import TYPE_CHECKING
 
 from runtime import host
@@ -300,7 +299,7 @@ def _to_thread(t: Thread, pid: int | None, tid: int, signo: int) -> int:
         info = siginfo.user(signo, defs.SI_TKILL, os.getpid(), os.getuid())
         signals.add(other, Pending(signo, info))
         other.attention = True
-        signals.kick(tid)
+        other.cpu.request_stop()
         return 0
     if pid is None:
         return host.syscall(Sys.TKILL, tid, signo)
@@ -350,7 +349,7 @@ def sigreturn(t: Thread) -> int:
         return 0
     signals.set_mask(t, mask)
     t.attention = True
-    return t.cpu.eax
+    return int(t.cpu.eax)
 
 
 @syscall(173, "rt_sigreturn")
@@ -364,7 +363,7 @@ def rt_sigreturn(t: Thread) -> int:
     signals.set_mask(t, mask)
     _set_altstack(t, stack)
     t.attention = True
-    return t.cpu.eax
+    return int(t.cpu.eax)
 
 
 @syscall(186, "sigaltstack")
@@ -400,4 +399,4 @@ def _set_altstack(t: Thread, stack: frames.AltStack) -> int:
 @syscall(0, "restart_syscall")
 def restart_syscall(t: Thread) -> int:
     """Answer a call that only the kernel makes; interrupted calls are repeated in place."""
-    return -defs.EINTR if time.monotonic() < 0 else -defs.EINVAL
+    return -defs.EINVAL

@@ -13,8 +13,7 @@ import signal as host_signal
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import host
-from runtime import signals_stub as native
+from runtime import host, native
 from runtime.host import Sys
 from runtime.personalities.linux import defs, frames, siginfo
 from runtime.personalities.linux.defs import sigbit
@@ -22,7 +21,6 @@ from runtime.personalities.linux.defs import sigbit
 if TYPE_CHECKING:
     from runtime.personalities.linux.threads import Thread
 
-KICK_COOKIE = 0x6A69_7465_6D75  # "jitemu": marks KICK signals that only wake a thread
 _HOST_FLAGS = defs.SA_NOCLDSTOP | defs.SA_NOCLDWAIT
 # Python itself ignores these at start-up, so their inherited disposition is unknown.
 _PYTHON_IGNORES = frozenset({defs.SIGPIPE, defs.SIGXFSZ})
@@ -88,11 +86,9 @@ class SignalTable:
 
     def _apply(self, signo: int) -> None:
         action = self.actions[signo]
-        if sigbit(signo) & defs.UNBLOCKABLE:
+        if sigbit(signo) & (defs.UNBLOCKABLE | defs.HOST_OWNED):
             return
-        if sigbit(signo) & defs.HOST_OWNED:
-            native.catch(signo)
-        elif action.handler == defs.SIG_DFL:
+        if action.handler == defs.SIG_DFL:
             native.default(signo, action.flags & _HOST_FLAGS)
         elif action.handler == defs.SIG_IGN:
             native.ignore(signo)
@@ -166,9 +162,8 @@ def block_all() -> int:
 
 def collect(t: Thread) -> None:
     """Move what the native handler recorded into the thread's queue."""
+    native.clear_stop(t.cpu)  # before the records are read: a later signal asks again
     for signo, info in native.take_pending(t.cpu):
-        if signo == defs.KICK and is_kick(info):
-            continue
         add(t, Pending(signo, siginfo.to_guest(info), bytes(info)))
 
 
@@ -176,17 +171,6 @@ def add(t: Thread, pending: Pending) -> None:
     """Queue a signal; a standard signal that waits already is not queued twice."""
     if pending.signo > 31 or all(p.signo != pending.signo for p in t.queue):
         t.queue.append(pending)
-
-
-def is_kick(info: bytes) -> bool:
-    """Tell a wake-up of ours from a guest's signal of the same number."""
-    return len(info) >= 32 and struct.unpack_from("<Q", info, 24)[0] == KICK_COOKIE
-
-
-def kick(tid: int) -> None:
-    """Wake the thread *tid* of this process out of guest code or a blocking host call."""
-    info = struct.pack("<iiiiiIQ", defs.KICK, 0, defs.SI_QUEUE, 0, os.getpid(), 0, KICK_COOKIE)
-    host.syscall(Sys.RT_TGSIGQUEUEINFO, os.getpid(), tid, defs.KICK, info.ljust(128, b"\0"))
 
 
 def take_next(t: Thread, wanted: int | None = None) -> Pending | None:

@@ -5,13 +5,13 @@ In: a Cpu ready to run. Out: the thread is over, or the process pauses. Guest ti
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from runtime import host
-from runtime import signals_stub as native
+from runtime import host, native
 from runtime.host import Sys
 from runtime.memory import MemoryFault
 from runtime.personalities.linux import defs, faults, signals, strace
@@ -204,10 +204,8 @@ class Thread:
         """Do what the kernel does when a task ends: robust locks, clear_child_tid."""
         self.ended = True
         if self.robust_list:
-            try:
+            with contextlib.suppress(MemoryFault):
                 _release_robust(self)
-            except MemoryFault:
-                pass
             self.robust_list = 0
         self.notify_clear_tid()
 

@@ -1,4 +1,4 @@
-"""Times in guest memory: struct timespec and timeval with 32- and 64-bit seconds, and the host's."""
+"""Times in guest memory: timespec and timeval, with 32- or 64-bit seconds, and the host's."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """What a vfork child wrote, brought to its parent: the effect of memory that both would share.
 
-The child is a forked copy. When it calls execve or ends, it finds the pages that it no longer shares
-with the parent (it wrote to them) and sends them through a pipe; the parent waits for the end of
-that pipe. If the parent has other threads, only the mapping that holds its stack is taken over,
-because they go on writing elsewhere.
+The child is a forked copy. When it calls execve or ends, it finds the pages that it no longer
+shares with the parent (it wrote to them) and sends them through a pipe; the parent waits for the
+end of that pipe. If the parent has other threads, only the mapping that holds its stack is taken
+over, because they go on writing elsewhere.
 """
 
 from __future__ import annotations

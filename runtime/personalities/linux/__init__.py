@@ -1,0 +1,87 @@
+"""The Linux i386 personality: options and a program in, its output and its end out."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runtime.personalities.linux.options import LinuxOptions
+
+if TYPE_CHECKING:
+    from runtime.cpu import Cpu
+    from runtime.personalities.linux.process import End, Process
+
+__all__ = ["Linux", "LinuxOptions"]
+
+
+class Linux:
+    """One Linux guest: build it, `run` it until it ends or pauses.
+
+    Calls of `run` must come from the host thread that made the object.
+    """
+
+    def __init__(
+        self, program: str, argv: list[str], options: LinuxOptions, strategy: str = "stencil"
+    ) -> None:
+        """Load *program*; raise OSError with a clear text if that is impossible."""
+        from runtime.dispatch import Engine
+
+        from runtime.cpu import Cpu
+        from runtime.memory import Memory
+        from runtime.personalities.linux import handlers
+        from runtime.personalities.linux.process import Process
+        from runtime.personalities.linux.vfs import Vfs
+
+        handlers.load()
+        mem = Memory(options.memory_limit)
+        engine = Engine(mem, strategy)
+        path = os.path.realpath(program)
+        vfs = Vfs(options, os.fsencode(path))
+        self.process: Process = Process(options, mem, engine, vfs)
+        self.cpu: Cpu = Cpu(mem)
+        self._start(program, argv)
+
+    def _start(self, program: str, argv: list[str]) -> None:
+        """Load the first program the way execve would."""
+        from runtime.personalities.linux import execve, image
+
+        process = self.process
+        options = process.options
+        leader = process.start_leader(self.cpu)
+        names = argv or [program]
+        if options.argv0 is not None:
+            names = [options.argv0, *names[1:]]
+        environment = _environment(options)
+        plan = image.prepare_first(
+            process, os.fsencode(program), [os.fsencode(a) for a in names], environment
+        )
+        start = image.load(process, plan)
+        execve.reset_thread(leader, start.entry, start.stack)
+        process.watch_time()
+
+    def run(self) -> End | None:
+        """Run the guest to its end, or until it pauses: then return None, and run may be called.
+
+        A forked child of the guest never returns from here: it ends with its host process.
+        """
+        process = self.process
+        if process.pause_reason is not None:
+            process.resume()
+        try:
+            end = process.run()
+        except BaseException as error:
+            if not process.is_fork:
+                raise
+            process.end_by_error(error)
+            end = process.ending
+        if process.is_fork:
+            process.run_to_death()
+        if end is not None:
+            process.finish(end)
+        return end
+
+
+def _environment(options: LinuxOptions) -> list[bytes]:
+    if options.env is not None:
+        return [os.fsencode(entry) for entry in options.env]
+    return [key + b"=" + value for key, value in os.environb.items()]
