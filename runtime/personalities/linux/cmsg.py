@@ -1,4 +1,4 @@
-"""Messages of sendmsg and recvmsg: i386 headers, vectors and control data in, host forms out."""
+"""Messages of sendmsg and recvmsg: i386 headers, vectors and control data in, host forms out.
 
 Control headers are 12 bytes aligned to 4 in the guest, 16 bytes aligned to 8 on the host.
 """
