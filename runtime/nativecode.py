@@ -223,6 +223,8 @@ guest:
   store i32 {Exit.FAULT}, ptr %kind_at
 {_field("exit_info", "info_at")}
   store i32 %sig, ptr %info_at
+{_field("fault_pc", "host_pc_at")}
+  store i64 %rip, ptr %host_pc_at
   %addr_at = getelementptr i8, ptr %info, i64 16
   %addr = load i64, ptr %addr_at
 {_field("memory_base", "base_at")}

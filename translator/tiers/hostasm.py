@@ -53,9 +53,10 @@ class Access(NamedTuple):
 
 
 _LOADS = {
-    8: Access("1: movzbl $1, $0", "i32", "*m", (), "i8"),
-    16: Access("1: movzwl $1, $0", "i32", "*m", (), "i16"),
-    32: Access("1: movl $1, $0", "i32", "*m", (), "i32"),
+    # The result is the whole register, zero-extended, so that it needs no further insn.
+    8: Access("1: movzbl $1, ${0:k}", "i64", "*m", (), "i8"),
+    16: Access("1: movzwl $1, ${0:k}", "i64", "*m", (), "i16"),
+    32: Access("1: movl $1, ${0:k}", "i64", "*m", (), "i32"),
     64: Access("1: movq $1, $0", "i64", "*m", (), "i64"),
     80: Access("1: fldt $1", "x86_fp80", "*m", (), "[10 x i8]"),
     128: Access("1: movups $1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
@@ -71,7 +72,7 @@ _STORES = {
 _CMPXCHG = {
     width: Access(
         f"1: lock; cmpxchg{letter} ${{3:{mod}}}, $1",
-        "i64" if width == 64 else "i32",
+        "i64",
         "*m",
         (("{ax}", "i64" if width == 64 else "i32"), ("r", "i64" if width == 64 else "i32")),
         f"i{width}",
@@ -112,7 +113,7 @@ def from_register(t: Text, name: str, width: int) -> str:
     """Convert a register-typed result to an IR value."""
     if width == 128:
         return t(f"bitcast <2 x i64> {name} to i128")
-    return t(f"trunc i32 {name} to i{width}") if width < 32 else name
+    return name if width >= 64 else t(f"trunc i64 {name} to i{width}")
 
 
 def _operand_type(constraint: str, width: int) -> str:

@@ -329,7 +329,9 @@ class Lowering:
 
     def _load(self, v: Value) -> None:
         loaded = self._access(v, hostasm.load(v.width), v.args[0])
-        self.names[v] = hostasm.from_register(self.t, loaded, v.width)
+        name = self.names[v] = hostasm.from_register(self.t, loaded, v.width)
+        if v.width == 32:
+            self.wide[name] = loaded
 
     def _store(self, v: Value) -> None:
         width = v.args[1].width
@@ -370,7 +372,12 @@ class Lowering:
         self.do(f"br i1 {self.value(v.args[0])}, label %{fault}, label %{ok}, !prof !0")
         self.label(ok)
         info = _int(v.attr)
-        self._on_cold(fault, lambda: self._leave(Exit.TRAP, "pc", info))
+
+        def leave() -> None:
+            self.refund("rest")
+            self._leave(Exit.TRAP, "pc", info)
+
+        self._on_cold(fault, leave)
 
     def _exit_if(self, v: Value) -> None:
         ok, out = self.fresh("ok"), self.fresh("out")
@@ -378,7 +385,19 @@ class Lowering:
         self.label(ok)
         terminal = v.attr
         assert isinstance(terminal, Link | Leave)
-        self._on_cold(out, lambda: self.terminal(terminal, flags.ALL))
+
+        def leave() -> None:
+            self.refund("left")
+            self.terminal(terminal, flags.ALL)
+
+        self._on_cold(out, leave)
+
+    def refund(self, slot: str) -> None:
+        """Give back the budget of the block's insns that will not run."""
+        pointer = self.pointer("budget")
+        budget = self.t(f"load i64, ptr {pointer}")
+        more = self.t(f"add i64 {budget}, {self.slots.value(slot, 64)}")
+        self.do(f"store i64 {more}, ptr {pointer}")
 
     def _leave(self, kind: int, slot: str, info: int | None) -> None:
         self.commit(flags.ALL)
@@ -424,6 +443,8 @@ class Lowering:
                 self.commit(flags.ALL)
                 self._jump(name)
             case Leave(kind, slot, info):
+                if slot == "pc":
+                    self.refund("rest")
                 self._leave(kind, slot, info)
 
     def _jump(self, target: str) -> None:
@@ -466,6 +487,7 @@ _EFFECTS: Mapping[Op, Callable[[Lowering, Value], None]] = {
     Op.LOAD: Lowering._load,
     Op.STORE: Lowering._store,
     Op.CMPXCHG: Lowering._cmpxchg,
+    Op.FENCE: lambda self, v: self.do("fence seq_cst"),
     Op.HOST: Lowering._host,
     Op.PART: Lowering._part,
     Op.GETST: Lowering._getst,

@@ -1,0 +1,92 @@
+"""Stencils that are no guest insn: block prologues, guards, exits. Names begin with `!`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from translator.state import Exit
+from translator.tiers import hostasm
+from translator.tiers.llvm import Lowering
+
+
+def budget(low: Lowering) -> None:
+    """Count the block's insns; leave if the budget is used up or a stop was asked for."""
+    pointer = low.pointer("budget")
+    before = low.t(f"load i64, ptr {pointer}")
+    after = low.t(f"add i64 {before}, {low.slots.value('minus', 64)}")
+    low.do(f"store i64 {after}, ptr {pointer}")
+    _either(low, low.t(f"icmp slt i64 {after}, 0"), "over", "!0")
+
+
+def over(low: Lowering) -> None:
+    """Where `budget` goes: give the count back and leave."""
+    low.refund("count")
+    _leave(low, Exit.BUDGET)
+
+
+def guard(low: Lowering) -> None:
+    """Check the x87 stack that the block was specialised for; else the next variant's turn."""
+    now = low.t(f"load i16, ptr {low.pointer('fpu')}")
+    _either(low, low.t(f"icmp ne i16 {now}, {low.slots.value('fpu', 16)}"), "pc", "!0")
+
+
+def _either(low: Lowering, cond: str, link: str, weights: str) -> None:
+    """Go to a link where *cond* is 1, which becomes one conditional jump; else fall through."""
+    low.do(f"br i1 {cond}, label %out, label %in, !prof {weights}")
+    low.label("in")
+    low.tail("jitemu_next")
+    low.label("out")
+    low.tail(low.slots.link(link))
+
+
+def verify(low: Lowering) -> None:
+    """Compare four guest code bytes; the block is stale if they changed."""
+    # Through 32 bits: as a 64-bit displacement the address would be sign-extended.
+    address = low.t(f"zext i32 {low.slots.value('address', 32)} to i64")
+    pointer = low.t(f"getelementptr i8, ptr %mem, i64 {address}")
+    access = hostasm.load(32)
+    wide = low.t(access.call(pointer, (), low.slots.constant("pc"), "read", "fault"))
+    low.label("read")
+    now = low.t(f"trunc i64 {wide} to i32")
+    _either(low, low.t(f"icmp ne i32 {now}, {low.slots.value('bytes', 32)}"), "stale", "!0")
+    low.label("fault")
+    low.tail("jitemu_leave")
+
+
+def stale(low: Lowering) -> None:
+    """Where `verify` goes: the block's guest bytes changed."""
+    _leave(low, Exit.STALE)
+
+
+def interp(low: Lowering) -> None:
+    """Hand the insn to the interp tier."""
+    _leave(low, Exit.INTERP)
+
+
+def stub(low: Lowering) -> None:
+    """Leave because a link has no code yet; `exit_info` says which."""
+    low.do(f"store i32 {low.slots.value('site', 32)}, ptr {low.pointer('exit_info')}")
+    _leave(low, Exit.LINK)
+
+
+def goto(low: Lowering) -> None:
+    """Go on at the next block."""
+    low.tail(low.slots.link("next"))
+
+
+def _leave(low: Lowering, kind: int) -> None:
+    low.do(f"store i32 {low.slots.value('pc', 32)}, ptr {low.pointer('eip')}")
+    low.do(f"store i32 {kind}, ptr {low.pointer('exit_kind')}")
+    low.tail("jitemu_leave")
+
+
+SERVICES: dict[bytes, Callable[[Lowering], None]] = {
+    b"!budget": budget,
+    b"!over": over,
+    b"!stale": stale,
+    b"!guard": guard,
+    b"!verify": verify,
+    b"!interp": interp,
+    b"!stub": stub,
+    b"!goto": goto,
+}
