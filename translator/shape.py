@@ -37,7 +37,7 @@ class Fpu(NamedTuple):
         if self.mode == "mmx":
             return 0x00FF
         if self.mode == "empty":
-            return fpu & 0x700
+            return 0
         top, tags = fpu >> 8, fpu & 0xFF
         tags = (tags | _turn(self.fill, top)) & ~_turn(self.free, top)
         return ((top + self.delta) & 7) << 8 | tags

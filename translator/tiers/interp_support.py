@@ -104,7 +104,7 @@ def _move_stack(fpu: int, delta: int, fill: int, empty: int, mode: str = "") -> 
     if mode == "mmx":
         return 0xFF
     if mode == "empty":
-        return fpu & 0x700
+        return 0
     top = fpu >> 8
     return (top + delta & 7) << 8 | (fpu & 0xFF | _turn(fill, top)) & ~_turn(empty, top)
 
