@@ -216,13 +216,13 @@ def _sum_differences(t: Text, lane: int, width: int, a: str, b: str) -> str:
     for i in range(width // lane):
         mask = range(8 * i, 8 * i + 8)
         left, right = (
-            _convert(t, "zext", _pick(t, 8, width, x, "poison", mask)[0], 8, lane, 32)
+            _convert(t, "zext", _pick(t, 8, width, x, "poison", mask)[0], 8, 64, lane)
             for x in (a, b)
         )
-        difference = t(f"sub <8 x i32> {left}, {right}")
-        absolute = _call(t, "abs", 32, 256, difference, extra=", i1 false")
-        total = t(f"call i32 @llvm.vector.reduce.add.v8i32(<8 x i32> {absolute})")
-        res = t(f"insertelement {ty} {res}, i64 {t(f'zext i32 {total} to i64')}, i32 {i}")
+        difference = t(f"sub <8 x i64> {left}, {right}")
+        absolute = _call(t, "abs", lane, 8 * lane, difference, extra=", i1 false")
+        total = t(f"call i64 @llvm.vector.reduce.add.v8i64(<8 x i64> {absolute})")
+        res = t(f"insertelement {ty} {res}, i64 {total}, i32 {i}")
     return res
 
 

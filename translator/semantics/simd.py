@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from translator.builder import Builder
 from translator.insn import Mem, Operand, Special
 from translator.ir import Op, Value
+from translator.semantics.x87 import FpStack, wait
 
 
 def enter_mmx(b: Builder) -> None:
     """Do what every insn with an MMX operand does: TOP ← 0, all x87 registers become valid."""
-    b.unit.emit(Op.FPSTACK, 0, attr=(0, 0, 0, "mmx"))
+    wait(b)
+    b.unit.emit(Op.FPSTACK, 0, attr=FpStack(0, mode="mmx"))
 
 
 def aligned(b: Builder, mem: Mem) -> Value:

@@ -112,8 +112,9 @@ for _kind in ("ss", "sd"):
 
 @insn("cvtpi2ps")
 def cvtpi2ps(b: Builder, dst: Operand, src: Operand) -> Value:
-    """Low half of dst ← two 32-bit integers."""
-    enter_mmx(b)
+    """Low half of dst ← two 32-bit integers; a memory operand leaves the x87 state alone."""
+    if is_mm(src):
+        enter_mmx(b)
     res = b.host("cvtdq2ps", 128, b.vec("widen", 64, 128, b.read(src)))
     return shuffle(b, 64, (2, 1), b.read(dst), res)
 

@@ -7,6 +7,7 @@ from translator.insn import Imm, Operand, Special
 from translator.ir import Op, Value
 from translator.semantics import insn
 from translator.semantics.simd import enter_mmx, is_mm, operands, shuffle, whole
+from translator.semantics.x87 import FpStack, wait
 
 # mnemonic -> row of vectors.py and lane width
 LANEWISE = {
@@ -93,8 +94,9 @@ for _op in ("add", "sub"):
 
 @insn("emms")
 def emms(b: Builder) -> None:
-    """All x87 registers become empty."""
-    b.unit.emit(Op.FPSTACK, 0, attr=(0, 0, 0, "empty"))
+    """All x87 registers become empty; TOP ← 0."""
+    wait(b)
+    b.unit.emit(Op.FPSTACK, 0, attr=FpStack(0, mode="empty"))
 
 
 # -- shifts --------------------------------------------------------------------------------------
