@@ -47,6 +47,16 @@ def _store(mem: Any, address: int, data: bytes) -> None:
         done += step
 
 
+def _modrm(mem: Any, address: int) -> int:
+    """Return the ModRM byte of the x87 insn at an address; a shape has lost its mod field."""
+    byte: int = 0
+    while not 0xD8 <= byte <= 0xDF:
+        byte = mem.load(address, 8)
+        address = address + 1 & 0xFFFFFFFF
+    modrm: int = mem.load(address, 8)
+    return modrm
+
+
 def x87_native(cpu: Any, mem: Any, opcode: int, address: int) -> None:
     """Have the host execute one waiting x87 insn (first byte, ModRM) on the guest's registers."""
     if cpu.r16[_FSW] & _ES:
@@ -73,7 +83,7 @@ def x87_native(cpu: Any, mem: Any, opcode: int, address: int) -> None:
     pointers = before[8:12], before[16:20], before[6:8]
     _, dp, op = (int.from_bytes(p, "little") for p in pointers)
     if unmasked & 0x3F:  # only then does the host set data pointer and opcode
-        dp, op = address, opcode
+        dp, op = address if size else dp, first << 8 | _modrm(mem, cpu.eip)
     fpstate.set_pointers(state, cpu.eip, dp, op)
 
 
@@ -94,11 +104,6 @@ def _environment(cpu: Any, mem: Any, name: str, address: int, width: int) -> Non
             fpstate.initialise(state)
 
 
-def fninit(cpu: Any, mem: Any) -> None:
-    """FNINIT."""
-    fpstate.initialise(cpu.r8)
-
-
 def fxsave(cpu: Any, mem: Any, address: int) -> None:
     """Store the FXSAVE image; the 96 bytes for software at its end stay."""
     _store(mem, address, fpstate.fxsave(cpu.r8)[:288])
@@ -117,7 +122,6 @@ def _bind(name: str) -> Any:
 
 
 BODIES["x87_native"] = x87_native
-BODIES["fninit"] = fninit
 BODIES["fxsave"] = fxsave
 BODIES["fxrstor"] = fxrstor
 for _name in ("fldenv", "fnstenv", "frstor", "fnsave"):

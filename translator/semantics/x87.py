@@ -35,7 +35,7 @@ class FpStack(NamedTuple):
     delta: int
     fill: int = 0
     empty: int = 0
-    mode: str = ""  # mmx: TOP is 0 and all registers are in use; empty: all are empty
+    mode: str = ""  # TOP becomes 0 and all registers are in use (mmx), or empty (empty)
 
 
 def opcode(b: Builder) -> int:

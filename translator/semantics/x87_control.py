@@ -5,9 +5,9 @@ from __future__ import annotations
 from translator import helpers
 from translator.builder import Builder
 from translator.insn import Mem, Operand
-from translator.ir import Leave, Value
+from translator.ir import Leave, Op, Value
 from translator.semantics import Dst, insn
-from translator.semantics.x87 import check, clear_c1, opcode, st_index, stack, wait
+from translator.semantics.x87 import FpStack, check, clear_c1, opcode, st_index, stack, wait
 from translator.semantics.x87_functions import X87_NATIVE
 from translator.state import Exit
 
@@ -16,7 +16,6 @@ ENVIRONMENT = {
     name: helpers.declare(name, (32, 8)) for name in ("fldenv", "fnstenv", "frstor", "fnsave")
 }
 IMAGE = {name: helpers.declare(name, (32,)) for name in ("fxsave", "fxrstor")}
-FNINIT = helpers.declare("fninit", ())
 
 _MASKS = 0x3F
 
@@ -103,7 +102,17 @@ def fnclex(b: Builder) -> None:
 @insn("fninit")
 def fninit(b: Builder) -> None:
     """Everything as after reset, but the registers keep their contents."""
-    b.call(FNINIT, 0)
+    b.host("fnclex", 0)
+    word = b.const(0x37F, 16)
+    b.host("fldcw", 0, word)
+    b.set("fcw", word)
+    b.set("fsw", b.const(0, 16))
+    b.set("fcc", b.const(0, 8))
+    clear_c1(b)
+    b.set("fpu_ip", b.const(0, 32))
+    b.set("fpu_dp", b.const(0, 32))
+    b.set("fpu_op", b.const(0, 16))
+    b.unit.emit(Op.FPSTACK, 0, attr=FpStack(0, mode="empty"))
 
 
 @insn("fldenv", "fnstenv", "frstor", "fnsave")
