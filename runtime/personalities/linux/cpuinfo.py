@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
-MODEL_NAME = "jitemu virtual CPU"
-FLAGS = "fpu tsc cx8 cmov mmx fxsr sse sse2 pni ssse3"
+from translator import cpuid
+
+HWCAP = cpuid.leaf(1)[3]  # AT_HWCAP is CPUID.1:EDX
 
 
 def cpuinfo_text() -> str:
@@ -13,11 +14,11 @@ def cpuinfo_text() -> str:
     count = len(os.sched_getaffinity(0))
     return "".join(
         f"processor\t: {number}\n"
-        "vendor_id\t: GenuineIntel\n"
-        "cpu family\t: 6\n"
-        "model\t\t: 15\n"
-        f"model name\t: {MODEL_NAME}\n"
-        "stepping\t: 1\n"
+        f"vendor_id\t: {cpuid.VENDOR}\n"
+        f"cpu family\t: {cpuid.FAMILY}\n"
+        f"model\t\t: {cpuid.MODEL}\n"
+        f"model name\t: {cpuid.BRAND}\n"
+        f"stepping\t: {cpuid.STEPPING}\n"
         "cpu MHz\t\t: 1000.000\n"
         "cache size\t: 4096 KB\n"
         "physical id\t: 0\n"
@@ -26,11 +27,11 @@ def cpuinfo_text() -> str:
         f"cpu cores\t: {count}\n"
         "fpu\t\t: yes\n"
         "fpu_exception\t: yes\n"
-        "cpuid level\t: 10\n"
+        f"cpuid level\t: {cpuid.leaf(0)[0]}\n"
         "wp\t\t: yes\n"
-        f"flags\t\t: {FLAGS}\n"
+        f"flags\t\t: {' '.join(cpuid.FLAGS)}\n"
         "bogomips\t: 2000.00\n"
-        "clflush size\t: 64\n"
+        f"clflush size\t: {cpuid.CACHE_LINE}\n"
         "address sizes\t: 36 bits physical, 32 bits virtual\n"
         "\n"
         for number in range(count)

@@ -97,9 +97,9 @@ def _open_special(vfs: Vfs, place: Place, flags: int) -> int:
     if place.name == b".":
         there = place.directory()
     else:
-        if flags & CREATES and place.node is not None and place.entry is None:
-            if not place.is_point:
-                return -errno.EROFS
+        is_new = place.node is not None and place.entry is None and not place.is_point
+        if is_new and flags & CREATES:
+            return -errno.EROFS
         with vfs.lock:
             there = vfs.step(place.directory(), place.name.rstrip(b"/"))
     if flags & os.O_CREAT and flags & os.O_EXCL:

@@ -7,6 +7,7 @@ Results are descriptors, so a final *at() call cannot be led astray by a rename 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -66,6 +67,10 @@ class Vfs:
             add_host(self.fds, mounts.MountRequest(sysroot, b"/", True))
         else:
             add(Mount(b"/", -1, True, node=Dir()))
+        top = self.table.points[b"/"]
+        self.root = self.cwd = Place(top.fd, b"/", top, top.node)
+        if sysroot and program and program.startswith(b"/") and self.exists(program):
+            program = None  # the sysroot's own
         add_host(self.fds, mounts.MountRequest(self.scratch.path + b"/tmp", b"/tmp", False))
         for request in mounts.default_requests(sysroot, program, cwd):
             add_host(self.fds, request)
@@ -76,13 +81,8 @@ class Vfs:
         for text in options.mounts:
             add_host(self.fds, mounts.parse_mount(text))
         self.table.find_stable()
-        top = self.table.points[b"/"]
-        self.root = Place(top.fd, b"/", top, top.node)
-        self.cwd = self.root
-        try:
+        with contextlib.suppress(OSError):  # not shown to the guest: it starts at its root
             self.chdir(AT_FDCWD, cwd)
-        except OSError:  # not shown to the guest: it starts at its root
-            self.cwd = self.root
 
     # ---- what handlers call ----
 
