@@ -9,7 +9,8 @@ from runtime.personalities.linux.options import LinuxOptions
 
 if TYPE_CHECKING:
     from runtime.cpu import Cpu
-    from runtime.personalities.linux.process import End, Process
+    from runtime.personalities.linux.ending import End
+    from runtime.personalities.linux.process import Process
 
 __all__ = ["Linux", "LinuxOptions"]
 
@@ -35,8 +36,7 @@ class Linux:
         handlers.load()
         mem = Memory(options.memory_limit)
         engine = Engine(mem, strategy)
-        path = os.path.realpath(program)
-        vfs = Vfs(options, os.fsencode(path))
+        vfs = Vfs(options, os.fsencode(program))
         self.process: Process = Process(options, mem, engine, vfs)
         self.cpu: Cpu = Cpu(mem)
         self._start(program, argv)
@@ -52,9 +52,11 @@ class Linux:
         if options.argv0 is not None:
             names = [options.argv0, *names[1:]]
         environment = _environment(options)
-        plan = image.prepare_first(
-            process, os.fsencode(program), [os.fsencode(a) for a in names], environment
-        )
+        path = os.fsencode(program)
+        if not process.vfs.exists(path):  # relative to a directory that the guest does not see
+            path = os.path.realpath(path)
+        arguments = [os.fsencode(a) for a in names]
+        plan = image.prepare(process, image.AT_FDCWD, path, arguments, environment)
         start = image.load(process, plan)
         execve.reset_thread(leader, start.entry, start.stack)
         process.watch_time()
