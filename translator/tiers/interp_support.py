@@ -13,6 +13,7 @@ _FPU, _FCW, _FSW = (FIELDS[name].offset // 2 for name in ("fpu", "fcw", "fsw"))
 _MXCSR = FIELDS["mxcsr"].offset // 4
 _FPR = FIELDS["fpr0"].offset
 _MASKS, _ES = 0x3F, 0x80
+_EARLY, _UE, _FTZ = 0x07, 0x10, 0x8000  # MXCSR: IE DE ZE, underflow, flush to zero
 
 
 def _signed(value: int, width: int) -> int:
@@ -115,9 +116,17 @@ def _host(cpu: Any, name: str, args: tuple[int, ...]) -> tuple[tuple[int, ...], 
     from translator.tiers import micro
 
     mxcsr = cpu.r32[_MXCSR]
-    outs, fsw, raised = micro.call(name, args, cpu.r16[_FCW], mxcsr)
-    if raised & ~(mxcsr >> 7) & _MASKS:
-        cpu.r32[_MXCSR] = mxcsr | raised
-        raise GuestFault(19)
+    unmasked = ~(mxcsr >> 7) & _MASKS
+    # Unmasked, a tiny result is never flushed, and raises UE even where it is exact.
+    control = mxcsr & ~_FTZ if unmasked & _UE else mxcsr
+    outs, fsw, raised = micro.call(name, args, cpu.r16[_FCW], control)
+    if unmasked:
+        if unmasked & _UE:
+            raised |= micro.call(name, args, cpu.r16[_FCW], mxcsr | _FTZ)[2] & _UE
+        if raised & unmasked:
+            # Invalid, denormal and division by zero are found before computing.
+            early = raised & unmasked & _EARLY
+            cpu.r32[_MXCSR] = mxcsr | (raised & _EARLY if early else raised)
+            raise GuestFault(19)
     # FPCHECK has made sure that all x87 exceptions are masked.
     return outs, fsw & _MASKS, raised
