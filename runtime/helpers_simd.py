@@ -22,9 +22,14 @@ def _stmxcsr(cpu: Any, mem: Any) -> int:
     return value
 
 
-def _maskmov(cpu: Any, mem: Any, address: int, value: int, mask: int) -> None:
-    """Store the bytes of *value* whose bytes in *mask* have bit 7 set."""
-    for i in range(16):
+def _maskmov(cpu: Any, mem: Any, address: int, value: int, mask: int, size: int) -> None:
+    """Store the bytes of *value* whose bytes in *mask* have bit 7 set.
+
+    Whatever the mask, it faults like stores of all bytes: the high half first, then nothing happens.
+    """
+    for half in range(size - 8, -1, -8):
+        mem.cmpxchg(address + half & 0xFFFFFFFF, 0, 0, 64)
+    for i in range(size):
         if mask >> 8 * i & 0x80:
             mem.store(address + i & 0xFFFFFFFF, value >> 8 * i & 0xFF, 8)
 

@@ -11,7 +11,7 @@ from translator.semantics.simd import aligned, enter_mmx, is_mm, shuffle, whole
 
 LDMXCSR = declare("ldmxcsr", (32,))
 STMXCSR = declare("stmxcsr", (), 32)
-MASKMOV = declare("maskmov", (32, 128, 128))
+MASKMOV = declare("maskmov", (32, 128, 128, 8))
 # Bits above these raise #GP in ldmxcsr (MXCSR_MASK of fxsave).
 MXCSR_MASK = 0xFFFF
 
@@ -163,7 +163,9 @@ def maskmov(b: Builder, src: Operand, mask: Operand) -> None:
         enter_mmx(b)
     seg = b.insn.seg if b.insn.seg >= 0 else 3
     address = b.linear(seg, b.reg(7, b.insn.addr_width).zext(32))
-    b.call(MASKMOV, 0, address, b.read(src).zext(128), b.read(mask).zext(128))
+    value, selection = b.read(src), b.read(mask)
+    size = b.const(value.width // 8, 8)
+    b.call(MASKMOV, 0, address, value.zext(128), selection.zext(128), size)
 
 
 # -- MXCSR, ordering -----------------------------------------------------------------------------
