@@ -16,8 +16,6 @@ GLOBALS = {
     "arena_end": 8,
     "fault_table": 16,  # sorted (u32 access, u32 recovery, u32 guest pc), offsets from arena_start
     "fault_count": 24,
-    "hash_table": 32,  # open addressing (u64 guest pc, u64 code); empty key = all ones
-    "hash_mask": 40,
     "threads": 48,  # THREADS_MAX x (u64 host thread id, u64 state address)
     "kick_signal": 56,  # asks a thread to leave guest code; nothing is recorded
     "old_segv": 64,  # address of the struct sigaction found at installation
@@ -28,6 +26,7 @@ GLOBALS = {
 }
 GLOBALS_SIZE = 4096
 THREADS_MAX = 4096
+HASH_SIZE = 1 << 17  # entries (u64 guest pc, u64 code), open addressing; empty key: all ones
 STOP_BIAS = 1 << 62  # a stop request subtracts this from the budget
 
 # ucontext_t of x86-64 Linux: gregs start at 40 (R8..R15, RDI RSI RBP RBX RDX RAX RCX RSP RIP EFL
@@ -63,12 +62,11 @@ define ghccc void @jitemu_lookup({", ".join(ARGS)}) nounwind {{
 {_field("eip", "eip_at")}
   %eip = load i32, ptr %eip_at
   %pc = zext i32 %eip to i64
-{_global("hash_table", "table_int")}
-  %table = inttoptr i64 %table_int to ptr
-{_global("hash_mask", "mask")}
+{_field("hash_table", "table_at")}
+  %table = load ptr, ptr %table_at
   %mixed = mul i64 %pc, 2654435761
   %high = lshr i64 %mixed, 12
-  %first = and i64 %high, %mask
+  %first = and i64 %high, {HASH_SIZE - 1}
   br label %probe
 probe:
   %index = phi i64 [ %first, %0 ], [ %following, %more ]
@@ -82,7 +80,7 @@ other:
   br i1 %empty, label %miss, label %more
 more:
   %next_index = add i64 %index, 1
-  %following = and i64 %next_index, %mask
+  %following = and i64 %next_index, {HASH_SIZE - 1}
   br label %probe
 hit:
   %code_at = getelementptr i8, ptr %entry, i64 8
@@ -136,7 +134,7 @@ define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
   %fcw = load i16, ptr %fcw_at
   %fcw_masked = or i16 %fcw, 63
   store i16 %fcw_masked, ptr %fcw_work
-  call void asm sideeffect "fldcw $0", "*m"(ptr elementtype(i16) %fcw_work)
+  call void asm sideeffect "fnclex; fldcw $0", "*m"(ptr elementtype(i16) %fcw_work)
   call ghccc void %code(ptr %st, ptr %mem, {regs})
   call void asm sideeffect "stmxcsr $0", "=*m"(ptr elementtype(i32) %work)
   call void asm sideeffect "ldmxcsr $0", "*m"(ptr elementtype(i32) %host_mxcsr)
