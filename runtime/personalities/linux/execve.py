@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from runtime import host
+from runtime.host import Sys
 from runtime.personalities.linux import defs, fpframe, frames, image, segments, signals
+from runtime.personalities.linux.ending import End
 from runtime.personalities.linux.table import signed, syscall
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = 0x1000, 0x100
+_PR_SET_NAME = 15
 MAX_STRING = 32 * defs.PAGE
 MAX_TOTAL = 2 << 20
 E2BIG = 7
@@ -98,7 +102,13 @@ def replace(process: Process, t: Thread, request: Request) -> None:
     process.forget_image()
     process.engine.flush()
     process.mem.reset()
-    start = image.load(process, request.plan)
+    try:
+        start = image.load(process, request.plan)
+    except OSError as error:  # too late to give an answer: Linux kills the process as well
+        process.end(End(signal=defs.SIGSEGV, note=f"execve failed: {error}"), by=t)
+        t.ended = True
+        return
+    host.syscall(Sys.PRCTL, _PR_SET_NAME, process.comm + b"\0")
     reset_thread(t, start.entry, start.stack)
     signals.set_mask(t, request.mask)
 

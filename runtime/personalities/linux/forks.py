@@ -18,7 +18,6 @@ from runtime.memory import MemoryFault
 from runtime.personalities.linux import defs, segments, signals, vforks
 from runtime.personalities.linux import threads as guest_threads
 from runtime.personalities.linux.frames import AltStack
-from runtime.personalities.linux.process import die
 from runtime.personalities.linux.table import syscall
 
 if TYPE_CHECKING:
@@ -212,6 +211,3 @@ def _thread_main(child: Thread, ready: threading.Event, go: threading.Event) -> 
         child.leave()
         process.remove(child)
     native.unbind(child.cpu)
-
-
-__all__ = ["clone", "clone3", "die", "do_clone", "fork", "fork_process", "start_thread", "vfork"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runtime import host
 from runtime.host import Sys
 from runtime.personalities.linux import defs, segments, timespec
-from runtime.personalities.linux.process import End
+from runtime.personalities.linux.ending import End
 from runtime.personalities.linux.table import signed, syscall
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ In: options, memory, engine and file view. Out: an `End`, once every thread is g
 from __future__ import annotations
 
 import os
-import resource
 import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from runtime import host, native
 from runtime.host import Sys
 from runtime.personalities.linux import defs, execve, limits, signals
+from runtime.personalities.linux.ending import End, die
 from runtime.personalities.linux.report import Report
 from runtime.personalities.linux.threads import Thread
 
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
 INTERNAL_STATUS = 125
 TIMEOUT_STATUS = 124  # as timeout(1)
 _LEAVE_SECONDS = 2.0  # how long the leader waits for threads that sit in host calls
-
-
-class End(NamedTuple):
-    """How the process ended: exit status, or the signal that killed it; `note` is for stderr."""
-
-    status: int = 0
-    signal: int = 0
-    note: str = ""
 
 
 class Process:
@@ -61,6 +53,7 @@ class Process:
         self.argv: list[bytes] = []
         self.envp: list[bytes] = []
         self.comm = b""
+        self.auxv = b""
         self.personality = 8  # PER_LINUX32
         self.rlimits: dict[int, tuple[int, int]] = {}  # the virtual ones: soft, hard
         self.ldt: dict[int, Descriptor] = {}
@@ -318,14 +311,3 @@ class Process:
         for timer in self.timers.values():
             host.syscall(Sys.TIMER_DELETE, timer)
         self.timers = {}
-
-
-def die(end: End) -> None:
-    """End this host process as the guest ended: the same status or really by the same signal."""
-    if end.signal:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        host.syscall(Sys.RT_SIGACTION, end.signal, bytes(32), 0, 8)  # SIG_DFL
-        signals.set_host_mask(0)
-        os.kill(os.getpid(), end.signal)
-        os._exit(128 + end.signal)
-    os._exit(end.status)
