@@ -231,7 +231,9 @@ def take_pending(cpu: Cpu) -> list[tuple[int, bytes]]:
     if not cpu.r32[_PENDING_COUNT]:
         return []
     # The handler runs on this very thread: blocking everything makes the drain atomic.
-    saved = signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+    # By the raw call: the C library's would unblock its own two signals, which the guest may use.
+    saved = ctypes.create_string_buffer(8)
+    syscall(Sys.RT_SIGPROCMASK, 0, b"\xff" * 8, ctypes.addressof(saved), 8)
     try:
         taken = []
         for i in range(cpu.r32[_PENDING_COUNT]):
@@ -240,7 +242,7 @@ def take_pending(cpu: Cpu) -> list[tuple[int, bytes]]:
             taken.append((signo, bytes(cpu.r8[at + 8 : at + 136])))
         cpu.r32[_PENDING_COUNT] = 0
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, saved)
+        syscall(Sys.RT_SIGPROCMASK, 2, ctypes.addressof(saved), 0, 8)
     return taken
 
 
