@@ -9,22 +9,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runtime.native import Arena
+from runtime.nativecode import HASH_SIZE
 from translator.planner import Plan
+from translator.strategies import Piece
 from translator.tiers.stencil import LEAVE, NEXT, Stencil, hole_number
 
 _PACK = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
-HASH_SIZE = 1 << 17
 _EMPTY = 0xFFFFFFFFFFFFFFFF
 PAGE_SHIFT = 12
+LOCATION_PRECISE = 1 << 32
 CONSTANTS_SIZE = 1 << 20  # vector constants of stencils
-
-
-class Piece(NamedTuple):
-    """A stencil with the slots of each of its insns."""
-
-    stencil: Stencil
-    slots: list[dict[str, int]]
 
 
 class Link(NamedTuple):
@@ -40,7 +35,7 @@ class Link(NamedTuple):
 class Block:
     """An installed block."""
 
-    pc: int
+    location: int
     fpu: int | None
     offset: int  # of its host code
     size: int
@@ -49,6 +44,7 @@ class Block:
     incoming: list[Link] = field(default_factory=list)
     pages: tuple[int, ...] = ()
     is_valid: bool = True
+    checked: int = 0  # offset in the code behind which the budget has been charged
 
 
 class Full(Exception):  # noqa: N818 (a condition, not an error)
@@ -58,34 +54,36 @@ class Full(Exception):  # noqa: N818 (a condition, not an error)
 class CodeCache:
     """All installed blocks of one guest. Not thread-safe: the engine holds its lock."""
 
-    def __init__(self, arena: Arena, table: memoryview, stub: Callable[[], Stencil]) -> None:
-        self.arena, self.table, self.stub = arena, table, stub
+    def __init__(self, arena: Arena, tables: list[memoryview], stub: Callable[[], Stencil]) -> None:
+        self.arena, self.tables, self.stub = arena, tables, stub
         self.limit = len(arena.code) - (1 << 20)
         self.serial = 0
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self.blocks: dict[int, Block] = {}  # guest pc -> the first variant
+        # A location is the guest pc, plus LOCATION_PRECISE in precise floating-point mode.
+        self.blocks: dict[int, Block] = {}  # location -> the first variant
         self.variants: dict[tuple[int, int], Block] = {}
         self.by_page: dict[int, set[Block]] = {}
         self.links: dict[int, Link] = {}  # site -> link
         self.starts: list[int] = []
         self.order: list[Block] = []
         self.constants: dict[bytes, int] = {}
-        self.table[:] = _EMPTY_TABLE
-        self.used_hash = 0
+        self.used_hash = [0, 0]
+        for table in self.tables:
+            table[:] = _EMPTY_TABLE
         self.arena.reset()
         self.constants_at = (self.arena.used + 63) & -64
         self.arena.used = self.constants_end = self.constants_at + CONSTANTS_SIZE
 
     # -- finding -------------------------------------------------------------------------------------
-    def find(self, pc: int, fpu: int) -> Block | None:
-        """Return the block for a guest address and x87 stack."""
-        block = self.blocks.get(pc)
+    def find(self, location: int, fpu: int) -> Block | None:
+        """Return the block for a location and x87 stack."""
+        block = self.blocks.get(location)
         if block is None or block.fpu is None or block.fpu == fpu:
             return block
-        return self.variants.get((pc, fpu))
+        return self.variants.get((location, fpu))
 
     def at_host(self, address: int) -> Block | None:
         """Return the block whose code holds a host address."""
@@ -98,17 +96,25 @@ class CodeCache:
         return self.arena.base + block.offset
 
     # -- installing ------------------------------------------------------------------------------------
-    def install(self, plan: Plan, pieces: list[Piece], tails: dict[str, Piece]) -> Block:
-        """Place a block's code; *tails* are the cold exits that its pieces name as links."""
+    def install(
+        self, location: int, plan: Plan, pieces: list[Piece], tails: dict[str, Piece], checks: int
+    ) -> Block:
+        """Place a block's code.
+
+        *tails* are the cold exits that its pieces name as links; the first *checks* pieces are the
+        prologue, of which the last charges the budget.
+        """
         arena = self.arena
         start = (arena.used + 15) & -16
         if start + 64 * 1024 > self.limit:
             raise Full
         self.serial += 1
-        block = Block(plan.pc, plan.fpu, start, 0, plan, self.serial)
+        block = Block(location, plan.fpu, start, 0, plan, self.serial)
         writer = _Writer(self, start)
-        for piece in pieces:
+        for number, piece in enumerate(pieces, 1):
             writer.hot(piece)
+            if number == checks:
+                block.checked = len(writer.code)
         writer.cold()
         for name, piece in tails.items():
             writer.labels[name] = start + len(writer.code)
@@ -121,12 +127,12 @@ class CodeCache:
         return block
 
     def _register(self, block: Block) -> None:
-        pc = block.pc
-        if pc in self.blocks:
-            self.variants[pc, block.fpu or 0] = block
+        location = block.location
+        if location in self.blocks:
+            self.variants[location, block.fpu or 0] = block
         else:
-            self.blocks[pc] = block
-            self._hash_add(pc, self.address(block))
+            self.blocks[location] = block
+            self._hash_add(location, self.address(block))
         self.starts.append(block.offset)
         self.order.append(block)
         pages = {
@@ -138,33 +144,36 @@ class CodeCache:
         for page in pages:
             self.by_page.setdefault(page, set()).add(block)
 
-    def _hash_add(self, pc: int, code: int) -> None:
-        if self.used_hash * 2 > HASH_SIZE:
-            self._rehash()
-        index = (pc * 2654435761 >> 12) & (HASH_SIZE - 1)
-        table = self.table
+    def _hash_add(self, location: int, code: int) -> None:
+        mode, pc = location >> 32, location & 0xFFFFFFFF
+        if self.used_hash[mode] * 2 > HASH_SIZE:
+            self._rehash(mode)
+        table = self.tables[mode]
+        index = _hash(pc)
         while table[2 * index] not in (_EMPTY, pc):
             index = (index + 1) & (HASH_SIZE - 1)
         if table[2 * index] == _EMPTY:
-            self.used_hash += 1
+            self.used_hash[mode] += 1
         # The code first: a reader that sees the key must see the code.
         table[2 * index + 1] = code
         table[2 * index] = pc
 
-    def _hash_remove(self, pc: int) -> None:
-        index = (pc * 2654435761 >> 12) & (HASH_SIZE - 1)
-        while self.table[2 * index] != _EMPTY:
-            if self.table[2 * index] == pc:
-                self.table[2 * index + 1] = 0  # a null code is a miss
+    def _hash_remove(self, location: int) -> None:
+        table, pc = self.tables[location >> 32], location & 0xFFFFFFFF
+        index = _hash(pc)
+        while table[2 * index] != _EMPTY:
+            if table[2 * index] == pc:
+                table[2 * index + 1] = 0  # a null code is a miss
                 return
             index = (index + 1) & (HASH_SIZE - 1)
 
-    def _rehash(self) -> None:
+    def _rehash(self, mode: int) -> None:
         """Drop what was removed; a table that is still crowded only makes lookups miss."""
-        self.table[:] = _EMPTY_TABLE
-        self.used_hash = 0
-        for pc, block in list(self.blocks.items())[-HASH_SIZE // 4 :]:
-            self._hash_add(pc, self.address(block))
+        self.tables[mode][:] = _EMPTY_TABLE
+        self.used_hash[mode] = 0
+        mine = [(at, b) for at, b in self.blocks.items() if at >> 32 == mode]
+        for location, block in mine[-HASH_SIZE // 4 :]:
+            self._hash_add(location, self.address(block))
 
     # -- links -------------------------------------------------------------------------------------------
     def link(self, site: int, target: Block) -> None:
@@ -172,7 +181,7 @@ class CodeCache:
         link = self.links.get(site)
         if link is None or not link.owner.is_valid or not target.is_valid:
             return
-        if target.pc == link.owner.pc and target.serial <= link.owner.serial and target.fpu is not None:
+        if target.location == link.owner.location and target.serial <= link.owner.serial and target.fpu is not None:
             if target is not link.owner:
                 return  # x87 variants of one address only chain forward, or they would chase each other
             if target.fpu != link.owner.plan.fpu:
@@ -190,10 +199,11 @@ class CodeCache:
         for page in pages:
             for block in self.by_page.pop(page, ()):
                 count += block.is_valid
-                self._drop(block)
+                self.drop(block)
         return count
 
-    def _drop(self, block: Block) -> None:
+    def drop(self, block: Block) -> None:
+        """Forget a block: nothing leads to it any more; its code stays until the next reset."""
         if not block.is_valid:
             return
         block.is_valid = False
@@ -205,18 +215,23 @@ class CodeCache:
             others = self.by_page.get(page)
             if others is not None:
                 others.discard(block)
-        if self.blocks.get(block.pc) is block:
-            del self.blocks[block.pc]
-            self._hash_remove(block.pc)
+        if self.blocks.get(block.location) is block:
+            del self.blocks[block.location]
+            self._hash_remove(block.location)
             # A remaining variant takes the first place.
             for key, other in list(self.variants.items()) if self.variants else ():
-                if key[0] == block.pc:
+                if key[0] == block.location:
                     del self.variants[key]
-                    self.blocks[block.pc] = other
-                    self._hash_add(block.pc, self.address(other))
+                    self.blocks[block.location] = other
+                    self._hash_add(block.location, self.address(other))
                     break
-        elif self.variants.get((block.pc, block.fpu or 0)) is block:
-            del self.variants[block.pc, block.fpu or 0]
+        elif self.variants.get((block.location, block.fpu or 0)) is block:
+            del self.variants[block.location, block.fpu or 0]
+
+
+def _hash(pc: int) -> int:
+    """The hash that jitemu_lookup computes."""
+    return (pc * 2654435761 >> 12) & (HASH_SIZE - 1)
 
 
 _EMPTY_TABLE = memoryview(b"\xff" * (16 * HASH_SIZE)).cast("Q")

@@ -88,6 +88,12 @@ def load_cs(cpu: Any, mem: Any, selector: int) -> None:
     cpu.cs = selector
 
 
+@helper("no_gate")
+def no_gate(cpu: Any, mem: Any, vector: int) -> None:
+    """#GP names the gate: its index, and that it lies in the IDT (SDM vol. 3, 6.13)."""
+    raise GuestFault(_GP, error=vector << 3 | 2)
+
+
 @helper("load_segment")
 def load_segment(cpu: Any, mem: Any, segment: int, selector: int) -> None:
     """Load a data segment register; a null selector is allowed but in SS."""

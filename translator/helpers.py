@@ -40,6 +40,8 @@ declare("rdtsc", (), 64)
 # Far transfers: check a code selector; check and load it.
 declare("check_cs", (32,))
 declare("load_cs", (32,))
+# vector of an int insn whose gate is not for ring 3
+declare("no_gate", (32,))
 # (segment register, selector)
 declare("load_segment", (32, 32))
 # selector -> 1 << 32 | number, or 0 where ring 3 may not look

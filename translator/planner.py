@@ -50,6 +50,22 @@ class Plan:
     interp_at: int | None = None  # the insn here must be interpreted; the block ends before it
     looked_at: list[tuple[int, int]] = field(default_factory=list)  # ranges it depends on
 
+    def successors(self) -> list[int]:
+        """Return the guest addresses that the block can go to, as far as they are known."""
+        if self.interp_at is not None or not self.items:
+            return [self.end & 0xFFFFFFFF]
+        shape, slots = self.items[-1]
+        match shape.terminal:
+            case None:
+                return [self.end & 0xFFFFFFFF]
+            case Link(slot):
+                following = [slots["next"]] if shape.insn.mnemonic == "call" else []
+                return [slots[slot], *following]
+            case CondLink(_, taken, otherwise):
+                return [slots[taken], slots[otherwise]]
+            case _:
+                return [slots["next"]]
+
 
 class Options(NamedTuple):
     """What the runtime knows about the place: part of a block's key."""
@@ -126,16 +142,9 @@ def _liveness(plan: Plan, fetch: Fetch) -> list[frozenset[str]]:
 def _live_out(plan: Plan, fetch: Fetch) -> frozenset[str]:
     if plan.interp_at is not None or not plan.items:
         return flags.ALL
-    shape, slots = plan.items[-1]
-    match shape.terminal:
-        case None:
-            targets = [plan.end & 0xFFFFFFFF]
-        case Link(slot):
-            targets = [slots[slot]]
-        case CondLink(_, taken, otherwise):
-            targets = [slots[taken], slots[otherwise]]
-        case _:
-            return flags.ALL
+    if not isinstance(plan.items[-1].shape.terminal, Link | CondLink | None):
+        return flags.ALL
+    targets = plan.successors()
     live: frozenset[str] = NOTHING
     for target in targets:
         needed, _, span = peek(target, fetch)

@@ -60,6 +60,7 @@ def _layout() -> dict[str, Field]:
         ("budget_saved", 424, 64),  # what `budget` was when somebody asked for a stop
         ("thread_id", 432, 32),  # host thread that runs this guest thread; 0 for none
         ("pending_count", 436, 32),  # siginfo records in `pending`
+        ("hash_table", 440, 64),  # host address of this thread's table (guest pc, host code)
         ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
         ("scratch", 4096, 0),  # 4 KiB for helpers
         ("jump_cache", 8192, 0),  # JUMP_CACHE_ENTRIES x (u64 guest pc, u64 host code)

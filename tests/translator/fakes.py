@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from runtime import fpstate, helpers, helpers_simd, helpers_x87  # noqa: F401  (they register)
 from runtime.cpu import flat_descriptor, szp_of
+from tests.native import layout
 from translator import flags
+from translator.decode import decode
 from translator.faults import GuestFault
-from translator.state import FIELDS, GPRS, SEGMENTS, STATE_SIZE
+from translator.state import FIELDS, GPRS, SEGMENTS, STATE_SIZE, Exit
+from translator.tiers import interp
+
+LIMIT = 100_000  # insns of one case
 
 _SZP = FIELDS["szp"].offset // 8
 _CF, _OF, _AF = (FIELDS[name].offset for name in ("cf", "of", "af"))
@@ -116,3 +124,55 @@ def _field(name: str) -> property:
 
 for _name in ("eip", *GPRS, *SEGMENTS, "fs_base", "gs_base"):
     setattr(FakeCpu, _name, _field(_name))
+
+
+class FakeMachine:
+    """What tests/native/host.py is for the host CPU: code and cases in, results out."""
+
+    def __init__(self) -> None:
+        self.mem = FakeMemory()
+        self.code = self.mem.map(layout.CODE, layout.CODE_SIZE, read_only=True)
+        self.regions = [self.mem.map(base, layout.REGION_SIZE) for base in layout.REGIONS]
+        self.results = np.zeros(layout.MAX_CASES, dtype=layout.RESULT)
+
+    def run(self, code: bytes, cases: np.ndarray) -> np.ndarray:
+        """Run each case to its first fault; the results are valid until the next call."""
+        self.code[:] = code.ljust(layout.CODE_SIZE, bytes([layout.HALT]))
+        for number, case in enumerate(cases):
+            self._run_one(case, self.results[number])
+        return self.results[: len(cases)]
+
+    def _run_one(self, case: np.void, result: np.void) -> None:
+        for region, pattern in zip(self.regions, layout.PATTERN, strict=True):
+            region[:] = pattern.tobytes()
+        for address, size, data in case["changes"][: case["n_changes"]].tolist():
+            self.mem.write(address, bytes(data)[:size])
+        cpu = FakeCpu()
+        fpstate.fxrstor(cpu.r8, case["fx"].tobytes())
+        for i, value in enumerate(case["regs"].tolist()):
+            cpu.r32[i] = value
+        cpu.eflags = int(case["eflags"])
+        cpu.set("eip", int(case["eip"]))
+        fault = self._until_fault(cpu)
+        result["vector"], result["error"], result["cr2"] = fault.vector, fault.error, fault.address
+        result["eip"], result["eflags"], result["regs"] = cpu.get("eip"), cpu.eflags, cpu.regs
+        result["segments"] = [cpu.get(name) for name in ("cs", "ds", "es", "ss", "fs", "gs")]
+        result["fx"] = np.frombuffer(fpstate.fxsave(cpu.r8), dtype=np.uint8)
+        for number, region in enumerate(self.regions):
+            result["memory"][number] = np.frombuffer(bytes(region), dtype=np.uint8)
+
+    def _until_fault(self, cpu: FakeCpu) -> GuestFault:
+        try:
+            for _ in range(LIMIT):
+                eip = cpu.get("eip")
+                at = eip - layout.CODE
+                if not 0 <= at < layout.CODE_SIZE:
+                    return GuestFault(14, eip, 0x14)
+                exit_kind = interp.execute(decode(bytes(self.code[at : at + 16])), cpu, self.mem)
+                if exit_kind == Exit.TRAP:
+                    return GuestFault(cpu.get("exit_info"))
+                if exit_kind:
+                    return GuestFault(0x80)
+        except GuestFault as fault:
+            return fault
+        raise AssertionError("the case does not end")

@@ -329,6 +329,8 @@ class _Source:
         """Compute by the host's own insn; merge the exception flags that it raises."""
         name = self.text[op] = f"v{op.index}"
         values = "".join(a + ", " for a in args)
+        if "fpu" in self.pending:  # an MMX operand: the x87 state changes even if #XM comes now
+            self.line(self.commit("fpu", self.pending["fpu"]))
         fsw, mxcsr = (self.read(field, self.field(field)) for field in ("fsw", "mxcsr"))
         self.line(f"{name}_all, x{name}, m{name} = _host(cpu, {op.attr!r}, ({values}))")
         self.pending["fsw"] = self.variable(f"{fsw} | x{name}")

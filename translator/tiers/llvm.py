@@ -387,7 +387,8 @@ class Lowering:
         assert isinstance(terminal, Link | Leave)
 
         def leave() -> None:
-            self.refund("left")
+            if isinstance(terminal, Link):
+                self.refund("left")
             self.terminal(terminal, flags.ALL)
 
         self._on_cold(out, leave)

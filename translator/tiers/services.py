@@ -13,7 +13,7 @@ def budget(low: Lowering) -> None:
     """Count the block's insns; leave if the budget is used up or a stop was asked for."""
     pointer = low.pointer("budget")
     before = low.t(f"load i64, ptr {pointer}")
-    after = low.t(f"add i64 {before}, {low.slots.value('minus', 64)}")
+    after = low.t(f"sub i64 {before}, {low.slots.value('count', 64)}")
     low.do(f"store i64 {after}, ptr {pointer}")
     _either(low, low.t(f"icmp slt i64 {after}, 0"), "over", "!0")
 

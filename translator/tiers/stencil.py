@@ -116,7 +116,7 @@ def source(requests: list[Request]) -> str:
 def build(requests: list[Request]) -> list[Stencil]:
     """Compile stencils, in one batch."""
     obj = elf.parse(backend.compile_object(source(requests), optimize=False))
-    return [_extract(obj, obj.sections[f".text.s{i}"]) for i in range(len(requests))]
+    return [extract(obj, obj.sections[f".text.s{i}"]) for i in range(len(requests))]
 
 
 def can_lower(shape: Shape) -> bool:
@@ -128,7 +128,8 @@ def can_lower(shape: Shape) -> bool:
     return True
 
 
-def _extract(obj: elf.Object, section: elf.Code) -> Stencil:
+def extract(obj: elf.Object, section: elf.Code) -> Stencil:
+    """Make a stencil of a function in a section of its own."""
     code = section.code
     recoveries = [f.recovery for f in section.faults]
     cold_start = min([len(code), *recoveries])

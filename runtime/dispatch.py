@@ -1,0 +1,461 @@
+"""The engine: runs guest code until something outside the CPU is needed.
+
+In: memory, a strategy's name, a Cpu. Out: an Exit that says why guest code stopped.  Native code
+runs without the GIL; translation, linking and invalidation hold the engine's lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from runtime import helpers, native
+from runtime.access import GuestMemory
+from runtime.codecache import LOCATION_PRECISE, PAGE_SHIFT, Block, CodeCache, Full
+from runtime.cpu import Cpu
+from runtime.memory import Memory
+from runtime.nativecode import HASH_SIZE
+from translator import flags
+from translator.decode import Truncated, decode
+from translator.faults import GuestFault
+from translator.insn import Insn
+from translator.planner import FetchFault, Options, Plan, form, peek
+from translator.state import FIELDS
+from translator.state import Exit as Kind
+from translator.strategies import STRATEGIES
+from translator.strategies.stencils import service
+from translator.tiers import backend, interp
+from translator.tiers.store import STORE
+
+_ = helpers  # registers the helpers' bodies
+_EIP, _STOP, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "stop", "exit_kind"))
+_INFO, _ADDRESS = FIELDS["exit_info"].offset // 4, FIELDS["fault_address"].offset // 4
+_FPU, _FCW, _FSW = (FIELDS[n].offset // 2 for n in ("fpu", "fcw", "fsw"))
+_ERROR = FIELDS["fault_error"].offset // 2
+_MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
+_HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
+_MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
+_EXPLORE = 24  # blocks formed ahead when stencils are missing, to compile in larger batches
+SMC_LIMIT = 8  # writes to a page with code after which its blocks verify themselves instead
+
+
+class Exit(NamedTuple):
+    """Why guest code stopped. kind: syscall, fault, stop or budget."""
+
+    kind: str
+    vector: int = -1
+    address: int = 0
+    error: int = 0
+    info: str = ""
+
+
+SYSCALL, STOP, BUDGET = Exit("syscall"), Exit("stop"), Exit("budget")
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What an engine did: counts, and seconds of translating."""
+
+    blocks: int = 0
+    insns_translated: int = 0
+    insns_interpreted: int = 0
+    invalidations: int = 0
+    translate_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    exits: Counter[int] = field(default_factory=Counter)
+
+    def exits_by_name(self) -> dict[str, int]:
+        """Return how often native code left, by cause."""
+        return {Kind.NAMES[kind]: count for kind, count in self.exits.most_common()}
+
+
+class Engine:
+    """Translates and runs the code of one guest memory."""
+
+    def __init__(self, mem: Memory, strategy: str = "stencil") -> None:
+        make = STRATEGIES[strategy]
+        self.mem, self.strategy_name = mem, strategy
+        self.strategy = make() if make is not None else None
+        self.access = threading.local()
+        self.lock = threading.RLock()
+        self.statistics = Statistics()
+        self.tables = [memoryview(bytearray(16 * HASH_SIZE)).cast("Q") for _ in range(2)]
+        self.cpus: weakref.WeakSet[Cpu] = weakref.WeakSet()
+        self.running: set[Cpu] = set()
+        self.flushing = threading.Event()
+        self.flushed = threading.Event()
+        self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
+        self.open_pages: set[int] = set()  # pages whose blocks verify themselves
+        self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
+        self.insn_pages: dict[int, set[int]] = {}
+        self.cache = CodeCache(native.arena, self.tables, lambda: STORE.get(service(b"!stub")))
+        mem.on_code_change = self._code_written
+
+    # -- running -----------------------------------------------------------------------------------
+    def run(self, cpu: Cpu) -> Exit:
+        """Run until the personality is needed; see Exit."""
+        if cpu not in self.cpus:
+            self.cpus.add(cpu)
+        if self.strategy is None:
+            return self._run_interp(cpu)
+        r32, r16, counts = cpu.r32, cpu.r16, self.statistics.exits
+        enter, state, running, base = native.enter, cpu.state_address, self.running, self.cache.arena.base
+        link = 0
+        while True:
+            if r32[_STOP]:
+                return self._stop(cpu)
+            location = self._location(cpu)
+            running.add(cpu)
+            if self.flushing.is_set():
+                running.discard(cpu)
+                self.flushed.wait()
+                link = 0
+                continue
+            block = self.cache.find(location, r16[_FPU])
+            if block is None or link:
+                running.discard(cpu)
+                try:
+                    block = self._translate(cpu, location, link)
+                except FetchFault as fault:
+                    return self._fetch_fault(cpu, fault)
+                link = 0
+                if block is None:
+                    continue
+                running.add(cpu)
+                if not block.is_valid or self.flushing.is_set():
+                    running.discard(cpu)
+                    continue
+            kind = enter(state, base + block.offset)
+            running.discard(cpu)
+            counts[kind] += 1
+            if kind == Kind.SYSCALL:
+                return SYSCALL
+            if kind == Kind.LINK:
+                link = r32[_INFO]
+            elif kind == Kind.LOOKUP:
+                pass
+            elif kind == Kind.FAULT:
+                done = self._fault(cpu)
+                if done is not None:
+                    return done
+            elif kind == Kind.INTERP:
+                done = self._interpret(cpu)
+                if done is not None:
+                    return done
+            elif kind == Kind.TRAP:
+                return self._trap(cpu, r32[_INFO])
+            elif kind == Kind.BUDGET:
+                if not r32[_STOP]:
+                    return self._last_insns(cpu)
+            elif kind == Kind.STALE:
+                self._stale(location, r32[_EIP])
+
+    def _location(self, cpu: Cpu) -> int:
+        """Return the key of the block at eip, and give the thread the lookup table of its mode."""
+        precise = (
+            cpu.r16[_FCW] & _MASKS != _MASKS
+            or cpu.r32[_MXCSR] & _SSE_MASKS != _SSE_MASKS
+            or cpu.r16[_FSW] & _ES
+        )
+        mode = 1 if precise else 0
+        table = self.table_address(mode)
+        if cpu.r64[_HASH] != table:
+            cpu.r64[_HASH] = table
+            cpu.flush_jump_cache()
+        return cpu.r32[_EIP] | (LOCATION_PRECISE if precise else 0)
+
+    def table_address(self, mode: int) -> int:
+        """Return the host address of a lookup table."""
+        return self._table_addresses[mode]
+
+    @property
+    def _table_addresses(self) -> tuple[int, int]:
+        import ctypes
+
+        found = self.__dict__.get("_addresses")
+        if found is None:
+            found = tuple(
+                ctypes.addressof(ctypes.c_char.from_buffer(t.obj)) for t in self.tables
+            )
+            self.__dict__["_addresses"] = found
+        return found  # type: ignore[no-any-return]
+
+    def _fault(self, cpu: Cpu) -> Exit | None:
+        """Handle a native memory fault: a write to translated code goes on, others are the guest's."""
+        r32, r64 = cpu.r32, cpu.r64
+        block = self.cache.at_host(r64[_FAULT_PC])
+        eip = r32[_EIP]
+        if block is not None:
+            rest = [item.slots["rest"] for item in block.plan.items if item.slots["pc"] == eip]
+            if r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
+                cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + (rest[0] if rest else 0) & 0xFFFFFFFFFFFFFFFF
+        address, error = r32[_ADDRESS], cpu.r16[_ERROR]
+        if error & 2 and self.mem.prepare_write(address, 1):
+            return None
+        return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
+
+    def _trap(self, cpu: Cpu, vector: int) -> Exit:
+        return Exit("fault", vector)
+
+    def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
+        present = 1 if self.mem.prot_at(fault.address) is not None else 0
+        return Exit("fault", 14, fault.address, 16 | 4 | present)
+
+    # -- stopping --------------------------------------------------------------------------------------
+    def _stop(self, cpu: Cpu) -> Exit:
+        """Take a stop request; first run on to where no flags are missing."""
+        done = self._settle(cpu)
+        native.clear_stop(cpu)
+        return done or STOP
+
+    def _settle(self, cpu: Cpu) -> Exit | None:
+        """Execute the few insns that define the flags which the last block left undefined."""
+        eip = cpu.r32[_EIP]
+        needed, count, _ = peek(eip, self._peek)
+        if needed == flags.ALL:
+            return None
+        for _step in range(count):
+            done = self._interpret(cpu)
+            if done is not None:
+                return done
+        return None
+
+    def _last_insns(self, cpu: Cpu) -> Exit:
+        """Run what is left of the budget, which is less than a block, one insn at a time."""
+        while cpu.budget > 0:
+            done = self._interpret(cpu)
+            if done is not None:
+                return done
+            if cpu.r32[_STOP]:
+                return self._stop(cpu)
+        return BUDGET
+
+    # -- interp --------------------------------------------------------------------------------------------
+    def _memory(self) -> GuestMemory:
+        try:
+            return self.access.memory  # type: ignore[no-any-return]
+        except AttributeError:
+            self.access.memory = GuestMemory(self.mem)
+            return self.access.memory  # type: ignore[no-any-return]
+
+    def _decode(self, eip: int) -> Insn:
+        insn = self.insns.get(eip)
+        if insn is None:
+            code = self.mem.fetch(eip, 15)
+            try:
+                insn = decode(code)
+            except Truncated:
+                raise FetchFault(eip, (eip + len(code)) & 0xFFFFFFFF) from None
+            first, last = eip >> PAGE_SHIFT, (eip + insn.length - 1) >> PAGE_SHIFT & 0xFFFFF
+            if first in self.open_pages or last in self.open_pages:
+                return insn
+            for page in {first, last}:
+                self.mem.watch(page)
+                self.insn_pages.setdefault(page, set()).add(eip)
+            if self.mem.fetch(eip, insn.length) == code[: insn.length]:
+                self.insns[eip] = insn
+        return insn
+
+    def _interpret(self, cpu: Cpu) -> Exit | None:
+        """Execute one insn by the interp tier."""
+        try:
+            insn = self._decode(cpu.r32[_EIP])
+            kind = interp.execute(insn, cpu, self._memory())
+        except FetchFault as fault:
+            return self._fetch_fault(cpu, fault)
+        except GuestFault as guest:
+            return Exit("fault", guest.vector, guest.address, guest.error)
+        self.statistics.insns_interpreted += 1
+        cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & 0xFFFFFFFFFFFFFFFF
+        if kind == 0:
+            return None
+        if kind == Kind.SYSCALL:
+            return SYSCALL
+        return self._trap(cpu, cpu.r32[_INFO])
+
+    def _run_interp(self, cpu: Cpu) -> Exit:
+        while True:
+            if cpu.r32[_STOP]:
+                native.clear_stop(cpu)
+                return STOP
+            if cpu.budget <= 0:
+                return BUDGET
+            done = self._interpret(cpu)
+            if done is not None:
+                return done
+
+    # -- translation -----------------------------------------------------------------------------------------
+    def _translate(self, cpu: Cpu, location: int, link: int) -> Block | None:
+        """Return the block for a location, translating it if need be, and link to it."""
+        with self.lock:
+            fpu = cpu.r16[_FPU]
+            block = self.cache.find(location, fpu)
+            if block is None:
+                started = time.perf_counter()
+                try:
+                    block = self._install(location, fpu)
+                except Full:
+                    self._flush_all()
+                    return None
+                finally:
+                    self.statistics.translate_seconds += time.perf_counter() - started
+            if link:
+                self.cache.link(link, block)
+            return block
+
+    def _form(self, location: int, fpu: int) -> Plan:
+        pc = location & 0xFFFFFFFF
+        assert self.strategy is not None
+        is_open = pc >> PAGE_SHIFT in self.open_pages
+        options = Options(
+            fpu, location >= LOCATION_PRECISE, is_open, 16 if is_open else self.strategy.max_insns
+        )
+        return form(pc, self._fetch, options)
+
+    def _fetch(self, address: int, size: int) -> bytes:
+        """Fetch code, after write-protecting it; code of open pages ends at the page's end."""
+        page = address >> PAGE_SHIFT
+        if self.open_pages and page in self.open_pages:
+            return self.mem.fetch(address, min(size, 0x1000 - (address & 0xFFF) + 15))
+        self.mem.watch(page)
+        if (address & 0xFFF) + size > 0x1000:
+            following = page + 1 & 0xFFFFF
+            if following in self.open_pages:
+                size = 0x1000 - (address & 0xFFF) + 15
+            else:
+                self.mem.watch(following)
+        return self.mem.fetch(address, size)
+
+    def _peek(self, address: int, size: int) -> bytes:
+        return b"" if address >> PAGE_SHIFT in self.open_pages else self._fetch(address, size)
+
+    def _install(self, location: int, fpu: int) -> Block:
+        assert self.strategy is not None
+        plan = self._form(location, fpu)
+        is_open = any(
+            page in self.open_pages
+            for page in range(plan.pc >> PAGE_SHIFT, (plan.end - 1 >> PAGE_SHIFT) + 1)
+        )
+        self._prepare(plan, location, fpu)
+        verify = self.mem.fetch(plan.pc, plan.end - plan.pc) if is_open else None
+        lowered = self.strategy.lower(plan, verify)
+        block = self.cache.install(location, plan, *lowered)
+        self.statistics.blocks += 1
+        self.statistics.insns_translated += len(plan.items)
+        return block
+
+    def _prepare(self, plan: Plan, location: int, fpu: int) -> None:
+        """Compile the stencils of this block; when some are missing, look at what follows too."""
+        strategy = self.strategy
+        assert strategy is not None
+        if strategy.is_prepared(plan):
+            return
+        started = time.perf_counter()
+        plans, seen, todo = [plan], {plan.pc}, [plan]
+        while todo and len(plans) < _EXPLORE:
+            for target in todo.pop(0).successors():
+                if target in seen:
+                    continue
+                seen.add(target)
+                try:
+                    ahead = self._form(location & LOCATION_PRECISE | target, fpu)
+                except FetchFault:
+                    continue
+                plans.append(ahead)
+                todo.append(ahead)
+        strategy.prepare(plans)
+        self.statistics.compile_seconds += time.perf_counter() - started
+
+    # -- invalidation ------------------------------------------------------------------------------------------
+    def _code_written(self, address: int, size: int) -> None:
+        """Drop the code of a range that the guest wrote to; give up protecting busy pages."""
+        first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
+        if last - first < 16:
+            for page in range(first, last + 1):
+                self.writes[page] += 1
+                if self.writes[page] > SMC_LIMIT:
+                    self.open_pages.add(page)
+        self.invalidate(address, size)
+
+    def _stale(self, location: int, eip: int) -> None:
+        """Drop a block whose bytes are no longer what it was made from."""
+        with self.lock:
+            for block in [
+                b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.plan.pc == eip
+            ]:
+                self.cache.drop(block)
+            self._forget_jumps()
+
+    def invalidate(self, address: int, size: int) -> None:
+        """Drop all translated code that depends on a range of guest memory."""
+        first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
+        with self.lock:
+            if last - first > len(self.cache.by_page) + len(self.insn_pages):
+                pages = [p for p in {*self.cache.by_page, *self.insn_pages} if first <= p <= last]
+            else:
+                pages = list(range(first, last + 1))
+            self.statistics.invalidations += self.cache.invalidate(pages)
+            for page in pages:
+                for eip in self.insn_pages.pop(page, ()):
+                    self.insns.pop(eip, None)
+            self._forget_jumps()
+
+    def _forget_jumps(self) -> None:
+        for cpu in self.cpus:
+            cpu.flush_jump_cache()
+
+    def flush(self) -> None:
+        """Drop everything, as execve does."""
+        with self.lock:
+            self._flush_all()
+            self.open_pages.clear()
+            self.writes.clear()
+            self.insns.clear()
+            self.insn_pages.clear()
+
+    def _flush_all(self) -> None:
+        """Empty the arena once no other thread runs in it."""
+        me = getattr(native.current, "cpu", None)
+        self.flushed.clear()
+        self.flushing.set()
+        try:
+            while others := [c for c in list(self.running) if c is not me]:
+                for cpu in others:
+                    cpu.request_stop()
+                time.sleep(0.0002)
+            self.cache.clear()
+            self._forget_jumps()
+        finally:
+            self.flushing.clear()
+            self.flushed.set()
+
+    # -- fork ------------------------------------------------------------------------------------------------------
+    def before_fork(self) -> None:
+        """Get hold of every lock, so that the child finds none held by a thread it lacks."""
+        self.lock.acquire()
+        STORE.lock.acquire()
+        backend.LOCK.acquire()
+
+    def after_fork_parent(self) -> None:
+        """Let go again."""
+        backend.LOCK.release()
+        STORE.lock.release()
+        self.lock.release()
+
+    def after_fork_child(self) -> None:
+        """Keep the forking thread only."""
+        cpu = getattr(native.current, "cpu", None)
+        self.after_fork_parent()
+        self.running.clear()
+        self.flushing, self.flushed = threading.Event(), threading.Event()
+        for other in list(self.cpus):
+            if other is not cpu:
+                self.cpus.discard(other)
+        if cpu is not None:
+            native.after_fork(cpu)
+
+

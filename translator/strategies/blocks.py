@@ -1,0 +1,74 @@
+"""Strategy `block`: every block is one LLVM function."""
+
+from __future__ import annotations
+
+from translator import flags
+from translator.planner import Plan
+from translator.strategies import Lowered, Piece, strategy
+from translator.strategies.stencils import frame
+from translator.tiers import backend, elf
+from translator.tiers.llvm import Lowering, module
+from translator.tiers.stencil import extract
+
+
+class ConstantSlots:
+    """Slots of insn number *index* of a block: plain numbers."""
+
+    def __init__(self, index: int, numbers: dict[str, int]) -> None:
+        self.index, self.numbers = index, numbers
+
+    def value(self, name: str, width: int) -> str:
+        """Return the slot's number."""
+        return str(self.numbers[name] & ((1 << width) - 1))
+
+    def constant(self, name: str) -> str:
+        """Return the slot as an operand of inline assembly."""
+        return f"i32 {self.numbers[name]}"
+
+    def link(self, name: str) -> str:
+        """Return the symbol of a link."""
+        return f"link{self.index}_{name}"
+
+    def st(self, index: int) -> str:
+        """Return the field of the physical register that is ST(index)."""
+        return f"fpr{(self.numbers['top'] + index) & 7}"
+
+
+def lower_block(name: str, plan: Plan) -> Lowering:
+    """Lower all insns of a plan into one function."""
+    lowering = Lowering(name, section=f".text.{name}")
+    for index, (shape, slots) in enumerate(plan.items):
+        lowering.insn(shape.unit, ConstantSlots(index, slots))
+    live = plan.live[-1] if plan.live else flags.ALL
+    lowering.terminal(plan.items[-1].shape.terminal, live)
+    return lowering
+
+
+def source(plans: list[Plan]) -> str:
+    """Return the LLVM module of some blocks, function `b0`, `b1`... for each."""
+    lowered = [lower_block(f"b{i}", plan) for i, plan in enumerate(plans)]
+    symbols = {s for low in lowered for s in low.symbols}
+    return module([low.text() for low in lowered], symbols, set())
+
+
+@strategy("block")
+class Blocks:
+    """One LLVM function a block, with the passes."""
+
+    name = "block"
+    max_insns = 64
+
+    def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
+        """Compile the block."""
+        if not plan.items:
+            return frame(plan, [], verify)
+        obj = elf.parse(backend.compile_object(source([plan])))
+        stencil = extract(obj, obj.sections[".text.b0"])
+        return frame(plan, [Piece(stencil, [item.slots for item in plan.items])], verify)
+
+    def is_prepared(self, plan: Plan) -> bool:
+        """Nothing is shared between blocks, so a batch would gain nothing."""
+        return True
+
+    def prepare(self, plans: list[Plan]) -> None:
+        """Nothing is shared between blocks."""

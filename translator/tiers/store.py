@@ -1,0 +1,40 @@
+"""Stencils that exist already: in memory, and in a file that the runtime may load and save."""
+
+from __future__ import annotations
+
+import threading
+
+from translator.tiers.stencil import Request, Stencil, build
+
+
+class Store:
+    """Request -> Stencil, compiled when first asked for."""
+
+    def __init__(self) -> None:
+        self.known: dict[Request, Stencil] = {}
+        self.fresh: dict[Request, Stencil] = {}  # compiled by this process, not saved yet
+        self.lock = threading.RLock()
+
+    def get(self, request: Request) -> Stencil:
+        """Return a stencil; compile it alone if nobody asked for it in a batch."""
+        found = self.known.get(request)
+        if found is None:
+            self.ensure([request])
+            found = self.known[request]
+        return found
+
+    def has(self, requests: list[Request]) -> bool:
+        """Whether all of these are compiled."""
+        return all(r in self.known for r in requests)
+
+    def ensure(self, requests: list[Request]) -> None:
+        """Compile those that are missing, in one batch."""
+        missing = list(dict.fromkeys(r for r in requests if r not in self.known))
+        if not missing:
+            return
+        with self.lock:
+            for request, stencil in zip(missing, build(missing), strict=True):
+                self.known[request] = self.fresh[request] = stencil
+
+
+STORE = Store()
