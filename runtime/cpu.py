@@ -82,6 +82,7 @@ class Cpu:
         self.fs_base = self.gs_base = 0
         self.mxcsr, self.fcw = 0x1F80, 0x37F
         self.r16[FIELDS["fpu"].offset // 2] = self.r16[FIELDS["fsw"].offset // 2] = 0
+        self.r8[FIELDS["fcc"].offset] = 0
         start = FIELDS["xmm0"].offset
         end = FIELDS["memory_base"].offset
         self.buffer[start:end] = bytes(end - start)
