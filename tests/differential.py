@@ -26,6 +26,7 @@ from tests.generate import undefined
 from tests.generate.encode import encode
 from tests.generate.sequence import sequence
 from tests.generate.state import ECX, State, prepare
+from tests.machine import TIMEOUT_SIGNAL, Bare
 from tests.native import layout
 from tests.native.host import Native
 from translator.opcodes import ROWS, Row
@@ -150,6 +151,8 @@ def check_batch(native: Machine, tier: Machine, batch: Batch) -> list[tuple[Item
     failed = []
     for number, item in enumerate(batch.items):
         ignored = ignored_memory(item)
+        if want[number]["signal"] == TIMEOUT_SIGNAL and got[number]["signal"] == TIMEOUT_SIGNAL:
+            continue  # a jump backwards: neither ends
         if not compare.differences(got[number], want[number], item.undefined, ignored):
             continue
         problems = check_alone(native, tier, item)
@@ -177,8 +180,6 @@ def show(item: Item, problems: list[str]) -> str:
 
 def campaign(tier: str, cases: int, seed: int, shown: int = 30, progress: bool = False) -> int:
     """Run *cases* random cases; print failures; return their number."""
-    from tests.machine import Bare
-
     machine: Machine = Bare(tier) if tier != "native" else Native()
     failures: Counter[str] = Counter()
     done, start = 0, time.monotonic()
@@ -204,8 +205,6 @@ def campaign(tier: str, cases: int, seed: int, shown: int = 30, progress: bool =
 
 def replay(line: str, tier: str) -> int:
     """Run one failing case again; return 1 if it still differs."""
-    from tests.machine import Bare
-
     fields = json.loads(line)
     record = np.frombuffer(zlib.decompress(base64.b85decode(fields["case"])), dtype=layout.CASE)
     code = bytes.fromhex(fields["code"])
@@ -224,7 +223,9 @@ def replay(line: str, tier: str) -> int:
 
 def main() -> int:
     """Run the campaign that the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=100_000, help="number of cases (100,000)")
     parser.add_argument("--seed", type=int, default=1, help="first random seed (1)")
     parser.add_argument("--tier", default="stencil", help="interp, stencil, block or native")

@@ -16,10 +16,23 @@ from tests.native import layout
 
 # What is beyond SSSE3, or behaves differently on CPUs that have such an extension.
 LATER_GROUPS = {"sse41", "sse42", "sha", "aes", "bmi", "adx", "pclmul"}
-LATER_NAMES = (
-    "movbe popcnt lzcnt tzcnt crc32 movdiri movdir64b phminposuw "
-    "gf2p8mulb gf2p8affineqb gf2p8affineinvqb pcmpestri pcmpestrm pcmpistri pcmpistrm"
-).split()
+LATER_NAMES = [
+    "movbe",
+    "popcnt",
+    "lzcnt",
+    "tzcnt",
+    "crc32",
+    "movdiri",
+    "movdir64b",
+    "phminposuw",
+    "gf2p8mulb",
+    "gf2p8affineqb",
+    "gf2p8affineinvqb",
+    "pcmpestri",
+    "pcmpestrm",
+    "pcmpistri",
+    "pcmpistrm",
+]
 VECTORS = {"DE": 0, "BP": 3, "OF": 4, "BR": 5, "UD": 6, "GP": 13, "PF": 14}
 CODE_PAGE = 0x1000
 
@@ -55,7 +68,12 @@ def _fx(state: dict[str, Any]) -> np.ndarray:
 
 
 def _update_fx(image: np.ndarray, changed: dict[str, Any]) -> None:
-    for name, at, form in (("fcw", 0, "<H"), ("fsw", 2, "<H"), ("ftw", 4, "<B"), ("mxcsr", 24, "<I")):
+    for name, at, form in (
+        ("fcw", 0, "<H"),
+        ("fsw", 2, "<H"),
+        ("ftw", 4, "<B"),
+        ("mxcsr", 24, "<I"),
+    ):
         if name in changed:
             struct.pack_into(form, image, at, changed[name])
     for name, at in (("st", 32), ("xmm", 160)):
@@ -103,7 +121,9 @@ def vector(row: dict[str, Any]) -> Vector:
     _update_fx(want["fx"], row.get("fx_out") or {})
     transcendental = len(data) >= 2 and data[-2] == 0xD9 and data[-1] >= 0xF0
     form = row.get("form", "seq")
-    return Vector(row["name"], form, bytes(code), cases, want, row["undef_flags"], "fx" in row, transcendental)
+    return Vector(
+        row["name"], form, bytes(code), cases, want, row["undef_flags"], "fx" in row, transcendental
+    )
 
 
 def differences(got: np.void, item: Vector) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from tests.native import layout
 
 REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
-BUDGET = 2_000_000
+BUDGET = 20_000
 SIGNAL_OF_VECTOR = {0: 8, 1: 5, 3: 5, 4: 11, 5: 11, 6: 4, 7: 11, 11: 7, 12: 7, 16: 8, 17: 7, 19: 8}
 TIMEOUT_SIGNAL = 14
 
@@ -28,8 +28,9 @@ class Bare:
 
     def __init__(self, tier: str) -> None:
         """Map the pages and make an engine for strategy *tier*."""
-        from runtime.cpu import Cpu
         from runtime.dispatch import Engine
+
+        from runtime.cpu import Cpu
         from runtime.memory import Memory
 
         self.tier = tier

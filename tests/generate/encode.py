@@ -97,9 +97,9 @@ def _prefixes(rng: Random, row: Row, insn: Encoded, plain: bool) -> list[int]:
         prefixes.append(insn.rep)
     elif row.prefix == "" and len(row.opcode) == 1 and not plain and rng.random() < 0.01:
         prefixes.append(rng.choice((0xF2, 0xF3)))
-    elif "lock" in row.attrs and rng.random() < 0.2:
-        insn.lock = True
-    elif not plain and rng.random() < 0.01 and 0xF2 not in prefixes and 0xF3 not in prefixes:
+    elif ("lock" in row.attrs and rng.random() < 0.2) or (
+        not plain and rng.random() < 0.01 and 0xF2 not in prefixes and 0xF3 not in prefixes
+    ):
         insn.lock = True
     if not plain:
         addressed = row.modrm or row.mnemonic in STRINGS or row.mnemonic in ("xlat", "jcxz", "loop")

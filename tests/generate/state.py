@@ -30,7 +30,7 @@ def uses_floats(insn: Encoded) -> bool:
         return True
     if row.opcode[:2] in (b"\x0f\xae", b"\x9b"):
         return True
-    return any(o[0] in FLOAT_LETTERS and o != "st0" or o == "st0" for o in row.operands)
+    return any((o[0] in FLOAT_LETTERS and o != "st0") or o == "st0" for o in row.operands)
 
 
 class State:
@@ -177,7 +177,7 @@ def prepare(rng: Random, insn: Encoded, eip: int) -> State:
             data = struct.pack("<II", state.regs[EAX], state.regs[EDX])
         if name == "cmpxchg" and rng.random() < 0.5:
             data = state.regs[EAX].to_bytes(4, "little")[: insn.size]
-        if row.operands and row.operands[0] == "Sw" or name == "movseg":
+        if (row.operands and row.operands[0] == "Sw") or name == "movseg":
             data = rng.choice(DATA_SELECTORS).to_bytes(2, "little")
         state.put(address, data)
         if name in HIDDEN_STORES:
@@ -189,7 +189,9 @@ def prepare(rng: Random, insn: Encoded, eip: int) -> State:
         elif name in ("movseg", "mov") and "Sw" in row.operands and row.operands[0] == "Sw":
             state.regs[rm] = rng.choice(DATA_SELECTORS) | rng.getrandbits(16) << 16
         elif name == "movseg" or name in ("lar", "lsl", "verr", "verw"):
-            state.regs[rm] = rng.choice((0, 1, 0x2B, 0x23, 0x28, 0xFFFF)) | rng.getrandbits(16) << 16
+            state.regs[rm] = (
+                rng.choice((0, 1, 0x2B, 0x23, 0x28, 0xFFFF)) | rng.getrandbits(16) << 16
+            )
     return state
 
 
@@ -243,7 +245,8 @@ def _special(state: State, insn: Encoded) -> None:
         if rng.random() < 0.1:
             regs[EBP] = values.integer(rng, 32)
     elif name in ("loop", "loope", "loopne", "jcxz"):
-        regs[ECX] = rng.choice((0, 1, 2, 0x10000, 0x10001, regs[ECX]))
+        wide = (0x10000, 0x10001) if insn.addrsize == 16 else (3, 9)
+        regs[ECX] = rng.choice((0, 1, 2, *wide, 200))
     elif name in ("bt", "bts", "btr", "btc") and rng.random() < 0.85:
         reg = insn.modrm >> 3 & 7
         if reg != ESP:
@@ -252,6 +255,8 @@ def _special(state: State, insn: Encoded) -> None:
         regs[ECX] &= 0xFFFFFFEF
     elif name in ("daa", "das", "aaa", "aas"):
         regs[EAX] = regs[EAX] & 0xFFFFFF00 | rng.getrandbits(8)
+    elif name == "bound" and rng.random() < 0.5:
+        regs[insn.modrm >> 3 & 7] = rng.choice((0, 1, 5, 0xFFFFFFFF))
     elif name in ("cmpxchg", "cmpxchg8b") and not insn.has_memory and rng.random() < 0.5:
         regs[EAX] = regs[insn.modrm & 7]
     if rng.random() < 0.01 and name in ("push", "pop", "call", "pusha", "popa", "ret", "enter"):

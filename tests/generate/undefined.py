@@ -19,7 +19,24 @@ ALWAYS = {
     "aam aad": OF | AF | CF,
 }
 UNDEFINED = {name: flags for names, flags in ALWAYS.items() for name in names.split()}
-DEFINED_ALL = set("add sub adc sbb cmp neg xadd cmpxchg cmps scas ucomiss ucomisd comiss comisd".split())
+DEFINED_ALL = set(
+    [
+        "add",
+        "sub",
+        "adc",
+        "sbb",
+        "cmp",
+        "neg",
+        "xadd",
+        "cmpxchg",
+        "cmps",
+        "scas",
+        "ucomiss",
+        "ucomisd",
+        "comiss",
+        "comisd",
+    ]
+)
 DEFINED_ALL |= {"popf", "iret", "fcomi", "fcomip", "fucomi", "fucomip"}
 DEFINES = {
     **dict.fromkeys(DEFINED_ALL, ALL),

@@ -19,7 +19,12 @@ from tests.native import layout
 SOURCE = Path(__file__).with_name("executor.c")
 FLAGS = ("-m32", "-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-pie", "-no-pie", "-Wall")
 FLAGS += ("-fno-stack-protector", "-mgeneral-regs-only", "-fno-asynchronous-unwind-tables")
-FLAGS += ("-Wl,-Ttext-segment=0x68000000", "-Wl,-z,noexecstack", "-Wl,--build-id=none", "-fcf-protection=none")
+FLAGS += (
+    "-Wl,-Ttext-segment=0x68000000",
+    "-Wl,-z,noexecstack",
+    "-Wl,--build-id=none",
+    "-fcf-protection=none",
+)
 
 
 class NativeError(Exception):

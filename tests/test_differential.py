@@ -1,0 +1,45 @@
+"""A sample of the differential test over every opcode row, on every tier."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests import differential
+from tests.machine import Bare
+from tests.native.host import Native, NativeError
+from tests.running import STRATEGIES
+
+CASES = {"interp": 1_500, "stencil": 6_000, "block": 300}
+SEED = 20260
+
+
+@pytest.fixture(scope="module")
+def native() -> Native:
+    """Return the host CPU as a machine, or skip saying what is missing."""
+    try:
+        machine = Native()
+        machine.start().kill()
+    except NativeError as problem:
+        pytest.skip(f"no native i386 execution: {problem}")
+    return machine
+
+
+@pytest.mark.parametrize("tier", STRATEGIES)
+def test_sample(tier: str, native: Native) -> None:
+    """Random insns and sequences do what they do on this CPU."""
+    machine = Bare(tier)
+    failures = []
+    for batch in differential.batches(Random(SEED), CASES[tier]):
+        failed = differential.check_batch(native, machine, batch)
+        failures += [differential.show(item, problems) for item, problems in failed]
+    assert not failures, "\n".join([f"{len(failures)} differ:", *failures[:15]])
+
+
+def test_generator_reaches_every_row() -> None:
+    """Within the sample of the stencil tier each row of the opcode tables comes up."""
+    seen = set()
+    for batch in differential.batches(Random(SEED), CASES["stencil"]):
+        seen |= {item.name for item in batch.items}
+    assert {row.mnemonic for row in differential.testable_rows()} <= seen

@@ -1,0 +1,45 @@
+"""Torture programs (tests/guests/*.c): each prints results, which must equal the native run's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.building import build, runs_natively
+from tests.running import ENVIRONMENT, STRATEGIES, Outcome, difference, jitemu, run, work_directory
+
+GUESTS = sorted((Path(__file__).parent / "guests").glob("*.c"))
+# Too slow for the interp tier within the tests' patience.
+LONG = {"sse", "x87", "flags", "strings", "smc", "atomics"}
+TIMEOUT = 300
+
+
+def parameters() -> list[Any]:
+    """Return (source, strategy) pairs; stencil by default, the others marked slow."""
+    rows = []
+    for source in GUESTS:
+        for strategy in STRATEGIES:
+            if strategy == "interp" and source.stem in LONG:
+                continue
+            marks = () if strategy == "stencil" else (pytest.mark.slow,)
+            rows.append(pytest.param(source, strategy, id=f"{source.stem}-{strategy}", marks=marks))
+    return rows
+
+
+def execute(command: list[str], env: dict[str, str] | None = None) -> Outcome:
+    """Run a command in an empty directory."""
+    with work_directory({}) as work:
+        return run(command, work=work, env=env, timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize(("source", "strategy"), parameters())
+def test_guest(source: Path, strategy: str) -> None:
+    """The guest's output and status equal the native run's."""
+    program = build(source)
+    if not runs_natively(program):
+        pytest.skip("this machine does not run i386 programs natively")
+    want = execute([str(program)], ENVIRONMENT)
+    got = execute([*jitemu(strategy), str(program)])
+    assert not difference(got, want)

@@ -1,0 +1,72 @@
+"""QEMU's own i386 user-mode test programs (suites/qemu_tcg_i386), as that suite's index says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.debian import locked
+from tests.running import STRATEGIES, SUITES, cache, jitemu, run, work_directory
+
+HOME = SUITES / "qemu_tcg_i386"
+INDEX = HOME / "index.json"
+ROWS = json.loads(INDEX.read_text()) if INDEX.exists() else []
+# They use insns beyond SSSE3, which CPUID denies; the programs ask CPUID or fail with SIGILL.
+LATER = {"test-i386-bmi2", "test-i386-pcmpistri"}
+TIMEOUT = 300
+
+
+def parameters() -> list[Any]:
+    """Return (row, strategy) pairs; test-i386 needs vm86 and segments and is not required."""
+    found = []
+    for row in ROWS:
+        for strategy in STRATEGIES:
+            marks: list[Any] = [] if strategy == "stencil" else [pytest.mark.slow]
+            if row["name"] == "test-i386":
+                reason = "needs vm86, LDT segments and 16-bit code"
+                marks = [pytest.mark.slow, pytest.mark.xfail(reason=reason, strict=False)]
+            if row["name"] in LATER:
+                reason = "insns beyond SSSE3"
+                marks += [pytest.mark.xfail(reason=reason, strict=False)]
+            found.append(pytest.param(row, strategy, id=f"{row['name']}-{strategy}", marks=marks))
+    return found
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """Return the directory of the unpacked programs."""
+    archive = HOME / "bin.tar.xz"
+    if not archive.exists():
+        pytest.skip(f"{archive} is missing (set JITEMU_SUITES)")
+    target = cache() / "qemu_tcg_i386"
+    with locked(cache() / "qemu_tcg_i386.lock"):
+        if not target.exists():
+            partial = target.with_suffix(".tmp")
+            shutil.rmtree(partial, ignore_errors=True)
+            with tarfile.open(archive) as tar:
+                tar.extractall(partial, filter="data")
+            partial.rename(target)
+    return target / "bin"
+
+
+def test_suite_is_there() -> None:
+    """Say so loudly where the suite is missing."""
+    if not ROWS:
+        pytest.skip(f"{INDEX} is missing (set JITEMU_SUITES)")
+
+
+@pytest.mark.parametrize(("row", "strategy"), parameters())
+def test_program(row: dict[str, Any], strategy: str, programs: Path) -> None:
+    """The program ends and prints as on hardware."""
+    with work_directory({}) as work:
+        command = [*jitemu(strategy), str(programs / row["name"])]
+        got = run(command, work=work, timeout=TIMEOUT)
+    assert got.status == row["rc"], (got.stdout + got.stderr)[-2000:].decode(errors="replace")
+    if row["compare"] == "rc+stdout":
+        assert hashlib.sha256(got.stdout).hexdigest() == row["stdout_sha256"]
