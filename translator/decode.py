@@ -25,7 +25,7 @@ FIXED: dict[str, Operand] = {
 }
 
 
-class Truncated(Exception):
+class Truncated(Exception):  # noqa: N818
     """The bytes end inside an insn: the next page cannot be fetched."""
 
 
@@ -52,7 +52,9 @@ def _immediates(rows: list[Row]) -> list[tuple[str, ...]]:
         letters: tuple[str, ...] = ()
         for row in rows:
             if row.reg in (-1, reg) and (row.exact < 0 or row.exact >> 3 & 7 == reg):
-                letters = tuple(o for o in row.operands if o[0] in "IJOAK" and o not in FIXED and o != "Av")
+                letters = tuple(
+                    o for o in row.operands if o[0] in "IJOAK" and o not in FIXED and o != "Av"
+                )
                 break
         result.append(letters)
     return result
@@ -133,7 +135,7 @@ def _scan(code: bytes, at: int) -> Scan:
             disp = int.from_bytes(code[pos : pos + size], "little", signed=True)
             pos += size
     for letters in form.immediates[reg]:
-        letter, kind = letters[0], letters[1]
+        letter, suffix = letters[0], letters[1]
         if letter == "O":
             size = 2 if addrsize else 4
             disp = int.from_bytes(code[pos : pos + size], "little")
@@ -145,13 +147,14 @@ def _scan(code: bytes, at: int) -> Scan:
             imm2 = int.from_bytes(code[pos + size : pos + size + 2], "little")
             pos += size + 2
             continue
-        if kind in "bs":
+        if suffix in "bs":
             size = 1
-        elif kind == "w":
+        elif suffix == "w":
             size = 2
         else:
             size = 2 if opsize else 4
-        number = int.from_bytes(code[pos : pos + size], "little", signed=letter == "J" or kind == "s")
+        signed = letter == "J" or suffix == "s"
+        number = int.from_bytes(code[pos : pos + size], "little", signed=signed)
         if letter == "K":
             key.append(number)
         elif letters is form.immediates[reg][0]:
@@ -167,7 +170,7 @@ def _scan(code: bytes, at: int) -> Scan:
 
 
 def decode(code: bytes, at: int = 0) -> Insn:
-    """Decode the insn at `code[at]`. Undefined opcodes decode as mnemonic `ud`; Truncated if short."""
+    """Decode the insn at `code[at]`; mnemonic `ud` if undefined, Truncated if short."""
     found = scan(code, at)
     return _build(found.key)._with(found)
 

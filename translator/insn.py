@@ -9,7 +9,7 @@ from typing import NamedTuple
 class Reg(NamedTuple):
     """A general register; 8-bit indices 4-7 are AH CH DH BH."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     width: int
 
 
@@ -18,7 +18,7 @@ class Mem(NamedTuple):
 
     seg: int
     base: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     scale: int
     has_disp: bool
     width: int
@@ -37,7 +37,7 @@ class Special(NamedTuple):
     """Any other register: kind is seg, xmm, mm, st, cr, dr."""
 
     kind: str
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
     width: int
 
 
