@@ -17,7 +17,7 @@ _NP, _SS_FAULT, _GP = 11, 12, 13
 # Parts of a descriptor (SDM vol. 3, 3.4.5).
 _PRESENT, _MEMORY, _CODE, _CONFORMING, _WRITABLE = 1 << 47, 1 << 44, 1 << 43, 1 << 42, 1 << 41
 _READABLE = _WRITABLE
-_RIGHTS, _IN_PAGES, _LONG = 0x00F0FF00, 1 << 55, 1 << 53
+_RIGHTS, _IN_PAGES, _LONG = 0x00FFFF00, 1 << 55, 1 << 53
 
 Body = Callable[..., Any]
 

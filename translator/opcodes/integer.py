@@ -232,7 +232,7 @@ c5 /r m lseg Gv,ds,M
 0f 00 /5 verw Ew
 """
 
-# Privileged at ring 3 with IOPL 0; sgdt and its like because of CR4.UMIP.
+# Privileged at ring 3 with IOPL 0, or about the processor.
 SYSTEM = """
 f4 privileged
 fa privileged
@@ -249,15 +249,15 @@ ef privileged
 6d privileged
 6e privileged
 6f privileged
-0f 00 /0 privileged
-0f 00 /1 privileged
+0f 00 /0 sldt Ev
+0f 00 /1 str Ev
 0f 00 /2 privileged
 0f 00 /3 privileged
-0f 01 /0 m privileged
-0f 01 /1 m privileged
+0f 01 /0 m sgdt M
+0f 01 /1 m sidt M
 0f 01 /2 m privileged
 0f 01 /3 m privileged
-0f 01 /4 privileged
+0f 01 /4 smsw Ev
 0f 01 /6 privileged
 0f 01 /7 m privileged
 0f 06 privileged
@@ -276,6 +276,7 @@ ef privileged
 0f 30 privileged
 0f 32 privileged
 0f 33 privileged
+0f 35 privileged
 0f 31 rdtsc
 0f a2 cpuid
 0f 0d /r hint Ev

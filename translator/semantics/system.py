@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from translator.builder import Builder
-from translator.insn import Operand
+from translator.insn import Mem, Operand, Reg
 from translator.semantics import insn
 
 
@@ -33,3 +33,50 @@ def rdtsc(b: Builder) -> None:
     stamp = b.call("rdtsc", 64)
     b.set_reg("eax", stamp.trunc(32))
     b.set_reg("edx", stamp.bits(32, 32))
+
+
+# -- system registers: the constants that Linux shows user mode where CR4.UMIP hides them ---------
+GDT_BASE, IDT_BASE = 0xFFFE0000, 0xFFFF0000
+CR0, TASK_SELECTOR, LDT_SELECTOR = 0x80050033, 0x40, 0
+
+
+def _table(b: Builder, dst: Mem, base: int) -> None:
+    """Store limit 0 and a base."""
+    place = b.address(dst)
+    b.store(b.linear(dst.seg, place), b.const(0, 16))
+    b.store(b.linear(dst.seg, place + 2), b.const(base, 32))
+
+
+@insn("sgdt")
+def sgdt(b: Builder, dst: Mem) -> None:
+    """Dst ← limit and base of the GDT."""
+    _table(b, dst, GDT_BASE)
+
+
+@insn("sidt")
+def sidt(b: Builder, dst: Mem) -> None:
+    """Dst ← limit and base of the IDT."""
+    _table(b, dst, IDT_BASE)
+
+
+def _word(b: Builder, dst: Operand, number: int) -> None:
+    """Write a number at operand size to a register, its low 16 bits to memory."""
+    b.write(dst, b.const(number, dst.width if isinstance(dst, Reg) else 16))
+
+
+@insn("smsw")
+def smsw(b: Builder, dst: Operand) -> None:
+    """Dst ← CR0."""
+    _word(b, dst, CR0)
+
+
+@insn("sldt")
+def sldt(b: Builder, dst: Operand) -> None:
+    """Dst ← LDT selector."""
+    _word(b, dst, LDT_SELECTOR)
+
+
+@insn("str")
+def str_(b: Builder, dst: Operand) -> None:
+    """Dst ← task selector."""
+    _word(b, dst, TASK_SELECTOR)
