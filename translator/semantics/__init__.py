@@ -34,7 +34,9 @@ SEMANTICS: dict[str, Semantics] = {}
 STRINGS: dict[str, bool] = {}  # mnemonic -> compares (repe and repne differ)
 
 
-def insn(*mnemonics: str, string: bool = False, compares: bool = False) -> Callable[[Function], Function]:
+def insn(
+    *mnemonics: str, string: bool = False, compares: bool = False
+) -> Callable[[Function], Function]:
     """Register the semantics of one or more mnemonics."""
 
     def register(function: Function) -> Function:

@@ -7,7 +7,7 @@ from translator.insn import Mem, Special
 from translator.ir import Value
 from translator.semantics import Dst, insn
 from translator.semantics.flagops import set_zf
-from translator.semantics.stack import ESP, pop_value
+from translator.semantics.stack import ESP
 
 
 def _load(b: Builder, seg: int, selector: Value) -> None:
@@ -30,8 +30,11 @@ def pushseg(b: Builder, src: Value) -> None:
 
 @insn("popseg")
 def popseg(b: Builder, dst: Special) -> None:
-    """Pop a selector into a segment register."""
-    _load(b, dst.index, pop_value(b, b.width).trunc(16))
+    """Pop a selector into a segment register: only 16 bits are read."""
+    top = b.reg(ESP)
+    selector = b.load(top, 16)
+    b.set_reg(ESP, top + b.width // 8)
+    _load(b, dst.index, selector)
 
 
 @insn("lseg")

@@ -128,23 +128,16 @@ def _turn_carry(
     """Rotate CF:dst left, or right, in 64 bits; return result and CF."""
     size = dst.width + 1
     ring = b.flag("cf").zext(64).shl(dst.width) | dst.zext(64)
+    # A shift by `size` meets only zeros or moves everything out; 33 stays below 64.
     if isinstance(count, int):
-        up: int | Value = count % size
-        up = size - up if right and up else up
-        down: int | Value = size - up
+        up = (-count if right else count) % size
+        ring = ring.shl(up) | ring.lshr(size - up)
     else:
         # Nine and seventeen bits come round within a count of 31.
         turn = count.zext(64) if size > 31 else count.zext(64).urem(size)
-        up, down = turn, b.const(size, 64) - turn
-        if right:
-            up, down = down, up
-    # A shift by `size` meets only zeros; by 33 it stays below 64.
-    ring = (ring.shl(up) | ring.lshr(down)) if not _is_zero(up) else ring
+        rest = b.const(size, 64) - turn
+        ring = ring.shl(rest) | ring.lshr(turn) if right else ring.shl(turn) | ring.lshr(rest)
     return ring.trunc(dst.width), ring.bit(dst.width)
-
-
-def _is_zero(count: int | Value) -> bool:
-    return isinstance(count, int) and count == 0
 
 
 @insn("rcl")

@@ -85,7 +85,10 @@ def enter(b: Builder, size: Value, level: Imm) -> None:
         top = frame - step * depth
         b.store(top, frame.trunc(b.width))
     b.set_reg(EBP, frame.trunc(b.width))
-    b.set_reg(ESP, top - size.zext(32))
+    top = top - size.zext(32)
+    # The new top of stack is tried for writing, but not changed (SDM vol. 2, ENTER).
+    b.store(top, b.load(top, b.width))
+    b.set_reg(ESP, top)
 
 
 @insn("leave")
