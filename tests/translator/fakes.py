@@ -104,11 +104,12 @@ class FakeCpu:
     @property
     def eflags(self) -> int:
         """EFLAGS as the guest sees it."""
-        szp = self.r64[_SZP]
-        value = self.r32[_REST] | 2 | self.r8[_CF] | self.r8[_AF] & 0x10
+        szp: int = self.r64[_SZP]
+        value: int = self.r32[_REST] | 2 | self.r8[_CF] | self.r8[_AF] & 0x10
         value |= ((szp ^ szp >> 32) & 0xFF).bit_count() % 2 << flags.PF ^ 1 << flags.PF
         value |= (szp & 0xFFFFFFFF == 0) << flags.ZF | szp >> 63 << flags.SF
-        return value | self.r8[_OF] << flags.OF | (self.r32[_DF] != 1) << flags.DF
+        value |= self.r8[_OF] << flags.OF | (self.r32[_DF] != 1) << flags.DF
+        return value
 
     @eflags.setter
     def eflags(self, value: int) -> None:

@@ -7,8 +7,8 @@ A line reads ``bytes  disassembly  given => expected``, columns two spaces apart
 - given and expected are words ``name=hex``: registers of 32, 16 and 8 bits, flags (cf pf af zf sf
   of df tf nt ac id), ``[address]=bytes``, fcw fsw ftw mxcsr xmm0-7, st0-7 (ten bytes, as a number;
   giving any also sets TOP and tags), mm0-7, segment registers;
-- given ``eip`` is START plus a number; expected ``eip=+n`` counts from the insn, else it is behind;
-- expected ``fault=de`` (db bp of br ud np ss gp pf mf xm): eip stays unless listed; ``cr2``;
+- expected ``eip=+n`` counts from the insn, ``eip=n`` is an address; else it is behind the insn;
+- expected ``fault=de`` (and the other names in VECTORS): eip stays unless listed; ``cr2``;
 - ``name=?`` in expected: undefined, not compared.  What is not listed must not change; what is not
   given is 0, memory the pattern of tests/native/layout.py.
 """
@@ -16,7 +16,6 @@ A line reads ``bytes  disassembly  given => expected``, columns two spaces apart
 from __future__ import annotations
 
 import re
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,8 +24,8 @@ import numpy as np
 from tests.native import layout
 
 START = layout.CODE + 0x800
-VECTORS = dict(zip("de db bp of br ud np ss gp pf mf xm".split(),
-                   (0, 1, 3, 4, 5, 6, 11, 12, 13, 14, 16, 19), strict=True))  # fmt: skip
+VECTORS = {"de": 0, "db": 1, "bp": 3, "of": 4, "br": 5, "ud": 6}
+VECTORS |= {"np": 11, "ss": 12, "gp": 13, "pf": 14, "mf": 16, "ac": 17, "xm": 19}
 REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 # name -> index, shift, bits
 PARTS = {
@@ -35,7 +34,8 @@ PARTS = {
     **{name: (i, 0, 8) for i, name in enumerate(("al", "cl", "dl", "bl"))},
     **{name: (i, 8, 8) for i, name in enumerate(("ah", "ch", "dh", "bh"))},
 }
-FLAGS = {"cf": 0, "pf": 2, "af": 4, "zf": 6, "sf": 7, "tf": 8, "df": 10, "of": 11, "nt": 14, "ac": 18, "id": 21}  # fmt: skip
+FLAGS = {"cf": 0, "pf": 2, "af": 4, "zf": 6, "sf": 7, "df": 10, "of": 11}
+FLAGS |= {"tf": 8, "nt": 14, "ac": 18, "id": 21}
 SEGMENTS = ("cs", "ds", "es", "ss", "fs", "gs")
 FX = {"fcw": (0, 2), "fsw": (2, 2), "ftw": (4, 1), "mxcsr": (24, 4)}
 FX |= {f"st{i}": (32 + 16 * i, 10) for i in range(8)}
@@ -59,10 +59,12 @@ class Line(NamedTuple):
 
 def words(text: str) -> dict[str, str]:
     """Split `name=value` words; a name may occur once."""
-    pairs = [word.split("=", 1) for word in text.split()]
-    result = {name: value for name, value in pairs}
-    if len(result) != len(pairs):
-        raise ValueError(f"a name twice in {text}")
+    result: dict[str, str] = {}
+    for word in text.split():
+        name, value = word.split("=", 1)
+        if name in result:
+            raise ValueError(f"{name} twice in {text}")
+        result[name] = value
     return result
 
 
@@ -135,7 +137,7 @@ def _expected(name: str, value: str) -> Value:
     if name == "fault":
         return VECTORS[value]
     if name == "eip":
-        return START + int(value, 16)
+        return int(value, 16) + (START if value[0] in "+-" else 0)
     if name.startswith("["):
         return bytes.fromhex(value)
     return int(value, 16)
@@ -188,8 +190,9 @@ class _Check:
                 else:
                     mask &= ~part_mask
             self.one(name, int(self.result["regs"][i]), want, mask)
+        before, after = int(self.case["eflags"]), int(self.result["eflags"])
         for name, bit in FLAGS.items():
-            self.one(name, int(self.result["eflags"]) >> bit & 1, int(self.case["eflags"]) >> bit & 1)
+            self.one(name, after >> bit & 1, before >> bit & 1)
         for name, got in zip(SEGMENTS, self.result["segments"].tolist(), strict=True):
             self.one(name, got, 0x23 if name == "cs" else 0 if name in ("fs", "gs") else 0x2B)
 
