@@ -138,7 +138,7 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
     last = next((r for r in nexts if r.offset + 4 == cold_start), None)
     if last is not None and code[last.offset - 1] == PLAIN_JUMP:
         cut = last.offset - 1
-    crossing = _crosses(code, cold_start, section.relocs)
+    crossing = _crosses(code, cold_start, section.relocs) or _falls_into(cold_start, code, section)
     if crossing:
         # Hot and cold code jump into each other: keep them together, in order.
         cut = cold_start = len(code)
@@ -176,6 +176,12 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
         for f in section.faults
     )
     return Stencil(code[:cut], cold, tuple(holes), tuple(jumps), faults, tuple(constants))
+
+
+def _falls_into(cold_start: int, code: bytes, section: elf.Code) -> bool:
+    """Whether the hot code does not end in a jump: it runs on into the cold code."""
+    ends = (r.offset + 4 == cold_start and code[r.offset - 1] == PLAIN_JUMP for r in section.relocs)
+    return cold_start < len(code) and not any(ends)
 
 
 def _crosses(code: bytes, cold_start: int, relocs: list[elf.Reloc]) -> bool:
