@@ -50,6 +50,14 @@ def fx_differences(got: np.ndarray, want: np.ndarray) -> list[str]:
     return lines
 
 
+ENDINGS = {0xFFFF: "budget used up", 0xFFFE: "system call", 0xFFFD: "stop", 0xFFFC: "CRASHED"}
+
+
+def _ending(result: np.void) -> str:
+    vector = int(result["vector"])
+    return ENDINGS.get(vector, f"vector {vector}")
+
+
 def differences(
     got: np.void,
     want: np.void,
@@ -59,7 +67,7 @@ def differences(
     """Return what differs between two results; *undefined* flags are masked."""
     lines = []
     if got["vector"] != want["vector"]:
-        lines.append(f"vector {got['vector']} expected {want['vector']}")
+        lines.append(f"{_ending(got)} expected {_ending(want)}")
     elif want["vector"] == PAGE_FAULT and got["cr2"] != want["cr2"]:
         lines.append(f"cr2 {got['cr2']:08x} expected {want['cr2']:08x}")
     elif want["vector"] in ERROR_VECTORS and got["error"] != want["error"]:

@@ -7,15 +7,20 @@ flat segments, FS and GS null. A case ends at its first fault; the F4 (HLT) afte
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 
 import numpy as np
 
+from runtime.cpu import Cpu
+from runtime.dispatch import Engine, Exit
+from runtime.memory import Memory
 from tests.native import layout
 
 REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 BUDGET = 20_000
 SIGNAL_OF_VECTOR = {0: 8, 1: 5, 3: 5, 4: 11, 5: 11, 6: 4, 7: 11, 11: 7, 12: 7, 16: 8, 17: 7, 19: 8}
 TIMEOUT_SIGNAL = 14
+KINDS = {"budget": 0xFFFF, "syscall": 0xFFFE, "stop": 0xFFFD, "crash": 0xFFFC}
 
 
 def writable(address: int, size: int) -> np.ndarray:
@@ -28,11 +33,6 @@ class Bare:
 
     def __init__(self, tier: str) -> None:
         """Map the pages and make an engine for strategy *tier*."""
-        from runtime.dispatch import Engine
-
-        from runtime.cpu import Cpu
-        from runtime.memory import Memory
-
         self.tier = tier
         self.memory = Memory()
         self.memory.map(layout.CODE, layout.CODE_SIZE, 5, fixed=True)
@@ -44,6 +44,7 @@ class Bare:
             writable(self.memory.base + base, layout.REGION_SIZE) for base in layout.REGIONS
         ]
         self.image = b""
+        self.crashes: Counter[str] = Counter()
         self.results = np.zeros(layout.MAX_CASES, dtype=layout.RESULT)
 
     def load(self, code: bytes) -> None:
@@ -80,12 +81,16 @@ class Bare:
             setattr(cpu, name, value)
         cpu.eflags = int(case["eflags"])
         cpu.eip = int(case["eip"])
-        self.engine.set_budget(cpu, BUDGET) if hasattr(self.engine, "set_budget") else None
-        done = self.engine.run(cpu)
+        cpu.budget = BUDGET
+        try:
+            done = self.engine.run(cpu)
+        except Exception as crash:  # the emulator's own error is this case's result
+            self.crashes[f"{type(crash).__name__}: {crash}"[:150]] += 1
+            done = Exit("crash")
         result["signal"] = (
             SIGNAL_OF_VECTOR.get(done.vector, 11) if done.kind == "fault" else TIMEOUT_SIGNAL
         )
-        result["vector"] = done.vector if done.kind == "fault" else 0xFFFF
+        result["vector"] = done.vector if done.kind == "fault" else KINDS[done.kind]
         result["error"] = done.error or 0
         result["cr2"] = done.address or 0
         result["eip"] = cpu.eip

@@ -43,7 +43,8 @@ def check(machine: Any, file: str, step: int) -> None:
         got = machine.run(item.code, item.cases)[0]
         if problems := hw32.differences(got, item):
             bad.append(f"{item.form:10} {item.name}: {'; '.join(problems[:4])}")
-    assert not bad, "\n".join([f"{len(bad)} of {total} differ:", *bad[:SHOWN]])
+    crashes = dict(getattr(machine, "crashes", {}))
+    assert not bad, "\n".join([f"{len(bad)} of {total} differ:", *bad[:SHOWN], str(crashes)])
 
 
 @pytest.mark.parametrize("file", ["ops", "seq"])
