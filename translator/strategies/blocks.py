@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from translator import flags
+from translator.ir import Terminal
 from translator.planner import Plan
+from translator.semantics import lift
 from translator.strategies import Lowered, Piece, strategy
 from translator.strategies.stencils import frame
 from translator.tiers import backend, elf
@@ -37,10 +39,14 @@ class ConstantSlots:
 def lower_block(name: str, plan: Plan) -> Lowering:
     """Lower all insns of a plan into one function."""
     lowering = Lowering(name, section=f".text.{name}")
+    terminal: Terminal | None = None
     for index, (shape, slots) in enumerate(plan.items):
-        lowering.insn(shape.unit, ConstantSlots(index, slots))
+        # A shape may occur twice, with other slots: each insn needs values of its own.
+        unit = lift(shape.insn)
+        lowering.insn(unit, ConstantSlots(index, slots))
+        terminal = unit.terminal
     live = plan.live[-1] if plan.live else flags.ALL
-    lowering.terminal(plan.items[-1].shape.terminal, live)
+    lowering.terminal(terminal, live)
     return lowering
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from translator import flags
 from translator.ir import Terminal
+from translator.semantics import lift
 from translator.shape import Shape, shape_of
 from translator.state import FIELDS
 from translator.tiers import backend, elf
@@ -94,9 +95,9 @@ def lower(name: str, request: Request, used: set[str], section: str) -> Lowering
     lowering = Lowering(name, live, section)
     terminal: Terminal | None = None
     for index, key in enumerate(request.keys):
-        shape = shape_of(key)
-        lowering.insn(shape.unit, HoleSlots(index, used))
-        terminal = shape.terminal
+        unit = lift(shape_of(key).insn)  # lowering adds values to it
+        lowering.insn(unit, HoleSlots(index, used))
+        terminal = unit.terminal
     lowering.terminal(terminal, live)
     return lowering
 
