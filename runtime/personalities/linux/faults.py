@@ -50,12 +50,10 @@ def fp_code(exceptions: int) -> int:
 
 def _page_fault(t: Thread, stop: Exit) -> tuple[int, int]:
     """Tell an unmapped address from a forbidden access and from the end of a mapped file."""
-    prot = t.mem.prot_at(stop.address)
-    if prot is None:
-        return defs.SIGSEGV, SEGV_MAPERR
-    needed = 2 if stop.error & 2 else 4 if stop.error & 16 else 1
-    allowed = bool(prot) if needed == 1 else bool(prot & needed)
-    return (defs.SIGBUS, BUS_ADRERR) if allowed else (defs.SIGSEGV, SEGV_ACCERR)
+    if stop.info == "bus":
+        return defs.SIGBUS, BUS_ADRERR
+    mapped = t.mem.prot_at(stop.address) is not None
+    return defs.SIGSEGV, SEGV_ACCERR if mapped else SEGV_MAPERR
 
 
 def _describe(t: Thread, stop: Exit) -> tuple[int, bytes]:

@@ -6,17 +6,26 @@ from importlib import import_module
 
 _MODULES = (
     "clock",
+    "descriptors",
+    "dirs",
     "execve",
+    "files",
     "forks",
     "futex",
     "ids",
     "limits",
+    "memcalls",
+    "poll",
     "sched",
     "sigcalls",
     "sockets",
+    "stat",
     "system",
     "timers",
+    "transfer",
+    "tty",
     "wait",
+    "xattr",
 )
 
 

@@ -68,6 +68,11 @@ def lookup(process: Process, thread: Thread, selector: int) -> Descriptor | None
     return None
 
 
+def processor_descriptor(t: Thread, selector: int) -> int:
+    """Return the descriptor of *selector* as the processor reads it, 0 for none."""
+    return int.from_bytes(encode(lookup(t.process, t, selector)), "little")
+
+
 def descriptor_base(process: Process, thread: Thread, selector: int) -> int | None:
     """Return the base address of *selector*; None means #GP. A null selector has base 0."""
     if selector <= 3:

@@ -9,12 +9,13 @@ import contextlib
 import struct
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runtime import host, native
 from runtime.host import Sys
 from runtime.memory import MemoryFault
-from runtime.personalities.linux import defs, faults, signals, strace
+from runtime.personalities.linux import defs, faults, segments, signals, strace
 from runtime.personalities.linux.frames import AltStack
 from runtime.personalities.linux.table import SYSCALLS, Syscall
 
@@ -47,6 +48,7 @@ class Thread:
     def __init__(self, process: Process, cpu: Cpu, mask: int = 0) -> None:
         self.process = process
         self.cpu = cpu
+        cpu.descriptor = partial(segments.processor_descriptor, self)
         self.mem: Memory = process.mem
         self.tid = threading.get_native_id()
         self.ended = False
