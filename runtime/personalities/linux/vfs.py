@@ -197,6 +197,8 @@ class Vfs:
         """Raise EROFS or EPERM if the guest may not change the attributes of what *fd* shows."""
         record = self.fds.records.get(self.fds.check(fd))
         if record is None:
+            if fd > 0x7FFFFFFF:
+                raise fail(errno.EBADF)
             # Inherited: only what has no place in a file tree.
             kind = stat.S_IFMT(os.fstat(fd).st_mode)
             if kind in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFBLK, stat.S_IFCHR):
@@ -244,6 +246,8 @@ class Vfs:
         """Return what a descriptor itself shows."""
         if fd == AT_FDCWD:
             return self.cwd
+        if not 0 <= fd <= 0x7FFFFFFF:
+            raise fail(errno.EBADF)
         os.fstat(self.fds.check(fd))  # EBADF
         record = self.fds.records.get(fd)
         if record is None:
