@@ -35,6 +35,10 @@ def remap(
         raise MemoryMapError(errno.EFAULT)
     if not old_size and not region.shared:
         raise MemoryMapError(errno.EINVAL)
+    if new_address is None and not keep_old and new_size <= old_size:
+        if new_size < old_size:
+            mem.unmap(old + new_size, old_size - new_size)
+        return old
     if old + old_size > region.end:
         raise MemoryMapError(errno.EFAULT)
     if new_address is not None:
@@ -50,10 +54,6 @@ def remap(
         if not may_move or old_size != new_size:
             raise MemoryMapError(errno.EINVAL)
         return _move(mem, region, old, old_size, new_size, mem.find_free(new_size), True)
-    if new_size <= old_size:
-        if new_size < old_size:
-            mem.unmap(old + new_size, old_size - new_size)
-        return old
     end = old + new_size
     can_extend = old_size and old + old_size == region.end and not region.key and end <= SIZE
     if can_extend and not mem._map.overlapping(region.end, end):

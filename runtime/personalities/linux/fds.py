@@ -6,6 +6,7 @@ inherited or came from elsewhere: it may be read and written, but no path starts
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -59,9 +60,11 @@ class FdTable:
         return high
 
     def release(self, fd: int) -> None:
-        """Close a reserved descriptor."""
-        self.reserved.discard(fd)
-        os.close(fd)
+        """Close a reserved descriptor; nothing happens if that was done before."""
+        if fd in self.reserved:
+            self.reserved.discard(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
     def check(self, fd: int) -> int:
         """Return *fd*, or raise EBADF if the emulator owns it."""

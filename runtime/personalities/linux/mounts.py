@@ -95,6 +95,8 @@ class MountTable:
         """Mount a host file or directory."""
         fd = fds.reserve(os.open(request.host, os.O_PATH | os.O_CLOEXEC))
         mount = Mount(request.guest, fd, request.readonly, request.host)
+        if request.guest in self.points:
+            fds.release(self.points[request.guest].fd)
         self.add(mount)
         return mount
 

@@ -222,8 +222,10 @@ class Vfs:
         self.lock = threading.RLock()
 
     def close(self) -> None:
-        """Remove the run's private files; does nothing in a forked child."""
+        """Let go of the host's directories; the first process also removes its private files."""
         self.scratch.remove()
+        for mount in self.table.points.values():
+            self.fds.release(mount.fd)
 
     # ---- resolution ----
 
