@@ -279,10 +279,15 @@ def test_dev_and_proc(world: World) -> None:
 def test_tmp_is_private_and_removed(world: World) -> None:
     fd = world.open("/tmp/x", os.O_CREAT | os.O_WRONLY)
     assert fd >= 0
+    assert world.vfs.chdir(AT_FDCWD, b"/tmp") == 0
+    with world.vfs.parent(AT_FDCWD, b"link") as parent:
+        os.symlink(world.top, b"link", dir_fd=parent.fd)
+        os.mkdir(b"folder", dir_fd=parent.fd)
     place = world.vfs.scratch.path
     assert os.path.exists(place + b"/tmp/x")
     world.vfs.close()
-    assert not os.path.exists(place)
+    assert not os.path.lexists(place)
+    assert (world.top / "secret").exists()
 
 
 def test_cwd_at_the_top_is_not_mounted(tmp_path: Path) -> None:
