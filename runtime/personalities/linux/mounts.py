@@ -128,6 +128,7 @@ class ScratchDir:
         atexit.unregister(self.remove)
         if os.getpid() != self._owner:
             return
+        self._owner = -1
         # By descriptor: processes that the guest left behind may still rename things in here.
         for _, folders, files, fd in os.fwalk(self.path, topdown=False, follow_symlinks=False):
             for name in files:
