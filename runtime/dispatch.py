@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runtime import helpers, native
+from runtime import helpers, helpers_simd, helpers_x87, native
 from runtime.access import GuestMemory
 from runtime.codecache import LOCATION_PRECISE, PAGE_SHIFT, Block, CodeCache, Full
 from runtime.cpu import Cpu
@@ -31,7 +31,7 @@ from translator.strategies.stencils import service
 from translator.tiers import backend, interp
 from translator.tiers.store import STORE
 
-_ = helpers  # registers the helpers' bodies
+_ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
 _EIP, _STOP, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "stop", "exit_kind"))
 _INFO, _ADDRESS = FIELDS["exit_info"].offset // 4, FIELDS["fault_address"].offset // 4
 _FPU, _FCW, _FSW = (FIELDS[n].offset // 2 for n in ("fpu", "fcw", "fsw"))
