@@ -71,11 +71,9 @@ class Linux:
             process.resume()
         try:
             end = process.run()
-        except BaseException as error:
-            if not process.is_fork:
-                raise
+        except Exception as error:
             process.end_by_error(error)
-            end = process.ending
+            end = process.run()
         if process.is_fork:
             process.run_to_death()
         if end is not None:

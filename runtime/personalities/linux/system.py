@@ -80,7 +80,7 @@ def sysinfo(t: Thread, address: int) -> int:
 def prctl(t: Thread, option: int, a: int, b: int, c: int, d: int) -> int:
     """Read or change a setting of the task."""
     if option == _PR_SET_NAME:
-        return host.syscall(Sys.PRCTL, option, t.mem.cstr(a, 16)[:15] + b"\0")
+        return host.syscall(Sys.PRCTL, option, _short_name(t, a) + b"\0")
     if option == _PR_GET_NAME:
         return _prctl_read(t, option, a, 16)
     if option in (_PR_GET_PDEATHSIG, _PR_GET_TSC, _PR_GET_CHILD_SUBREAPER):
@@ -91,6 +91,14 @@ def prctl(t: Thread, option: int, a: int, b: int, c: int, d: int) -> int:
         return 0  # a name for an anonymous mapping: decoration
     t.process.report.unsupported(f"prctl {option}")
     return -defs.EINVAL
+
+
+def _short_name(t: Thread, address: int) -> bytes:
+    """Read a task's name; a longer one is cut."""
+    try:
+        return t.mem.cstr(address, 15)
+    except OSError:
+        return t.mem.read(address, 15)
 
 
 def _prctl_read(t: Thread, option: int, address: int, size: int) -> int:
