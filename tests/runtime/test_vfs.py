@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.personalities.linux.hostview import HostVfs
 from runtime.personalities.linux.openat2 import AT_FDCWD
 from runtime.personalities.linux.options import LinuxOptions
 from runtime.personalities.linux.vfs import Vfs
@@ -283,6 +284,7 @@ def test_tmp_is_private_and_removed(world: World) -> None:
     with world.vfs.parent(AT_FDCWD, b"link") as parent:
         os.symlink(world.top, b"link", dir_fd=parent.fd)
         os.mkdir(b"folder", dir_fd=parent.fd)
+    assert world.vfs.scratch is not None
     place = world.vfs.scratch.path
     assert os.path.exists(place + b"/tmp/x")
     world.vfs.close()
@@ -308,3 +310,29 @@ def test_program_directory_is_read_only(tmp_path: Path) -> None:
     assert World.error(lambda: vfs.open(AT_FDCWD, os.fsencode(program), os.O_RDWR)) == "EROFS"
     assert World.error(lambda: vfs.open(AT_FDCWD, b"../bin/y", os.O_CREAT, 0o600)) == "EROFS"
     vfs.close()
+
+
+def test_host_fs_shows_everything_and_the_sysroot_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "passwd").write_bytes(b"the sysroot's")
+    monkeypatch.chdir(tmp_path)
+    vfs = HostVfs(LinuxOptions(sysroot=str(root), host_fs=True))
+    fd = vfs.open(AT_FDCWD, b"/etc/passwd", 0)
+    assert os.read(fd, 100) == b"the sysroot's"
+    new = vfs.open(AT_FDCWD, b"new", os.O_CREAT | os.O_RDWR, 0o600)
+    assert (tmp_path / "new").exists()
+    with vfs.node(AT_FDCWD, b"/etc/hostname") as place:
+        assert os.path.samestat(os.fstat(place.fd), os.stat("/etc/hostname"))
+    with vfs.parent(AT_FDCWD, os.fsencode(tmp_path / "made")) as place:
+        place.creating()
+        os.mkdir(place.name, dir_fd=place.fd)
+    assert vfs.chdir(AT_FDCWD, b"made") == 0
+    assert vfs.getcwd() == os.fsencode(tmp_path / "made")
+    info = vfs.open(AT_FDCWD, b"/proc/cpuinfo", 0)
+    assert b"jitemu virtual CPU" in os.read(info, 1000)
+    assert World.error(lambda: vfs.open(1 << 20, b"x", 0)) == "EBADF"
+    for each in (fd, new, info):
+        os.close(each)

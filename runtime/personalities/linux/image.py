@@ -145,9 +145,10 @@ def _open(vfs: Vfs, dirfd: int, path: bytes, flags: int) -> ProgramFile:
     if fd < 0:
         status = NOT_FOUND if fd in (-errno.ENOENT, -errno.ENOTDIR) else CANNOT_RUN
         raise LoadError(f"{name}: {os.strerror(-fd)}", -fd, status)
+    found = vfs.fd_path(fd)
     record = vfs.fds.records.pop(fd, None)
     kept = vfs.fds.reserve(fd)
-    file = ProgramFile(vfs.fds, kept, record.path if record is not None else path)
+    file = ProgramFile(vfs.fds, kept, found)
     if not stat.S_ISREG(os.fstat(kept).st_mode):
         raise LoadError(f"{name}: not a regular file", errno.EACCES)
     is_made_up = record is not None and record.node is not None

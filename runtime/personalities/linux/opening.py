@@ -116,10 +116,11 @@ def _open_special(vfs: Vfs, place: Place, flags: int) -> int:
         if result >= 0:
             vfs.fds.records[result] = Opened(there.path, there.mount)
         return result
-    return _open_node(vfs, there, there.node, flags)
+    return open_node(vfs, there, there.node, flags)
 
 
-def _open_node(vfs: Vfs, place: Place, node: Node, flags: int) -> int:
+def open_node(vfs: Vfs, place: Place, node: Node, flags: int) -> int:
+    """Open a synthesised file: a descriptor of a memory file that holds its contents."""
     if isinstance(node, HostFile):
         flags &= ~(os.O_CREAT | os.O_TRUNC)
         fd = os.open(node.host_path, flags | os.O_CLOEXEC)
@@ -151,7 +152,7 @@ def _reopen(vfs: Vfs, fd: int, flags: int) -> int:
         place = vfs.self_place(fd)
         status = os.fstat(fd)
         if place.node is not None:
-            return _open_node(vfs, place, place.node, flags)
+            return open_node(vfs, place, place.node, flags)
         if place.mount is not None:
             if place.mount.readonly and flags & CHANGES and stat.S_ISREG(status.st_mode):
                 return -errno.EROFS

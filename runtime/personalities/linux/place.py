@@ -11,6 +11,8 @@ from runtime.personalities.linux import statbuf
 from runtime.personalities.linux.virtual import Dir, Node
 
 if TYPE_CHECKING:
+    from threading import RLock
+
     from runtime.personalities.linux.fds import FdTable
     from runtime.personalities.linux.mounts import Mount
 
@@ -160,3 +162,24 @@ class Place:
         except FileNotFoundError:
             return
         raise fail(code)
+
+
+class Held:
+    """A place together with the lock of the file tree: a `with` statement's subject."""
+
+    __slots__ = ("_lock", "_place")
+
+    def __init__(self, place: Place, lock: RLock) -> None:
+        self._place = place
+        self._lock = lock
+
+    def __enter__(self) -> Place:
+        """Give the place."""
+        return self._place
+
+    def __exit__(self, *exception: object) -> None:
+        """Close what the place opened and release the lock."""
+        try:
+            self._place.close()
+        finally:
+            self._lock.release()

@@ -15,6 +15,7 @@ from runtime.personalities.linux.virtual import Dir, FdLink, File, Link, Node
 if TYPE_CHECKING:
     from runtime.personalities.linux.vfs import Vfs
 
+_SHOWS_GUEST = frozenset((b"exe", b"maps", b"cmdline", b"environ", b"auxv", b"comm", b"stat"))
 _HOST_FILES = (b"loadavg", b"meminfo", b"stat", b"uptime")
 
 
@@ -119,6 +120,16 @@ def root(vfs: Vfs) -> Dir:
         b"sys": Dir({b"kernel": _sys_kernel(vfs), b"vm": _sys_vm(), b"fs": _sys_fs()}),
     }
     return ProcDir(vfs, entries)
+
+
+def replaced(vfs: Vfs, path: bytes) -> Node | None:
+    """Return the node for a path below /proc that would show the emulator, for --host-fs."""
+    own = re.match(rb"/proc/(?:self|thread-self|%d)(?:/task/\d+)?/(\w+)$" % os.getpid(), path)
+    if own and own[1] in _SHOWS_GUEST:
+        return _task(vfs, os.getpid()).lookup(own[1])
+    if path == b"/proc/cpuinfo":
+        return File(lambda: cpuinfo_text().encode())
+    return None
 
 
 def _tid() -> int:

@@ -12,8 +12,6 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runtime.personalities.linux import devfs, mounts, procfs, sysfs
@@ -27,7 +25,7 @@ from runtime.personalities.linux.openat2 import (
 )
 from runtime.personalities.linux.opening import open_slowly
 from runtime.personalities.linux.paths import CHANGES, MAX_LINKS, ODD
-from runtime.personalities.linux.place import Place, fail
+from runtime.personalities.linux.place import Held, Place, fail
 from runtime.personalities.linux.virtual import Dir, FdLink, Link, Node
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ class Vfs:
         self.lock = threading.RLock()
         self.fds = FdTable()
         self.table = MountTable()
-        self.scratch = mounts.ScratchDir()
+        self.scratch: mounts.ScratchDir | None = None
         self._canonical: dict[bytes, bytes] = {}  # directory as named -> without links, if lasting
         self._links: dict[bytes, bytes] = {}  # the same for what the last name links to
         self._mount_all(options, program, os.getcwdb() if cwd is None else cwd)
@@ -71,13 +69,15 @@ class Vfs:
         self.root = self.cwd = Place(top.fd, b"/", top, top.node)
         if sysroot and program and program.startswith(b"/") and self.exists(program):
             program = None  # the sysroot's own
-        add_host(self.fds, mounts.MountRequest(self.scratch.path + b"/tmp", b"/tmp", False))
+        private = mounts.ScratchDir()
+        self.scratch = private
+        add_host(self.fds, mounts.MountRequest(private.path + b"/tmp", b"/tmp", False))
         for request in mounts.default_requests(sysroot, program, cwd):
             add_host(self.fds, request)
         add(Mount(b"/proc", -1, True, node=procfs.root(self)))
         add(Mount(b"/sys", -1, True, node=sysfs.root()))
         add(Mount(b"/dev", -1, True, node=devfs.root(self)))
-        add_host(self.fds, mounts.MountRequest(self.scratch.path + b"/shm", b"/dev/shm", False))
+        add_host(self.fds, mounts.MountRequest(private.path + b"/shm", b"/dev/shm", False))
         for text in options.mounts:
             add_host(self.fds, mounts.parse_mount(text))
         self.table.find_stable()
@@ -105,47 +105,51 @@ class Vfs:
                     return result
         return open_slowly(self, base, path, flags, mode)
 
-    @contextmanager
-    def node(
-        self, dirfd: int, path: bytes, *, follow: bool = True, empty_ok: bool = False
-    ) -> Iterator[Place]:
-        """Show, with the lock held, what a path names: an O_PATH descriptor or a made-up node."""
-        with self.lock:
-            if not path and empty_ok:
-                yield self.self_place(dirfd)
-                return
-            base = self._base_now(dirfd, path)
-            direct = self._direct(base, path, follow)
-            place = None
-            if direct is not None:
-                fd, rest, full, mount = direct
-                result = path_beneath(fd, rest, 0 if follow else os.O_NOFOLLOW)
-                if result >= 0:
-                    place = Place(result, full, mount, owner="temporary")
-                elif result == -errno.ENOENT:
-                    if full not in self.table.gaps:
-                        raise fail(errno.ENOENT)
-                elif result not in (-errno.ELOOP, -errno.EXDEV, -errno.EAGAIN):
-                    raise fail(-result)
-            if place is None:
-                place = self.walk(base, path, follow)
-            try:
-                yield place
-            finally:
-                place.close()
+    def node(self, dirfd: int, path: bytes, *, follow: bool = True, empty_ok: bool = False) -> Held:
+        """Show, with the lock held, what a path names: an O_PATH descriptor or a made-up node.
 
-    @contextmanager
-    def parent(self, dirfd: int, path: bytes) -> Iterator[Place]:
+        To be used in a `with` statement, which gives the Place.
+        """
+        self.lock.acquire()
+        try:
+            return Held(self.find(dirfd, path, follow, empty_ok), self.lock)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def parent(self, dirfd: int, path: bytes) -> Held:
         """Show the directory of the last name of a path, for calls that make or remove names.
 
         `place.fd` and `place.name` go to the host's *at() call; `place.path` is the name's path.
         """
-        with self.lock:
-            place = self.walk(self._base_now(dirfd, path), path, follow=False, parent=True)
-            try:
-                yield place
-            finally:
-                place.close()
+        self.lock.acquire()
+        try:
+            return Held(self.find_parent(dirfd, path), self.lock)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def find(self, dirfd: int, path: bytes, follow: bool, empty_ok: bool) -> Place:
+        """Return what a path names; the lock is held."""
+        if not path and empty_ok:
+            return self.self_place(dirfd)
+        base = self._base_now(dirfd, path)
+        direct = self._direct(base, path, follow)
+        if direct is not None:
+            fd, rest, full, mount = direct
+            result = path_beneath(fd, rest, 0 if follow else os.O_NOFOLLOW)
+            if result >= 0:
+                return Place(result, full, mount, None, "temporary")
+            if result == -errno.ENOENT:
+                if full not in self.table.gaps:
+                    raise OSError(errno.ENOENT, "no such file")
+            elif result not in (-errno.ELOOP, -errno.EXDEV, -errno.EAGAIN):
+                raise fail(-result)
+        return self.walk(base, path, follow)
+
+    def find_parent(self, dirfd: int, path: bytes) -> Place:
+        """Return the directory of the last name of a path; the lock is held."""
+        return self.walk(self._base_now(dirfd, path), path, follow=False, parent=True)
 
     def chdir(self, dirfd: int, path: bytes, *, empty_ok: bool = False) -> int:
         """Change the current directory."""
@@ -223,7 +227,8 @@ class Vfs:
 
     def close(self) -> None:
         """Let go of the host's directories; the first process also removes its private files."""
-        self.scratch.remove()
+        if self.scratch is not None:
+            self.scratch.remove()
         for mount in self.table.points.values():
             self.fds.release(mount.fd)
 
