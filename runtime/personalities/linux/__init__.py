@@ -25,18 +25,17 @@ class Linux:
         self, program: str, argv: list[str], options: LinuxOptions, strategy: str = "stencil"
     ) -> None:
         """Load *program*; raise OSError with a clear text if that is impossible."""
-        from runtime.dispatch import Engine
-
         from runtime.cpu import Cpu
+        from runtime.dispatch import Engine
         from runtime.memory import Memory
         from runtime.personalities.linux import handlers
+        from runtime.personalities.linux.hostview import make_vfs
         from runtime.personalities.linux.process import Process
-        from runtime.personalities.linux.vfs import Vfs
 
         handlers.load()
         mem = Memory(options.memory_limit)
         engine = Engine(mem, strategy)
-        vfs = Vfs(options, os.fsencode(program))
+        vfs = make_vfs(options, os.fsencode(program))
         self.process: Process = Process(options, mem, engine, vfs)
         self.cpu: Cpu = Cpu(mem)
         self._start(program, argv)
@@ -52,11 +51,8 @@ class Linux:
         if options.argv0 is not None:
             names = [options.argv0, *names[1:]]
         environment = _environment(options)
-        path = os.fsencode(program)
-        if not process.vfs.exists(path):  # relative to a directory that the guest does not see
-            path = os.path.realpath(path)
         arguments = [os.fsencode(a) for a in names]
-        plan = image.prepare(process, image.AT_FDCWD, path, arguments, environment)
+        plan = image.prepare_first(process, os.fsencode(program), arguments, environment)
         start = image.load(process, plan)
         execve.reset_thread(leader, start.entry, start.stack)
         process.watch_time()

@@ -124,11 +124,17 @@ def prepare(
 
 def prepare_first(process: Process, program: bytes, argv: list[bytes], envp: list[bytes]) -> Plan:
     """Find and check the run's own program: a path, or a name in the current directory or PATH."""
+    named_as = program
     if b"/" not in program:
         search = next((e[5:] for e in envp if e.startswith(b"PATH=")), b"")
         folders = [b".", *search.split(b":")]
         named = [folder + b"/" + program for folder in folders if folder]
         program = next((path for path in named if process.vfs.exists(path)), program)
+    if not process.vfs.exists(program):  # relative to a directory that the guest does not see
+        program = os.path.realpath(program)
+    if not process.vfs.exists(program):
+        text = f"{os.fsdecode(named_as)}: {os.strerror(errno.ENOENT)}"
+        raise LoadError(text, errno.ENOENT, NOT_FOUND)
     return prepare(process, AT_FDCWD, program, argv, envp)
 
 
