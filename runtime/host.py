@@ -7,16 +7,17 @@ that may wait for long use `interruptible`; all others use `syscall` and are nev
 
 import ctypes
 import errno
+from collections.abc import Callable
 
 from runtime.host_numbers import Sys
 
-__all__ = ["Sys", "check", "interruptible", "syscall"]
+__all__ = ["Sys", "check", "interruptible", "set_interruptible", "syscall"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
-
-_MASK = (1 << 64) - 1
+_syscall.argtypes = [ctypes.c_long] * 7
+_ZEROS = [(0,) * (6 - count) for count in range(7)]
 
 
 def syscall(number: int, *args: int | bytes | None) -> int:
@@ -25,11 +26,10 @@ def syscall(number: int, *args: int | bytes | None) -> int:
     Integers are passed as 64-bit values, `bytes` as a pointer to their (read-only) contents and
     None as a null pointer.
     """
-    converted = [
-        ctypes.c_ulong(arg & _MASK) if isinstance(arg, int) else ctypes.c_char_p(arg)
-        for arg in args
-    ]
-    result: int = _syscall(ctypes.c_long(number), *converted)
+    try:
+        result: int = _syscall(number, *args, *_ZEROS[len(args)])
+    except ctypes.ArgumentError:
+        result = _syscall(number, *[_as_int(arg) for arg in args], *_ZEROS[len(args)])
     return -ctypes.get_errno() if result == -1 else result
 
 
@@ -38,9 +38,19 @@ def interruptible(number: int, *args: int | bytes | None) -> int:
 
     The check and the call are one step for the signal handler, so no wake-up is lost.
     """
-    from runtime import native  # which needs `syscall` for itself
+    try:
+        return _interruptible(number, *args)
+    except ctypes.ArgumentError:  # bytes and None are rare; the fast way takes numbers only
+        return _interruptible(number, *[_as_int(arg) for arg in args])
 
-    return native.interruptible(number, *[_as_int(arg) for arg in args])
+
+def set_interruptible(call: Callable[..., int]) -> None:
+    """Name the native routine behind `interruptible`."""
+    global _interruptible
+    _interruptible = call
+
+
+_interruptible: Callable[..., int] = syscall
 
 
 def _as_int(arg: int | bytes | None) -> int:

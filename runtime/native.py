@@ -15,7 +15,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
-from runtime import codestore, nativecode
+from runtime import codestore, host, nativecode
 from runtime.host import syscall
 from runtime.host_numbers import Sys
 from translator.state import FIELDS, PENDING_RECORD
@@ -191,13 +191,18 @@ def clear_stop(cpu: Cpu) -> None:
     _unstop(cpu.state_address)
 
 
+_ZEROS = [(0,) * (6 - count) for count in range(7)]
+
+
 def interruptible(number: int, *args: int) -> int:
     """Make a host call unless the calling guest thread shall stop: then -EINTR."""
     cpu = getattr(current, "cpu", None)
     flag = _NO_STOP_ADDRESS if cpu is None else cpu.state_address + _STOP
-    padded = [a & 0xFFFFFFFFFFFFFFFF for a in args] + [0] * (6 - len(args))
-    result: int = stoppable_syscall(flag, number, *padded)
+    result: int = stoppable_syscall(flag, number, *args, *_ZEROS[len(args)])
     return result
+
+
+host.set_interruptible(interruptible)
 
 
 # -- host signals ------------------------------------------------------------------------------------

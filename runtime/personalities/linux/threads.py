@@ -9,7 +9,9 @@ import contextlib
 import struct
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from runtime import host, native
@@ -41,6 +43,26 @@ NEVER_RESTARTED = frozenset({
     420,  # semtimedop_time64
 })  # fmt: skip
 
+# Number of arguments -> how to read them: EBX ECX EDX ESI EDI EBP.
+_ARGUMENTS: tuple[Callable[[memoryview], tuple[int, ...]], ...] = (
+    lambda registers: (),
+    lambda registers: (registers[3],),
+    itemgetter(3, 1),
+    itemgetter(3, 1, 2),
+    itemgetter(3, 1, 2, 6),
+    itemgetter(3, 1, 2, 6, 7),
+    itemgetter(3, 1, 2, 6, 7, 5),
+)
+
+
+def _error_result(error: Exception) -> int:
+    """Return what a system call answers for an exception of its handler."""
+    if isinstance(error, MemoryFault):
+        return -defs.EFAULT
+    if isinstance(error, OSError):
+        return -(error.errno or defs.EINVAL)
+    return -defs.ENOMEM
+
 
 class Thread:
     """A guest thread: its Cpu and everything Linux keeps per task."""
@@ -49,6 +71,8 @@ class Thread:
         self.process = process
         self.cpu = cpu
         cpu.descriptor = partial(segments.processor_descriptor, self)
+        self.registers: memoryview = cpu.r32  # EAX ECX EDX EBX ESP EBP ESI EDI, as numbered
+        self.is_traced = process.options.strace
         self.mem: Memory = process.mem
         self.tid = threading.get_native_id()
         self.ended = False
@@ -98,35 +122,32 @@ class Thread:
 
     def system_call(self) -> None:
         """Answer the system call that the registers describe."""
-        cpu = self.cpu
-        number = cpu.eax
+        registers = self.registers
+        number = registers[0]
         entry = SYSCALLS.get(number)
         if entry is None:
-            result = self._unknown(number)
-        else:
-            result = self._call(entry)
-            if self.saved_mask is not None and result != -defs.EINTR:
-                signals.restore_saved_mask(self)
-            if result == -defs.EINTR:
-                result = self._interrupted(entry)
-                if result == -defs.EINTR:
-                    return  # delivery has set the registers
-        if not self.ended:
-            cpu.eax = result & _U32
-
-    def _arguments(self, count: int) -> tuple[int, ...]:
-        c = self.cpu
-        if count <= 3:
-            return (c.ebx, c.ecx, c.edx)[:count]
-        return (c.ebx, c.ecx, c.edx, c.esi, c.edi, c.ebp)[:count]
-
-    def _call(self, entry: Syscall) -> int:
-        """Call the handler once, with its result traced and exceptions turned into -errno."""
-        arguments = self._arguments(entry.nargs)
+            registers[0] = self._unknown(number) & _U32
+            return
         self._deadline = None
         self.no_restart = False
-        if not self.process.options.strace:
-            return self._handle(entry, arguments)
+        arguments = _ARGUMENTS[entry.nargs](registers)
+        if self.is_traced:
+            result = self._trace(entry, arguments)
+        else:
+            try:
+                result = entry.handler(self, *arguments)
+            except (MemoryFault, OSError, MemoryError) as error:
+                result = _error_result(error)
+        if result == -defs.EINTR:
+            result = self._interrupted(entry)
+            if result == -defs.EINTR:
+                return  # delivery has set the registers
+        elif self.saved_mask is not None:
+            signals.restore_saved_mask(self)
+        if not self.ended:
+            registers[0] = result & _U32
+
+    def _trace(self, entry: Syscall, arguments: tuple[int, ...]) -> int:
         line = strace.start(self, entry, arguments)
         result = self._handle(entry, arguments)
         strace.finish(self, entry, arguments, line, result)
@@ -135,12 +156,8 @@ class Thread:
     def _handle(self, entry: Syscall, arguments: tuple[int, ...]) -> int:
         try:
             return entry.handler(self, *arguments)
-        except MemoryFault:
-            return -defs.EFAULT
-        except OSError as error:
-            return -(error.errno or defs.EINVAL)
-        except MemoryError:
-            return -defs.ENOMEM
+        except (MemoryFault, OSError, MemoryError) as error:
+            return _error_result(error)
 
     def _unknown(self, number: int) -> int:
         self.process.report.unknown_call(number)
@@ -162,7 +179,7 @@ class Thread:
             if signals.deliver(self, entry.number) or self.ended:
                 return -defs.EINTR
             signals.restore_saved_mask(self)
-            result = self._handle(entry, self._arguments(entry.nargs))
+            result = self._handle(entry, _ARGUMENTS[entry.nargs](self.registers))
             if self.saved_mask is not None and result != -defs.EINTR:
                 signals.restore_saved_mask(self)
             if result != -defs.EINTR:
