@@ -10,7 +10,6 @@ from runtime.personalities.linux import defs, siginfo, signals
 
 if TYPE_CHECKING:
     from runtime.dispatch import Exit
-
     from runtime.personalities.linux.threads import Thread
 
 SEGV_MAPERR, SEGV_ACCERR = 1, 2

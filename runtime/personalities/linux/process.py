@@ -20,9 +20,8 @@ from runtime.personalities.linux.report import Report
 from runtime.personalities.linux.threads import Thread
 
 if TYPE_CHECKING:
-    from runtime.dispatch import Engine
-
     from runtime.cpu import Cpu
+    from runtime.dispatch import Engine
     from runtime.memory import Memory
     from runtime.personalities.linux.options import LinuxOptions
     from runtime.personalities.linux.segments import Descriptor
