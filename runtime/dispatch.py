@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runtime import helpers, helpers_simd, helpers_x87, native
+from runtime import codestore, helpers, helpers_simd, helpers_x87, native
 from runtime.access import GuestMemory
 from runtime.codecache import LOCATION_PRECISE, PAGE_SHIFT, Block, CodeCache, Full
 from runtime.cpu import Cpu
@@ -94,6 +94,8 @@ class Engine:
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: STORE.get(service(b"!stub")))
         mem.on_code_change = self._code_written
+        if strategy == "stencil" and not STORE.known:
+            codestore.load_stencils()
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, cpu: Cpu) -> Exit:
@@ -368,6 +370,8 @@ class Engine:
                 plans.append(ahead)
                 todo.append(ahead)
         strategy.prepare(plans)
+        if len(STORE.fresh) > codestore.SAVE_EVERY:
+            codestore.save_stencils()
         self.statistics.compile_seconds += time.perf_counter() - started
 
     # -- invalidation ------------------------------------------------------------------------------------------
@@ -432,6 +436,10 @@ class Engine:
         finally:
             self.flushing.clear()
             self.flushed.set()
+
+    def close(self) -> None:
+        """Save what was compiled, for later runs."""
+        codestore.save_stencils()
 
     # -- fork ------------------------------------------------------------------------------------------------------
     def before_fork(self) -> None:

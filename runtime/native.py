@@ -84,28 +84,16 @@ class Arena:
         self.set_global("fault_count", self.fault_floor)
 
     def _load_support(self) -> None:
-        from translator.tiers import elf
-
-        obj = elf.parse(codestore.support_object())
-        places = {}
-        for name, section in obj.sections.items():
-            at = self.used = (self.used + 63) & -64
-            self.code[at : at + len(section.code)] = section.code
-            self.used += len(section.code)
-            places[name] = at
-        for name, (section_name, offset) in obj.symbols.items():
-            if section_name in places:
-                self.symbols[name] = places[section_name] + offset
-        rows = []
-        for name, section in obj.sections.items():
-            at = places[name]
-            for r in section.relocs:
-                target = self.symbols[r.symbol] if r.symbol in self.symbols else places[r.symbol]
-                value = target + r.addend - (at + r.offset)
-                struct.pack_into("<i", self.code, at + r.offset, value)
-            rows += [(at + f.access, at + f.recovery, f.pc_value) for f in section.faults]
-        self.add_faults(b"".join(struct.pack("<III", *row) for row in sorted(rows)))
-        self.used = (self.used + 63) & -64
+        code, symbols, relocs, faults = codestore.support_code()
+        at = self.used = (self.used + 63) & -64
+        self.code[at : at + len(code)] = code
+        self.used = (at + len(code) + 63) & -64
+        self.symbols.update({name: at + offset for name, offset in symbols.items()})
+        for offset, symbol, addend in relocs:
+            value = self.symbols[symbol] + addend - (at + offset)
+            struct.pack_into("<i", self.code, at + offset, value)
+        rows = sorted((at + access, at + recovery, pc) for access, recovery, pc in faults)
+        self.add_faults(b"".join(struct.pack("<III", *row) for row in rows))
 
     def function(self, name: str, result: Any, *args: Any, keep_gil: bool = False) -> Any:
         """Return a support routine as a ctypes function."""

@@ -6,17 +6,18 @@ import io
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.enums import ENUM_RELOC_TYPE_x64 as RELOC
-
 from translator.tiers.hostasm import FAULT_SECTION
 
-PC_RELATIVE = (RELOC["R_X86_64_PC32"], RELOC["R_X86_64_PLT32"])
-SIZES = {
-    RELOC["R_X86_64_PC32"]: 4, RELOC["R_X86_64_PLT32"]: 4, RELOC["R_X86_64_32"]: 4,
-    RELOC["R_X86_64_32S"]: 4, RELOC["R_X86_64_16"]: 2, RELOC["R_X86_64_8"]: 1,
-    RELOC["R_X86_64_64"]: 8,
-}  # fmt: skip
+# Relocation types (System V ABI, AMD64 supplement, table 4.9): number -> size, is relative.
+KINDS = {
+    1: (8, False),  # R_X86_64_64
+    2: (4, True),  # R_X86_64_PC32
+    4: (4, True),  # R_X86_64_PLT32
+    10: (4, False),  # R_X86_64_32
+    11: (4, False),  # R_X86_64_32S
+    12: (2, False),  # R_X86_64_16
+    14: (1, False),  # R_X86_64_8
+}
 
 
 class Reloc(NamedTuple):
@@ -57,6 +58,8 @@ class Object(NamedTuple):
 
 def parse(data: bytes) -> Object:
     """Parse an x86-64 relocatable object."""
+    from elftools.elf.elffile import ELFFile  # only where something is compiled
+
     elf = ELFFile(io.BytesIO(data))
     headers = list(elf.iter_sections())
     table = elf.get_section_by_name(".symtab")
@@ -89,10 +92,8 @@ def parse(data: bytes) -> Object:
             continue
         for r in header.iter_relocations():
             name, _ = symbol(r["r_info_sym"])
-            kind = r["r_info_type"]
-            target.relocs.append(
-                Reloc(r["r_offset"], SIZES[kind], name, r["r_addend"], kind in PC_RELATIVE)
-            )
+            size, is_relative = KINDS[r["r_info_type"]]
+            target.relocs.append(Reloc(r["r_offset"], size, name, r["r_addend"], is_relative))
     faults = sections.pop(FAULT_SECTION, None)
     if faults is not None:
         _distribute(faults, sections, symbols)

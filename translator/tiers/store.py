@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
-from translator.tiers.stencil import Request, Stencil, build
+from translator.tiers.elf import Fault
+from translator.tiers.stencil import Hole, Request, Stencil, build
 
 
 class Store:
     """Request -> Stencil, compiled when first asked for."""
 
     def __init__(self) -> None:
-        self.known: dict[Request, Stencil] = {}
+        # What was loaded from disk stays a plain tuple until it is asked for.
+        self.known: dict[Request, Stencil | tuple[Any, ...]] = {}
         self.fresh: dict[Request, Stencil] = {}  # compiled by this process, not saved yet
         self.lock = threading.RLock()
 
@@ -21,6 +24,8 @@ class Store:
         if found is None:
             self.ensure([request])
             found = self.known[request]
+        if not isinstance(found, Stencil):
+            found = self.known[request] = restore(found)
         return found
 
     def has(self, requests: list[Request]) -> bool:
@@ -35,6 +40,19 @@ class Store:
         with self.lock:
             for request, stencil in zip(missing, build(missing), strict=True):
                 self.known[request] = self.fresh[request] = stencil
+
+
+def restore(plain: tuple[Any, ...]) -> Stencil:
+    """Rebuild a stencil from the tuples that were saved."""
+    code, cold, holes, jumps, faults, constants = plain
+    return Stencil(
+        code,
+        cold,
+        tuple(Hole(*h) for h in holes),
+        tuple(Hole(*j) for j in jumps),
+        tuple(Fault(*f) for f in faults),
+        constants,
+    )
 
 
 STORE = Store()

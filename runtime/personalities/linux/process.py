@@ -220,6 +220,7 @@ class Process:
     def finish(self, end: End) -> None:
         """Say what must be said at the end, in the first process only."""
         self.vfs.close()
+        self.engine.close()
         if self.vfork is not None:
             self.vfork.finish()
         if end.note and (not self.is_fork or not end.signal):
