@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runtime import native
+from runtime.nativecode import STOP_BIAS
 from translator import flags
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
 
@@ -22,6 +23,9 @@ _DF, _REST = FIELDS["df"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
 _EMPTY_CACHE = b"\xff" * (16 * JUMP_CACHE_ENTRIES)
 UNLIMITED = 1 << 60  # a budget that nobody uses up
+# Native code is given this much less than the budget: the last insns run one by one, and they are
+# at least as many as may be needed until every flag is defined again (planner.PEEK).
+RESERVE = 16
 USER_CS, USER_DS = 0x23, 0x2B  # what a 64-bit Linux gives its 32-bit programs
 _FLAT = {USER_CS >> 3: 0x00CFFB000000FFFF, USER_DS >> 3: 0x00CFF3000000FFFF}
 
@@ -137,13 +141,18 @@ class Cpu:
     # -- running -------------------------------------------------------------------------------------
     @property
     def budget(self) -> int:
-        """Insns that may still run; negative when a stop was asked for."""
+        """Insns that may still run."""
         value = self.r64[_BUDGET]
-        return value - (1 << 64) if value >> 63 else value
+        value -= value >> 63 << 64
+        if self.r32[_STOP]:
+            value += STOP_BIAS
+        return value + self.reserve
 
     @budget.setter
     def budget(self, value: int) -> None:
-        self.r64[_BUDGET] = value & 0xFFFFFFFFFFFFFFFF
+        self.reserve = min(max(value, 0), RESERVE)
+        stopped = STOP_BIAS if self.r32[_STOP] else 0
+        self.r64[_BUDGET] = value - self.reserve - stopped & 0xFFFFFFFFFFFFFFFF
 
     @property
     def stop_requested(self) -> bool:
