@@ -343,7 +343,8 @@ class Engine:
             for page in range(plan.pc >> PAGE_SHIFT, (plan.end - 1 >> PAGE_SHIFT) + 1)
         )
         self._prepare(plan, location, fpu)
-        verify = self.mem.fetch(plan.pc, plan.end - plan.pc) if is_open else None
+        # The check compares four bytes at a time.
+        verify = self.mem.fetch(plan.pc, max(plan.end - plan.pc, 4)) if is_open else None
         lowered = self.strategy.lower(plan, verify)
         block = self.cache.install(location, plan, *lowered)
         self.statistics.blocks += 1
