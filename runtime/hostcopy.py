@@ -1,10 +1,15 @@
-"""Copy between Python and raw host addresses without ever faulting: the kernel does the copy."""
+"""Copy between Python and raw host addresses without ever crashing on an unmapped page.
+
+Native code that survives a fault does the copy; how far a faulting one gets, the kernel tells.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import threading
+
+from runtime import native
 
 _CHUNK = 4096
 
@@ -34,7 +39,8 @@ class _Window(threading.local):
     def __init__(self) -> None:
         self.buffer = ctypes.create_string_buffer(_CHUNK)
         self.view = memoryview(self.buffer).cast("B")
-        self.local = _Iovec(ctypes.addressof(self.buffer), 0)
+        self.address = ctypes.addressof(self.buffer)
+        self.local = _Iovec(self.address, 0)
         self.remote = _Iovec(0, 0)
 
 
@@ -47,10 +53,14 @@ def copy_from(address: int, size: int) -> bytes:
     if size > _CHUNK:
         data = bytearray(size)
         holder = (ctypes.c_char * size).from_buffer(data)
-        local = _Iovec(ctypes.addressof(holder), size)
-        done = _readv(os.getpid(), local, 1, _Iovec(address, size), 1, 0)
+        start = ctypes.addressof(holder)
+        done = size
+        if native.copy(start, address, size):
+            done = _readv(os.getpid(), _Iovec(start, size), 1, _Iovec(address, size), 1, 0)
         del holder
         return bytes(data) if done == size else bytes(data[: max(done, 0)])
+    if not native.copy(window.address, address, size):
+        return ctypes.string_at(window.address, size)
     local, remote = window.local, window.remote
     local.len = remote.len = size
     remote.base = address
@@ -64,9 +74,14 @@ def copy_to(address: int, data: bytes | bytearray | memoryview) -> int:
     size = len(data)
     if size > _CHUNK:
         raw = ctypes.c_char_p(bytes(data))
-        local = _Iovec(ctypes.cast(raw, ctypes.c_void_p).value, size)
+        start = ctypes.cast(raw, ctypes.c_void_p).value or 0
+        if not native.copy(address, start, size):
+            return size
+        local = _Iovec(start, size)
         return max(int(_writev(os.getpid(), local, 1, _Iovec(address, size), 1, 0)), 0)
     window.view[:size] = data
+    if not native.copy(address, window.address, size):
+        return size
     local, remote = window.local, window.remote
     local.len = remote.len = size
     remote.base = address
