@@ -40,8 +40,9 @@ def _compare(asm: str) -> HostOp:
 
 
 def _compare_flags(asm: str) -> HostOp:
-    """CF, ZF, PF of comparing ST(0) with ST(1)."""
-    outs = (("={@ccb}", 8), ("={@cce}", 8), ("={@ccp}", 8))
+    """CF, ZF, PF of comparing ST(0) with ST(1), as the SSE rows do it."""
+    outs = (("=q", 8), ("=q", 8), ("=q", 8))
+    asm += "; setb $0; sete $1; setp $2"
     return HostOp(asm, outs, (("{st}", 80), ("{st(1)}", 80)), "~{flags}")
 
 

@@ -64,7 +64,7 @@ def _szp(zf: Value, pf: Value, cf: Value) -> Value:
     return (zf ^ 1).zext(64) | (zf ^ pf).zext(64).shl(32)
 
 
-# Left and right of the comparison are gone; the arguments are ZF, PF and CF.
+# The arguments are not operands, but ZF and PF as bytes and CF as a bit.
 COMIS = Rule(
     "comis",
     {
@@ -82,7 +82,7 @@ def _compare_flags(name: str) -> None:
         """ZF PF CF ← 111 unordered, 000 dst > src, 001 dst < src, 100 equal; OF SF AF ← 0."""
         zf = b.host(name, 8, b.read(dst, 128), whole(b, src))
         pf, cf = (b.unit.emit(Op.PART, 8, zf, attr=i) for i in (1, 2))
-        b.set_flags(COMIS, zf.trunc(1), pf.trunc(1), cf.trunc(1))
+        b.set_flags(COMIS, zf, pf, cf.trunc(1))
 
 
 for _name in ("comiss", "comisd", "ucomiss", "ucomisd"):
