@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from runtime import host
+from runtime import native
 from runtime.cpu import Cpu
-from runtime.host import Sys
 from runtime.memory import Memory
-from runtime.personalities.linux import LinuxOptions, handlers, signals
+from runtime.personalities.linux import LinuxOptions, handlers
 from runtime.personalities.linux.process import Process
 from runtime.personalities.linux.threads import Thread
 from runtime.personalities.linux.vfs import Vfs
@@ -49,7 +48,7 @@ class FakeEngine:
     def flush(self) -> None:
         """Do nothing: there is no code."""
 
-    before_fork = after_fork_parent = after_fork_child = flush
+    before_fork = after_fork_parent = after_fork_child = close = flush
 
 
 def call(number: int, *args: int) -> Step:
@@ -79,8 +78,6 @@ def note(results: list[int], step: Step) -> Step:
 def guest(**settings: object) -> Iterator[Thread]:
     """Yield the leader of a fresh process, with a stack, a data page and host signals as before."""
     handlers.load()
-    mask = signals.host_mask()
-    actions = [_action(signo) for signo in range(1, 65)]
     mem = Memory()
     options = LinuxOptions(**settings)  # type: ignore[arg-type]
     process = Process(options, mem, FakeEngine(), Vfs(options))  # type: ignore[arg-type]
@@ -93,18 +90,8 @@ def guest(**settings: object) -> Iterator[Thread]:
     try:
         yield leader
     finally:
-        signals.native.unbind(cpu)
-        for signo, action in enumerate(actions, 1):
-            host.syscall(Sys.RT_SIGACTION, signo, action, 0, 8)
-        signals.set_host_mask(mask)
-
-
-def _action(signo: int) -> bytes:
-    import ctypes
-
-    buffer = ctypes.create_string_buffer(32)
-    host.syscall(Sys.RT_SIGACTION, signo, 0, ctypes.addressof(buffer), 8)
-    return buffer.raw
+        native.unbind(cpu)
+        process.signals.give_back_host()
 
 
 def play(t: Thread, *steps: Step) -> list[int]:

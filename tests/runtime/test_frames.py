@@ -98,8 +98,8 @@ def test_siginfo_offsets(offsets: dict[tuple[str, str], int]) -> None:
     assert [word(poll, m) for m in ("si_band", "si_fd")] == [41, 42]
     head = struct.pack("<iii4x", defs.SIGSYS, 0, 1)
     call_info = siginfo.to_guest(head + struct.pack("<QiI", 51, 52, 53) + bytes(96))
-    members = ("si_call_addr", "si_syscall", "si_arch")
-    assert [word(call_info, m) for m in members] == [51, 52, 53]
+    found = [word(call_info, m) for m in ("si_call_addr", "si_syscall", "si_arch")]
+    assert found == [51, 52, 53]
     assert word(siginfo.fault(defs.SIGSEGV, 1, 61), "si_addr") == 61
 
 

@@ -232,13 +232,13 @@ def test_fault_becomes_a_forced_signal() -> None:
         def fault(cpu: object) -> Exit:
             return Exit("fault", 14, 0x1234, 6)
 
-        play(t, fault)  # type: ignore[arg-type]
+        play(t, fault)
         assert t.cpu.eip == HANDLER + defs.SIGSEGV
         info = struct.unpack("<iiiI", t.mem.read(t.cpu.edx, 16))
         assert info == (defs.SIGSEGV, 0, 1, 0x1234)
         trap, error = struct.unpack("<II", t.mem.read(t.cpu.ecx + 20 + 48, 8))
         assert (trap, error, t.mem.u32(t.cpu.ecx + 20 + 84)) == (14, 6, 0x1234)
-        play(t, fault)  # type: ignore[arg-type]  # SIGSEGV is blocked now
+        play(t, fault)  # SIGSEGV is blocked now
         assert t.process.ending is not None
         assert t.process.ending.signal == defs.SIGSEGV
         assert "writing 0x00001234" in t.process.ending.note

@@ -227,6 +227,10 @@ class Process:
             print(f"jitemu: {end.note}", file=sys.stderr)
         if self.is_fork:
             return
+        self._cancel_timers()
+        self.signals.give_back_host()
+        if self.leader is not None:
+            native.unbind(self.leader.cpu)
         failed = end.status != 0 or end.signal != 0
         if self.options.report:
             print(f"jitemu: {self.report.full()}", file=sys.stderr)
@@ -309,6 +313,15 @@ class Process:
         """Drop what belongs to the old program at execve."""
         self._stubs = 0
         self.ldt = {}
+        self._delete_timers()
+
+    def _delete_timers(self) -> None:
         for timer in self.timers.values():
             host.syscall(Sys.TIMER_DELETE, timer)
         self.timers = {}
+
+    def _cancel_timers(self) -> None:
+        """Stop every timer of the guest: its signals must not hit the caller of the API."""
+        self._delete_timers()
+        for which in range(3):
+            host.syscall(Sys.SETITIMER, which, bytes(32), 0)

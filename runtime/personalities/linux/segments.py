@@ -40,8 +40,8 @@ class Descriptor(NamedTuple):
         return not self.flags & _NOT_PRESENT
 
 
-FLAT_DATA = Descriptor(0, 0xFFFFF, _SEG_32BIT | _IN_PAGES | _USEABLE)
-FLAT_CODE = Descriptor(0, 0xFFFFF, _SEG_32BIT | _IN_PAGES | _USEABLE | 4)
+FLAT_DATA = Descriptor(0, 0xFFFFF, _SEG_32BIT | _IN_PAGES)
+FLAT_CODE = Descriptor(0, 0xFFFFF, _SEG_32BIT | _IN_PAGES | 4)
 CPU_NUMBER = Descriptor(0, 0, _SEG_32BIT)
 
 

@@ -25,6 +25,7 @@ _HOST_FLAGS = defs.SA_NOCLDSTOP | defs.SA_NOCLDWAIT
 # Python itself ignores these at start-up, so their inherited disposition is unknown.
 _PYTHON_IGNORES = frozenset({defs.SIGPIPE, defs.SIGXFSZ})
 _SIG_SETMASK = 2
+_LEFT_ALONE = defs.UNBLOCKABLE | defs.HOST_OWNED
 
 
 class Action(NamedTuple):
@@ -49,11 +50,23 @@ class SignalTable:
 
     def __init__(self) -> None:
         self.actions = [Action() for _ in range(defs.NSIG + 1)]
+        self._host_state: tuple[int, dict[int, bytes]] | None = None
+
+    def give_back_host(self) -> None:
+        """Put back the host dispositions and the mask that were there before the guest."""
+        if self._host_state is not None:
+            mask, actions = self._host_state
+            for signo, action in actions.items():
+                host.syscall(Sys.RT_SIGACTION, signo, action, 0, 8)
+            set_host_mask(mask)
+            self._host_state = None
 
     def adopt_host(self) -> None:
         """Start from what this process inherited, as execve leaves it: ignored or default."""
+        taken = (s for s in range(1, defs.NSIG + 1) if not sigbit(s) & _LEFT_ALONE)
+        self._host_state = (host_mask(), {signo: _host_action(signo) for signo in taken})
         for signo in range(1, defs.NSIG + 1):
-            if signo in _PYTHON_IGNORES or sigbit(signo) & (defs.UNBLOCKABLE | defs.HOST_OWNED):
+            if signo in _PYTHON_IGNORES or sigbit(signo) & _LEFT_ALONE:
                 ignored = False
             else:
                 ignored = _is_ignored(signo)
@@ -86,7 +99,7 @@ class SignalTable:
 
     def _apply(self, signo: int) -> None:
         action = self.actions[signo]
-        if sigbit(signo) & (defs.UNBLOCKABLE | defs.HOST_OWNED):
+        if sigbit(signo) & _LEFT_ALONE:
             return
         if action.handler == defs.SIG_DFL:
             native.default(signo, action.flags & _HOST_FLAGS)
@@ -94,6 +107,12 @@ class SignalTable:
             native.ignore(signo)
         else:
             native.catch(signo, action.flags & _HOST_FLAGS)
+
+
+def _host_action(signo: int) -> bytes:
+    buffer = bytearray(32)
+    host.syscall(Sys.RT_SIGACTION, signo, 0, _buffer(buffer), 8)
+    return bytes(buffer)
 
 
 def _is_ignored(signo: int) -> bool:
