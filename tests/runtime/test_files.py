@@ -156,6 +156,7 @@ def test_fstatat_flags(call: Caller) -> None:
     assert call("statx", AT_FDCWD, b"", 0x1000, 0x7FF, BUFFER) == 0
     assert call.fails("fstatat64", AT_FDCWD, b"f", BUFFER, 0x80000) == "EINVAL"
     assert call("stat64", b"/dev/null", BUFFER) == 0
+    assert call.unpack("<Q", BUFFER + 32) == (0x103,)
     assert stat.S_ISCHR(call.unpack("<I", BUFFER + 16)[0])
 
 

@@ -7,7 +7,7 @@ import stat
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 
-from runtime.personalities.linux.statbuf import pack_statx
+from runtime.personalities.linux.statbuf import host_statx, pack_statx
 
 
 class Node:
@@ -85,3 +85,7 @@ class HostFile(Node):
     def mode(self) -> int:  # type: ignore[override]
         """Type and permissions of the host's file."""
         return os.stat(self.host_path).st_mode
+
+    def statx(self, path: bytes) -> bytes:
+        """Return what the host tells: device numbers must agree with those of open descriptors."""
+        return host_statx(-1, self.host_path, 0)
