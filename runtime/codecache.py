@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,9 +12,14 @@ from typing import NamedTuple
 from runtime.native import Arena
 from runtime.nativecode import HASH_SIZE
 from translator.planner import Plan
+from translator.shape import PC, SLOT_INDEX, Slots
+from translator.state import FIELDS
 from translator.strategies import Piece
-from translator.tiers.stencil import LEAVE, NEXT, Stencil, hole_number
+from translator.tiers.stencil import LEAVE, NEXT, ST0, Stencil
 
+_PUT4, _PUT4S = struct.Struct("<I").pack_into, struct.Struct("<i").pack_into
+_FPR0 = FIELDS["fpr0"].offset
+TOP = SLOT_INDEX["top"]
 _PACK = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 _EMPTY = 0xFFFFFFFFFFFFFFFF
@@ -47,6 +53,22 @@ class Block:
     checked: int = 0  # offset in the code behind which the budget has been charged
 
 
+class Stub(NamedTuple):
+    """The exit stub of a link: code, and the offsets of its three fields."""
+
+    code: bytes
+    pc: int
+    site: int
+    leave: int
+
+
+def make_stub(stencil: Stencil) -> Stub:
+    """Find the fields of the stub stencil."""
+    places = {hole.slot: hole.offset for hole in stencil.holes}
+    (leave,) = stencil.branches
+    return Stub(stencil.code, places[PC], places[SLOT_INDEX["site"]], leave.offset)
+
+
 class Full(Exception):  # noqa: N818 (a condition, not an error)
     """The arena has no room; the caller must reset it when no thread runs in it."""
 
@@ -55,7 +77,8 @@ class CodeCache:
     """All installed blocks of one guest. Not thread-safe: the engine holds its lock."""
 
     def __init__(self, arena: Arena, tables: list[memoryview], stub: Callable[[], Stencil]) -> None:
-        self.arena, self.tables, self.stub = arena, tables, stub
+        self.arena, self.tables, self.stub_stencil = arena, tables, stub
+        self.stub: Stub | None = None
         self.limit = len(arena.code) - (1 << 20)
         self.serial = 0
         self.clear()
@@ -120,7 +143,9 @@ class CodeCache:
             writer.labels[name] = start + len(writer.code)
             writer.hot(piece)
             writer.cold()
-        writer.stubs(block, self.stub())
+        if self.stub is None:
+            self.stub = make_stub(self.stub_stencil())
+        writer.stubs(block, self.stub)
         writer.finish()
         block.size = len(writer.code)
         self._register(block)
@@ -243,66 +268,71 @@ class _Writer:
     def __init__(self, cache: CodeCache, start: int) -> None:
         self.cache, self.start = cache, start
         self.code = bytearray()
-        self.faults: list[tuple[int, int, int]] = []
+        self.faults: list[int] = []  # rows of the fault table, three numbers each
         self.colds: list[tuple[Piece, int]] = []
         self.links: list[tuple[int, int, int]] = []  # offset of the field, addend, guest target
         self.labels: dict[str, int] = {}
         self.forward: list[tuple[int, int, str]] = []
-        self.leave = cache.arena.symbols[LEAVE]
+        self.symbols = cache.arena.symbols
+        self.leave = self.symbols[LEAVE]
 
     def hot(self, piece: Piece) -> None:
         """Append a piece's straight code and fill its holes."""
-        stencil = piece.stencil
-        at = len(self.code)
-        self.code += stencil.code
+        stencil, slots = piece
+        code = self.code
+        at = len(code)
+        code += stencil.code
         if stencil.cold:
             self.colds.append((piece, at))
-        else:
-            self._fill(piece, at, at, 0, len(stencil.code))
-        for fault in stencil.faults if not stencil.cold else ():
-            self._fault(fault.access + at, self.leave, fault.pc, fault.pc_value, piece)
+            return
+        for offset, size, insn, slot, addend in stencil.holes:
+            if size == 4 and slot < ST0:
+                _PUT4(code, at + offset, slots[insn][slot] + addend & 0xFFFFFFFF)
+            else:
+                self._put(at + offset, size, slots[insn], slot, addend)
+        if stencil.branches or stencil.constants:
+            self._branches(stencil, slots, at, at)
+        for access, _, insn, pc in stencil.faults:
+            self.faults += (
+                self.start + at + access,
+                self.leave,
+                slots[insn][PC] if insn >= 0 else pc,
+            )
 
     def cold(self) -> None:
         """Append the cold parts collected so far."""
-        for piece, at in self.colds:
-            stencil = piece.stencil
+        for (stencil, slots), at in self.colds:
             split = len(stencil.code)
             cold_at = len(self.code) - split  # so that offsets beyond the split fall right
             self.code += stencil.cold
-            self._fill(piece, at, cold_at, 0, split + len(stencil.cold))
-            for fault in stencil.faults:
-                recovery = self.leave
-                if fault.recovery >= 0:
-                    base = at if fault.recovery < split else cold_at
-                    recovery = self.start + base + fault.recovery
-                self._fault(fault.access + at, recovery, fault.pc, fault.pc_value, piece)
+            for offset, size, insn, slot, addend in stencil.holes:
+                base = at if offset < split else cold_at
+                self._put(base + offset, size, slots[insn], slot, addend)
+            self._branches(stencil, slots, at, cold_at)
+            for access, recovery, insn, pc in stencil.faults:
+                target = self.leave
+                if recovery >= 0:
+                    target = self.start + (at if recovery < split else cold_at) + recovery
+                number = slots[insn][PC] if insn >= 0 else pc
+                self.faults += (self.start + at + access, target, number)
         self.colds.clear()
 
-    def _fault(self, access: int, recovery: int, symbol: str, number: int, piece: Piece) -> None:
-        if symbol:
-            number = piece.slots[int(symbol[1 : symbol.index("_")])]["pc"]
-        self.faults.append((self.start + access, recovery, number))
+    def _put(self, at: int, size: int, slots: Slots, slot: int, addend: int) -> None:
+        number = _FPR0 + 16 * (slots[TOP] + slot - ST0 & 7) if slot >= ST0 else slots[slot]
+        struct.pack_into(_PACK[size], self.code, at, number + addend & _MASKS[size])
 
-    def _fill(self, piece: Piece, hot_at: int, cold_at: int, low: int, high: int) -> None:
-        stencil, slots, code = piece.stencil, piece.slots, self.code
+    def _branches(self, stencil: Stencil, slots: list[Slots], hot_at: int, cold_at: int) -> None:
         split = len(stencil.code)
-        for offset, size, symbol, addend in stencil.holes:
-            number = hole_number(symbol, slots[int(symbol[1 : symbol.index("_")])]) + addend
+        for offset, addend, symbol, insn, slot in stencil.branches:
             at = (hot_at if offset < split else cold_at) + offset
-            struct.pack_into(_PACK[size], code, at, number & _MASKS[size])
-        for offset, _, symbol, addend in stencil.jumps:
-            at = (hot_at if offset < split else cold_at) + offset
-            if symbol == NEXT:
-                self._relative(at, addend, self.start + hot_at + split)
-            elif symbol.startswith("link"):
-                index, name = symbol[4:].split("_", 1)
-                number = slots[int(index)].get(name)
-                if number is None:
-                    self.forward.append((at, addend, name))
-                else:
-                    self.links.append((at, addend, number))
+            if insn >= 0:
+                self.links.append((at, addend, slots[insn][slot]))
+            elif symbol == NEXT:
+                _PUT4S(self.code, at, hot_at + split + addend - at)
+            elif symbol in self.symbols:
+                self._relative(at, addend, self.symbols[symbol])
             else:
-                self._relative(at, addend, self.cache.arena.symbols[symbol])
+                self.forward.append((at, addend, symbol))
         for offset, addend, data in stencil.constants:
             at = (hot_at if offset < split else cold_at) + offset
             self._relative(at, addend, self._constant(data))
@@ -321,24 +351,33 @@ class _Writer:
         return place
 
     def _relative(self, at: int, addend: int, target: int) -> None:
-        struct.pack_into("<i", self.code, at, target + addend - (self.start + at))
+        _PUT4S(self.code, at, target + addend - (self.start + at))
 
-    def stubs(self, block: Block, stub: Stencil) -> None:
+    def stubs(self, block: Block, stub: Stub) -> None:
         """Append the exit stub of every link and point the links at them."""
+        code, start = self.code, self.start
+        links = self.cache.links
         for at, addend, target in self.links:
-            place = len(self.code)
-            site = self.start + at
-            self.hot(Piece(stub, [{"pc": target, "site": site}]))
-            self._relative(at, addend, self.start + place)
-            self.cache.links[site] = Link(site, self.start + place, target, block)
+            place = len(code)
+            site = start + at
+            code += stub.code
+            _PUT4(code, place + stub.pc, target)
+            _PUT4(code, place + stub.site, site)
+            _PUT4S(code, place + stub.leave, self.leave - (start + place + stub.leave + 4))
+            _PUT4S(code, at, place + addend - at)
+            links[site] = Link(site, start + place, target, block)
         for at, addend, name in self.forward:
-            self._relative(at, addend, self.labels[name])
+            _PUT4S(code, at, self.labels[name] + addend - (start + at))
 
     def finish(self) -> None:
         """Copy everything into the arena."""
         arena = self.cache.arena
-        arena.code[self.start : self.start + len(self.code)] = bytes(self.code)
-        arena.used = self.start + len(self.code)
-        if self.faults:
-            self.faults.sort()
-            arena.add_faults(b"".join(struct.pack("<III", *row) for row in self.faults))
+        code, start = self.code, self.start
+        arena.code[start : start + len(code)] = code
+        arena.used = start + len(code)
+        faults = self.faults
+        if faults:
+            if any(faults[i] > faults[i + 3] for i in range(0, len(faults) - 3, 3)):
+                rows = sorted(zip(faults[::3], faults[1::3], faults[2::3], strict=True))
+                faults = [number for row in rows for number in row]
+            arena.add_faults(array("I", faults).tobytes())

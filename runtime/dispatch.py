@@ -19,11 +19,21 @@ from runtime.codecache import LOCATION_PRECISE, PAGE_SHIFT, Block, CodeCache, Fu
 from runtime.cpu import Cpu
 from runtime.memory import Memory
 from runtime.nativecode import HASH_SIZE
-from translator import flags
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
-from translator.planner import FetchFault, Options, Plan, form, peek
+from translator.planner import (
+    PEEK_BYTES,
+    WINDOW,
+    FetchFault,
+    Options,
+    Peek,
+    Plan,
+    form,
+    look,
+)
+from translator.semantics import updates
+from translator.shape import ALL_FLAGS, PC, REST
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
@@ -40,6 +50,7 @@ _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _EXPLORE = 24  # blocks formed ahead when stencils are missing, to compile in larger batches
+UNKNOWN = Peek(ALL_FLAGS, 0, 1)
 SMC_LIMIT = 8  # writes to a page with code after which its blocks verify themselves instead
 
 
@@ -90,6 +101,8 @@ class Engine:
         self.flushed = threading.Event()
         self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
         self.open_pages: set[int] = set()  # pages whose blocks verify themselves
+        self.pages: dict[int, bytes] = {}  # contents of write-protected pages
+        self.peeks: dict[int, dict[int, Peek]] = {}  # page -> address -> what look() says
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: STORE.get(service(b"!stub")))
@@ -192,12 +205,16 @@ class Engine:
         block = self.cache.at_host(r64[_FAULT_PC])
         eip = r32[_EIP]
         if block is not None:
-            rest = [item.slots["rest"] for item in block.plan.items if item.slots["pc"] == eip]
+            rest = [slots[REST] for _, slots in block.plan.items if slots[PC] == eip]
             if r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
                 cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + (rest[0] if rest else 0) & 0xFFFFFFFFFFFFFFFF
         address, error = r32[_ADDRESS], cpu.r16[_ERROR]
         if error & 2 and self.mem.prepare_write(address, 1):
             return None
+        if block is not None and not error & 2:
+            # Reading in order to write faults as a write.
+            units = [shape.unit for shape, slots in block.plan.items if slots[PC] == eip]
+            error |= 2 if units and updates(units[0]) else 0
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
 
     def _trap(self, cpu: Cpu, vector: int) -> Exit:
@@ -217,10 +234,11 @@ class Engine:
     def _settle(self, cpu: Cpu) -> Exit | None:
         """Execute the few insns that define the flags which the last block left undefined."""
         eip = cpu.r32[_EIP]
-        needed, count, _ = peek(eip, self._peek)
-        if needed == flags.ALL:
+        with self.lock:
+            ahead = self._peek(eip)
+        if ahead.needed == ALL_FLAGS:
             return None
-        for _step in range(count):
+        for _ in range(ahead.insns):
             done = self._interpret(cpu)
             if done is not None:
                 return done
@@ -316,24 +334,42 @@ class Engine:
         options = Options(
             fpu, location >= LOCATION_PRECISE, is_open, 16 if is_open else self.strategy.max_insns
         )
-        return form(pc, self._fetch, options)
+        return form(pc, self._fetch(pc, WINDOW), options, self._peek)
 
     def _fetch(self, address: int, size: int) -> bytes:
-        """Fetch code, after write-protecting it; code of open pages ends at the page's end."""
-        page = address >> PAGE_SHIFT
-        if self.open_pages and page in self.open_pages:
-            return self.mem.fetch(address, min(size, 0x1000 - (address & 0xFFF) + 15))
-        self.mem.watch(page)
-        if (address & 0xFFF) + size > 0x1000:
-            following = page + 1 & 0xFFFFF
-            if following in self.open_pages:
-                size = 0x1000 - (address & 0xFFF) + 15
-            else:
-                self.mem.watch(following)
-        return self.mem.fetch(address, size)
+        """Return code from write-protected pages, or fresh from pages that are open to writes."""
+        page, offset = address >> PAGE_SHIFT, address & 0xFFF
+        if page in self.open_pages:
+            return self.mem.fetch(address, min(size, 0x1000 - offset + 15))
+        code = self.pages.get(page) or self._page(page)
+        if offset + size <= 0x1000 or len(code) < 0x1000:
+            return code[offset : offset + size]
+        following = page + 1 & 0xFFFFF
+        if following in self.open_pages:
+            return code[offset:] + self.mem.fetch(following << PAGE_SHIFT, 15)
+        more = self.pages.get(following) or self._page(following)
+        return code[offset:] + more[: offset + size - 0x1000]
 
-    def _peek(self, address: int, size: int) -> bytes:
-        return b"" if address >> PAGE_SHIFT in self.open_pages else self._fetch(address, size)
+    def _page(self, page: int) -> bytes:
+        """Read a page of code after write-protecting it; b"" if it is not executable."""
+        self.mem.watch(page)
+        code = self.mem.fetch(page << PAGE_SHIFT, 0x1000)
+        if self.mem.is_watched(page):
+            self.pages[page] = code
+        return code
+
+    def _peek(self, address: int) -> Peek:
+        """Say what the code at an address reads of the flags."""
+        page = address >> PAGE_SHIFT
+        if page in self.open_pages:
+            return UNKNOWN
+        known = self.peeks.setdefault(page, {})
+        found = known.get(address)
+        if found is None:
+            found = look(self._fetch(address, PEEK_BYTES))
+            if (address & 0xFFF) + PEEK_BYTES <= 0x1000:
+                known[address] = found
+        return found
 
     def _install(self, location: int, fpu: int) -> Block:
         assert self.strategy is not None
@@ -399,11 +435,15 @@ class Engine:
         """Drop all translated code that depends on a range of guest memory."""
         first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
         with self.lock:
-            if last - first > len(self.cache.by_page) + len(self.insn_pages):
-                pages = [p for p in {*self.cache.by_page, *self.insn_pages} if first <= p <= last]
+            if last - first > 64:
+                known = {*self.cache.by_page, *self.insn_pages, *self.pages}
+                pages = [page for page in known if first <= page <= last]
             else:
                 pages = list(range(first, last + 1))
             self.statistics.invalidations += self.cache.invalidate(pages)
+            for page in pages:
+                self.pages.pop(page, None)
+                self.peeks.pop(page, None)
             for page in pages:
                 for eip in self.insn_pages.pop(page, ()):
                     self.insns.pop(eip, None)
@@ -417,6 +457,8 @@ class Engine:
         """Drop everything, as execve does."""
         with self.lock:
             self._flush_all()
+            self.pages.clear()
+            self.peeks.clear()
             self.open_pages.clear()
             self.writes.clear()
             self.insns.clear()

@@ -10,17 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from translator import flags
 from translator.decode import Truncated, scan
 from translator.ir import CondLink, Link
-from translator.shape import Shape, shape_of, slots_of
+from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
 
 MAX_INSNS = 64
-WINDOW = 512  # bytes fetched at once; more than MAX_INSNS usual insns
+WINDOW = 384  # bytes fetched at once; more than MAX_INSNS usual insns
 PEEK = 12  # insns looked at in a successor
-NOTHING: frozenset[str] = frozenset()
-
-Fetch = Callable[[int, int], bytes]
+PEEK_BYTES = 8 * PEEK
 
 
 class FetchFault(Exception):  # noqa: N818 (the guest's event)
@@ -31,20 +28,13 @@ class FetchFault(Exception):  # noqa: N818 (the guest's event)
         self.pc, self.address = pc, address
 
 
-class Item(NamedTuple):
-    """One insn of a block."""
-
-    shape: Shape
-    slots: dict[str, int]
-
-
 @dataclass(slots=True)
 class Plan:
     """One block before lowering."""
 
     pc: int
-    items: list[Item] = field(default_factory=list)
-    live: list[frozenset[str]] = field(default_factory=list)  # flag groups read behind each item
+    items: list[tuple[Shape, Slots]] = field(default_factory=list)
+    live: list[int] = field(default_factory=list)  # mask of flag groups read behind each item
     end: int = 0  # address behind the last byte
     fpu: int | None = None  # x87 TOP << 8 | tags that the block requires, None for any
     interp_at: int | None = None  # the insn here must be interpreted; the block ends before it
@@ -59,12 +49,19 @@ class Plan:
             case None:
                 return [self.end & 0xFFFFFFFF]
             case Link(slot):
-                following = [slots["next"]] if shape.insn.mnemonic == "call" else []
-                return [slots[slot], *following]
+                return [slots[SLOT_INDEX[slot]]]
             case CondLink(_, taken, otherwise):
-                return [slots[taken], slots[otherwise]]
+                return [slots[SLOT_INDEX[taken]], slots[SLOT_INDEX[otherwise]]]
             case _:
-                return [slots["next"]]
+                return []
+
+
+class Peek(NamedTuple):
+    """What `look` found."""
+
+    needed: int  # mask of flag groups
+    insns: int  # so many insns must run until all other groups are defined
+    span: int  # bytes looked at
 
 
 class Options(NamedTuple):
@@ -76,92 +73,80 @@ class Options(NamedTuple):
     max_insns: int = MAX_INSNS
 
 
-def form(pc: int, fetch: Fetch, options: Options) -> Plan:
-    """Collect the insns of the block at *pc*. FetchFault if not even one can be read."""
+def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) -> Plan:
+    """Plan the block at *pc*, whose bytes *code* holds. FetchFault if not even one insn is there.
+
+    *peek* says what the code at another address can read of the flags (see `look`).
+    """
     plan = Plan(pc)
-    code = fetch(pc, WINDOW)
-    at, fpu = 0, options.fpu
-    while len(plan.items) < options.max_insns:
-        here = (pc + at) & 0xFFFFFFFF
+    items = plan.items
+    at, fpu, size = 0, options.fpu, len(code)
+    precise, shapes = options.precise, SHAPES
+    for _ in range(options.max_insns):
+        here = pc + at & 0xFFFFFFFF
         try:
-            found = scan(code, at)
+            key, length, disp, imm, imm2 = scan(code, at)
         except Truncated:
-            if not plan.items:
-                raise FetchFault(pc, (pc + len(code)) & 0xFFFFFFFF) from None
+            if not items:
+                raise FetchFault(pc, pc + size & 0xFFFFFFFF) from None
             break
-        shape = shape_of(found.key)
-        is_native = shape.is_supported and not (options.precise and shape.is_float)
-        if shape.fpu is not None and is_native:
-            is_native = shape.fpu.allowed(fpu)
-        if not is_native:
+        shape = shapes.get(key) or shape_of(key)
+        need = shape.fpu
+        if (
+            not shape.is_supported
+            or (precise and shape.is_float)
+            or (need is not None and not need.allowed(fpu))
+        ):
             plan.interp_at = here
-            at += found.length
+            at += length
             break
-        slots = slots_of(found, here, shape.insn.width)
-        at += found.length
-        if shape.fpu is not None:
+        after = here + length & 0xFFFFFFFF
+        target = after + imm & (0xFFFF if shape.wraps_target else 0xFFFFFFFF)
+        slots = [imm & 0xFFFFFFFF, imm2, disp & 0xFFFFFFFF, here, after, target, 0, 0, 0, 0]
+        at += length
+        if need is not None:
             plan.fpu = options.fpu
-            fpu = shape.fpu.after(fpu)
-            slots["fpu"] = fpu
-            slots["top"] = plan_top(slots, shape, fpu)
-        plan.items.append(Item(shape, slots))
-        if shape.terminal is not None:
+            slots[7] = 0 if need.mode == "mmx" else fpu >> 8
+            fpu = slots[6] = need.after(fpu)
+        items.append((shape, slots))
+        if shape.terminal is not None or after < here:
             break
-        if options.ends_at_store and any(v.op.name == "STORE" for v in shape.unit.ops):
+        if options.ends_at_store and shape.stores:
             break
-        if here + found.length > 0xFFFFFFFF:
-            break
-    for index, item in enumerate(plan.items):
-        # What a side exit gives back to the budget: with this insn, or without it.
-        item.slots["rest"] = len(plan.items) - index
-        item.slots["left"] = len(plan.items) - index - 1
+    rest = len(items)
+    for _, slots in items:
+        slots[8] = rest
+        rest -= 1
+        slots[9] = rest
     plan.end = pc + at
     plan.looked_at.append((pc, at))
-    plan.live = _liveness(plan, fetch)
+    _liveness(plan, peek)
     return plan
 
 
-def plan_top(slots: dict[str, int], shape: Shape, after: int) -> int:
-    """Return the TOP that an insn starts with, from the stack behind it."""
-    assert shape.fpu is not None
-    if shape.fpu.mode == "mmx":
-        return 0
-    return ((after >> 8) - shape.fpu.delta) & 7
-
-
-def _liveness(plan: Plan, fetch: Fetch) -> list[frozenset[str]]:
-    live = _live_out(plan, fetch)
+def _liveness(plan: Plan, peek: Callable[[int], Peek]) -> None:
+    """Fill plan.live, backwards from what the successors need."""
+    live = ALL_FLAGS
+    items = plan.items
+    if plan.interp_at is None and items:
+        targets = plan.successors()
+        if targets:
+            live = 0
+        for target in targets:
+            needed, _, span = peek(target)
+            live |= needed
+            plan.looked_at.append((target, span))
     result = []
-    for shape, _ in reversed(plan.items):
+    for shape, _ in reversed(items):
         result.append(live)
-        live = flags.ALL if shape.can_fault else (live - shape.writes) | shape.reads
+        live = ALL_FLAGS if shape.can_fault else live & ~shape.writes | shape.reads
     result.reverse()
-    return result
+    plan.live = result
 
 
-def _live_out(plan: Plan, fetch: Fetch) -> frozenset[str]:
-    if plan.interp_at is not None or not plan.items:
-        return flags.ALL
-    if not isinstance(plan.items[-1].shape.terminal, Link | CondLink | None):
-        return flags.ALL
-    targets = plan.successors()
-    live: frozenset[str] = NOTHING
-    for target in targets:
-        needed, _, span = peek(target, fetch)
-        live |= needed
-        plan.looked_at.append((target, span))
-    return live
-
-
-def peek(pc: int, fetch: Fetch) -> tuple[frozenset[str], int, int]:
-    """Say which flag groups the code at *pc* can read before it defines them.
-
-    Returns the groups, how many insns must run until all others are defined, and how many bytes
-    were looked at.
-    """
-    code = fetch(pc, PEEK * 8)
-    needed, defined = NOTHING, NOTHING
-    at = count = 0
+def look(code: bytes) -> Peek:
+    """Say which flag groups some code can read before it defines them."""
+    needed = defined = at = count = 0
     while count < PEEK:
         try:
             found = scan(code, at)
@@ -172,10 +157,10 @@ def peek(pc: int, fetch: Fetch) -> tuple[frozenset[str], int, int]:
         at += found.length
         if shape.can_fault or not shape.is_supported:
             break
-        needed |= shape.reads - defined
+        needed |= shape.reads & ~defined
         defined |= shape.writes
-        if needed | defined == flags.ALL:
-            return needed, count, at
+        if needed | defined == ALL_FLAGS:
+            return Peek(needed, count, at)
         if shape.terminal is not None:
             break
-    return flags.ALL - defined | needed, count, max(at, 1)
+    return Peek(ALL_FLAGS & ~defined | needed, count, max(at, 1))

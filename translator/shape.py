@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from translator import flags
-from translator.decode import Scan, decode_key
-from translator.insn import Insn
-from translator.ir import CondLink, Op, Terminal, Unit
+from translator.decode import decode_key
+from translator.ir import CondLink, Op, Unit
 from translator.semantics import lift
+
+GROUP_BITS = {group: 1 << i for i, group in enumerate(flags.GROUPS)}
+ALL_FLAGS = (1 << len(flags.GROUPS)) - 1
+# What a slot name stands for: index into the list of an insn's numbers.  `rest` and `left` are the
+# block's insns from this one on, with and without it; `count` and the following are of services.
+SLOTS = (
+    "imm", "imm2", "disp", "pc", "next", "target", "fpu", "top", "rest", "left",
+    "count", "address", "bytes", "site",
+)  # fmt: skip
+SLOT_INDEX = {name: i for i, name in enumerate(SLOTS)}
+PC, NEXT, TARGET, REST = (SLOT_INDEX[name] for name in ("pc", "next", "target", "rest"))
+Slots = list[int]
 
 # Ops that leave the insn's straight path: what is dropped before them could be missed.
 _FAULTS = frozenset({Op.LOAD, Op.STORE, Op.CMPXCHG, Op.RMW, Op.FAULT_IF, Op.EXIT_IF, Op.CALL})
 _UNSUPPORTED = frozenset({Op.CALL, Op.RMW})
+_STORES = frozenset({Op.STORE, Op.CMPXCHG, Op.RMW, Op.CALL})
+_CONDITIONS = frozenset({Op.COND, Op.GETFLAG})
 _FP_STACK = frozenset({Op.GETST, Op.SETST, Op.FPSTACK, Op.FPCHECK})
 
 
@@ -49,50 +61,70 @@ def _turn(mask: int, top: int) -> int:
     return (mask | mask >> 8) & 0xFF
 
 
-class Shape(NamedTuple):
-    """One insn shape: its IR and the facts that planning a block reads."""
+class Shape:
+    """One insn shape: its IR and the facts that planning a block reads. Compared by identity.
 
-    insn: Insn
-    unit: Unit
-    reads: frozenset[str]  # flag groups
-    writes: frozenset[str]  # flag groups it always defines
-    can_fault: bool
-    is_supported: bool  # host code can do it
-    is_float: bool  # its result depends on FCW or MXCSR, or it touches the x87 stack
-    fpu: Fpu | None
-    terminal: Terminal | None
+    Flag groups are masks of GROUP_BITS.
+    """
 
-    @property
-    def is_conditional(self) -> bool:
-        """Whether it ends in a two-way branch."""
-        return isinstance(self.terminal, CondLink)
+    __slots__ = (
+        "can_fault", "fpu", "insn", "is_conditional", "is_float", "is_fusible_jump",
+        "is_supported", "key", "pairs", "reads", "single", "stores", "terminal", "unit",
+        "wraps_target", "writes",
+    )  # fmt: skip
+
+    def __init__(self, key: bytes) -> None:
+        """Lift the shape and look at its ops."""
+        self.key = key
+        self.insn = decode_key(key)
+        self.unit: Unit = lift(self.insn)
+        self.terminal = self.unit.terminal
+        kinds = {v.op for v in self.unit.ops}
+        self.reads, self.writes = _flags(self.unit)
+        self.can_fault = bool(kinds & _FAULTS)
+        self.stores = bool(kinds & _STORES)
+        self.is_supported = not kinds & _UNSUPPORTED
+        self.fpu = _fpu(self.unit) if kinds & _FP_STACK else None
+        # Its result depends on FCW or MXCSR, or it touches the x87 stack.
+        self.is_float = self.fpu is not None or Op.HOST in kinds
+        self.is_conditional = isinstance(self.terminal, CondLink)
+        self.is_fusible_jump = self.is_conditional and kinds <= _CONDITIONS and bool(self.reads)
+        self.wraps_target = self.insn.width == 16
+        # Stencils by the flags that are live behind: of this insn, and of it with a jump behind.
+        self.single: list[Any] = [None] * 16
+        self.pairs: dict[tuple[Shape, int], Any] = {}
 
 
-@lru_cache(maxsize=1 << 15)
+def _flags(unit: Unit) -> tuple[int, int]:
+    """Return the flag groups that a unit reads, and those it always defines."""
+    reads = writes = 0
+    for v in unit.ops:
+        match v.op:
+            case Op.GETFLAG:
+                reads |= GROUP_BITS[str(v.attr)]
+            case Op.COND:
+                for group in flags.code_groups(str(v.attr)):
+                    reads |= GROUP_BITS[group]
+            case Op.SETFLAG:
+                writes |= GROUP_BITS[str(v.attr)]
+            case Op.FLAGS:
+                assert isinstance(v.attr, flags.Rule)
+                for group in v.attr.groups:
+                    writes |= GROUP_BITS[group]
+            case _:
+                pass
+    return reads, writes
+
+
+SHAPES: dict[bytes, Shape] = {}
+
+
 def shape_of(key: bytes) -> Shape:
     """Return the shape of a key that `scan` yielded."""
-    insn = decode_key(key)
-    unit = lift(insn)
-    reads: set[str] = set()
-    writes: set[str] = set()
-    fpu: Fpu | None = None
-    kinds = {v.op for v in unit.ops}
-    for v in unit.ops:
-        if v.op is Op.GETFLAG:
-            reads.add(str(v.attr))
-        elif v.op is Op.COND:
-            reads |= flags.code_groups(str(v.attr))
-        elif v.op is Op.SETFLAG:
-            writes.add(str(v.attr))
-        elif v.op is Op.FLAGS:
-            assert isinstance(v.attr, flags.Rule)
-            writes |= set(v.attr.groups)
-    if kinds & _FP_STACK:
-        fpu = _fpu(unit)
-    return Shape(
-        insn, unit, frozenset(reads), frozenset(writes), bool(kinds & _FAULTS),
-        not kinds & _UNSUPPORTED, fpu is not None or Op.HOST in kinds, fpu, unit.terminal,
-    )  # fmt: skip
+    shape = SHAPES.get(key)
+    if shape is None:
+        shape = SHAPES[key] = Shape(key)
+    return shape
 
 
 def _fpu(unit: Unit) -> Fpu:
@@ -106,17 +138,3 @@ def _fpu(unit: Unit) -> Fpu:
             assert isinstance(v.attr, tuple)
             delta, fill, free, mode = v.attr
     return Fpu(valid, empty, delta, fill, free, mode)
-
-
-def slots_of(found: Scan, pc: int, width: int) -> dict[str, int]:
-    """Return the numbers of an insn's slots when it stands at *pc*."""
-    after = (pc + found.length) & 0xFFFFFFFF
-    target = (after + found.imm) & (0xFFFF if width == 16 else 0xFFFFFFFF)
-    return {
-        "imm": found.imm & 0xFFFFFFFF,
-        "imm2": found.imm2,
-        "disp": found.disp & 0xFFFFFFFF,
-        "pc": pc,
-        "next": after,
-        "target": target,
-    }

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from translator.planner import Plan
+from translator.shape import Slots
 from translator.tiers.stencil import Stencil
 
 
@@ -17,7 +18,7 @@ class Piece(NamedTuple):
     """A stencil with the slots of each of its insns."""
 
     stencil: Stencil
-    slots: list[dict[str, int]]
+    slots: list[Slots]
 
 
 class Lowered(NamedTuple):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from translator import flags
 from translator.ir import Terminal
 from translator.planner import Plan
 from translator.semantics import lift
+from translator.shape import GROUP_BITS, SLOT_INDEX, Slots
 from translator.strategies import Lowered, Piece, strategy
 from translator.strategies.stencils import frame
 from translator.tiers import backend, elf
@@ -16,16 +16,16 @@ from translator.tiers.stencil import extract
 class ConstantSlots:
     """Slots of insn number *index* of a block: plain numbers."""
 
-    def __init__(self, index: int, numbers: dict[str, int]) -> None:
+    def __init__(self, index: int, numbers: Slots) -> None:
         self.index, self.numbers = index, numbers
 
     def value(self, name: str, width: int) -> str:
         """Return the slot's number."""
-        return str(self.numbers[name] & ((1 << width) - 1))
+        return str(self.numbers[SLOT_INDEX[name]] & ((1 << width) - 1))
 
     def constant(self, name: str) -> str:
         """Return the slot as an operand of inline assembly."""
-        return f"i32 {self.numbers[name]}"
+        return f"i32 {self.numbers[SLOT_INDEX[name]]}"
 
     def link(self, name: str) -> str:
         """Return the symbol of a link."""
@@ -33,7 +33,7 @@ class ConstantSlots:
 
     def st(self, index: int) -> str:
         """Return the field of the physical register that is ST(index)."""
-        return f"fpr{(self.numbers['top'] + index) & 7}"
+        return f"fpr{(self.numbers[SLOT_INDEX['top']] + index) & 7}"
 
 
 def lower_block(name: str, plan: Plan) -> Lowering:
@@ -45,8 +45,8 @@ def lower_block(name: str, plan: Plan) -> Lowering:
         unit = lift(shape.insn)
         lowering.insn(unit, ConstantSlots(index, slots))
         terminal = unit.terminal
-    live = plan.live[-1] if plan.live else flags.ALL
-    lowering.terminal(terminal, live)
+    live = plan.live[-1]
+    lowering.terminal(terminal, frozenset(g for g, bit in GROUP_BITS.items() if live & bit))
     return lowering
 
 
@@ -70,7 +70,7 @@ class Blocks:
             return frame(plan, [], verify)
         obj = elf.parse(backend.compile_object(source([plan])))
         stencil = extract(obj, obj.sections[".text.b0"])
-        return frame(plan, [Piece(stencil, [item.slots for item in plan.items])], verify)
+        return frame(plan, [Piece(stencil, [slots for _, slots in plan.items])], verify)
 
     def is_prepared(self, plan: Plan) -> bool:
         """Nothing is shared between blocks, so a batch would gain nothing."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from translator.ir import Op
-from translator.planner import Item, Plan
+from translator.planner import Plan
+from translator.shape import SLOT_INDEX, Slots
 from translator.strategies import Lowered, Piece, strategy
-from translator.tiers.stencil import Request, live_mask
+from translator.tiers.stencil import Request
 from translator.tiers.store import STORE
 
 PROLOGUE = (b"!budget", b"!over", b"!guard", b"!verify", b"!stale", b"!interp", b"!goto", b"!stub")
@@ -16,62 +16,69 @@ def service(name: bytes) -> Request:
     return Request((name,), 0)
 
 
-def fuses(first: Item, second: Item) -> bool:
-    """Whether a conditional jump should be compiled together with the insn that sets its flags."""
-    jump, setter = second.shape, first.shape
-    return (
-        jump.is_conditional
-        and bool(jump.reads & setter.writes)
-        and setter.terminal is None
-        and all(v.op in (Op.COND, Op.GETFLAG) for v in jump.unit.ops)
-    )
-
-
-def requests(plan: Plan) -> list[tuple[Request, list[dict[str, int]]]]:
-    """Name the stencils of a plan's insns, with their slots."""
-    result = []
+def body(plan: Plan, missing: list[Request]) -> list[Piece]:
+    """Find the stencils of a plan's insns; name in *missing* those that are not compiled yet."""
+    pieces = []
     items, live = plan.items, plan.live
-    index = 0
-    while index < len(items):
-        item = items[index]
-        shape = item.shape
-        if index + 1 < len(items) and fuses(item, items[index + 1]):
+    index, last = 0, len(items) - 1
+    while index <= last:
+        shape, slots = items[index]
+        if index < last and (jump := items[index + 1][0]).is_fusible_jump and (
+            jump.reads & shape.writes
+        ):
+            # The jump is compiled together with the insn that sets its flags.
             index += 1
-            second = items[index]
-            keys = (shape.insn.key, second.shape.insn.key)
-            mask = live_mask(live[index], shape.writes | second.shape.writes)
-            result.append((Request(keys, mask), [item.slots, second.slots]))
+            mask = live[index] & (shape.writes | jump.writes)
+            stencil = shape.pairs.get((jump, mask))
+            if stencil is None:
+                stencil = STORE.find(Request((shape.key, jump.key), mask), missing)
+                if stencil is not None:
+                    shape.pairs[jump, mask] = stencil
+            both = [slots, items[index][1]]
         else:
-            mask = live_mask(live[index], shape.writes)
-            result.append((Request((shape.insn.key,), mask), [item.slots]))
+            mask = live[index] & shape.writes
+            stencil = shape.single[mask]
+            if stencil is None:
+                stencil = shape.single[mask] = STORE.find(Request((shape.key,), mask), missing)
+            both = [slots]
+        if stencil is not None:
+            pieces.append(Piece(stencil, both))
         index += 1
-    return result
+    return pieces
 
 
-def frame(plan: Plan, body: list[Piece], verify: bytes | None) -> Lowered:
+def numbers(**named: int) -> Slots:
+    """Return a list of slots with some of them set."""
+    slots = [0] * len(SLOT_INDEX)
+    for name, number in named.items():
+        slots[SLOT_INDEX[name]] = number
+    return slots
+
+
+def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     """Put the checks in front of a block's code and its exits behind it."""
     count, pc = len(plan.items), plan.pc
-    here = {"pc": pc, "count": count}
+    here = numbers(pc=pc, count=count, fpu=plan.fpu or 0)
     pieces, tails = [], {}
     if verify is not None:
         check = STORE.get(service(b"!verify"))
         for at in [*range(0, max(len(verify) - 4, 0), 4), max(len(verify) - 4, 0)]:
             word = verify[at : at + 4].ljust(4, b"\0")
-            slots = {"pc": pc, "address": pc + at, "bytes": int.from_bytes(word, "little")}
+            slots = numbers(pc=pc, address=pc + at, bytes=int.from_bytes(word, "little"))
             pieces.append(Piece(check, [slots]))
         tails["stale"] = Piece(STORE.get(service(b"!stale")), [here])
     if plan.fpu is not None:
-        pieces.append(Piece(STORE.get(service(b"!guard")), [{**here, "fpu": plan.fpu}]))
+        pieces.append(Piece(STORE.get(service(b"!guard")), [here]))
     if count:
         pieces.append(Piece(STORE.get(service(b"!budget")), [here]))
         tails["over"] = Piece(STORE.get(service(b"!over")), [here])
     checks = len(pieces)
-    pieces += body
+    pieces += inner
     if plan.interp_at is not None:
-        pieces.append(Piece(STORE.get(service(b"!interp")), [{"pc": plan.interp_at}]))
-    elif plan.items[-1].shape.terminal is None:
-        slots = {"next": plan.end & 0xFFFFFFFF}
-        pieces.append(Piece(STORE.get(service(b"!goto")), [slots]))
+        pieces.append(Piece(STORE.get(service(b"!interp")), [numbers(pc=plan.interp_at)]))
+    elif plan.items[-1][0].terminal is None:
+        after = numbers(next=plan.end & 0xFFFFFFFF)
+        pieces.append(Piece(STORE.get(service(b"!goto")), [after]))
     return Lowered(pieces, tails, checks)
 
 
@@ -84,15 +91,22 @@ class Stencils:
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Copy the block together."""
-        get = STORE.get
-        return frame(plan, [Piece(get(r), slots) for r, slots in requests(plan)], verify)
+        missing: list[Request] = []
+        pieces = body(plan, missing)
+        if missing:
+            STORE.ensure(missing)
+            pieces = body(plan, missing)
+        return frame(plan, pieces, verify)
 
     def is_prepared(self, plan: Plan) -> bool:
         """Whether every stencil of the plan exists."""
-        return STORE.has([r for r, _ in requests(plan)])
+        missing: list[Request] = []
+        body(plan, missing)
+        return not missing
 
     def prepare(self, plans: list[Plan]) -> None:
         """Compile missing stencils in one batch."""
-        STORE.ensure([r for plan in plans for r, _ in requests(plan)])
-
-
+        missing: list[Request] = []
+        for plan in plans:
+            body(plan, missing)
+        STORE.ensure(missing)

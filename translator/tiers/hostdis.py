@@ -25,6 +25,14 @@ def jumps(code: bytes) -> Iterator[tuple[int, int, int]]:
                 yield address, size, int(operands, 0)
 
 
+def ends_with_jump(code: bytes) -> bool:
+    """Whether x86-64 code cannot run past its end."""
+    last = ""
+    for _, _, mnemonic, _ in _engine(64, False).disasm_lite(code, 0):
+        last = mnemonic
+    return last in ("jmp", "ret")
+
+
 def lines(code: bytes, address: int, bits: int = 64) -> Iterator[tuple[int, bytes, str]]:
     """Yield (address, bytes, text) of every insn."""
     for at, size, mnemonic, operands in _engine(bits, False).disasm_lite(code, address):

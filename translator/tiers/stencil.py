@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from translator import flags
 from translator.ir import Terminal
 from translator.semantics import lift
-from translator.shape import Shape, shape_of
-from translator.state import FIELDS
+from translator.shape import GROUP_BITS, SLOT_INDEX, Shape, shape_of
 from translator.tiers import backend, elf
 from translator.tiers.llvm import Lowering, Unsupported, module
 from translator.tiers.services import SERVICES
@@ -20,26 +18,54 @@ from translator.tiers.services import SERVICES
 LEAVE = "jitemu_leave"
 NEXT = "jitemu_next"
 PLAIN_JUMP = 0xE9
-GROUP_BITS = {group: 1 << i for i, group in enumerate(flags.GROUPS)}
+
+
+ST0 = 100  # slot numbers from here on: the state offset of ST(number - ST0)
 
 
 class Hole(NamedTuple):
-    """A field of `size` bytes at `offset`: the number of a symbol plus `addend` goes in."""
+    """A field of `size` bytes at `offset`: slot `slot` of insn `insn`, plus `addend`, goes in."""
 
     offset: int
     size: int
-    symbol: str
+    insn: int
+    slot: int  # index into shape.SLOTS, or ST0 + i
     addend: int
 
 
+class Branch(NamedTuple):
+    """A 32-bit relative field at `offset`: to a routine, a block's tail, or a linked address.
+
+    With `insn` >= 0 it is a link to the address in slot `slot`; else `symbol` names the target.
+    """
+
+    offset: int
+    addend: int
+    symbol: str
+    insn: int = -1
+    slot: int = -1
+
+
+class Fault(NamedTuple):
+    """An access that may fault: its offset, its recovery's (-1: jitemu_leave) and its insn."""
+
+    access: int
+    recovery: int
+    insn: int  # -1: `pc` is the guest address
+    pc: int
+
+
 class Stencil(NamedTuple):
-    """Machine code with holes. `code` falls through at its end; `cold` is reached by faults only."""
+    """Machine code with holes. `code` falls through at its end; `cold` is reached by faults only.
+
+    Offsets count through `code` and on into `cold`.
+    """
 
     code: bytes
     cold: bytes
-    holes: tuple[Hole, ...]  # absolute numbers; offsets beyond len(code) lie in the cold part
-    jumps: tuple[Hole, ...]  # relative: symbol is a code symbol or a link
-    faults: tuple[elf.Fault, ...]  # recovery -1: straight to jitemu_leave
+    holes: tuple[Hole, ...]
+    branches: tuple[Branch, ...]
+    faults: tuple[Fault, ...]
     constants: tuple[tuple[int, int, bytes], ...]  # (offset of a relative field, addend, data)
 
 
@@ -76,11 +102,6 @@ class HoleSlots:
     def st(self, index: int) -> str:
         """Return the hole field of ST(index)."""
         return f"st{index & 7}"
-
-
-def live_mask(live: frozenset[str], writes: frozenset[str]) -> int:
-    """Return the part of a stencil's name that says which of its flags are needed."""
-    return sum(bit for group, bit in GROUP_BITS.items() if group in live and group in writes)
 
 
 def lower(name: str, request: Request, used: set[str], section: str) -> Lowering:
@@ -139,7 +160,7 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
     last = next((r for r in nexts if r.offset + 4 == cold_start), None)
     if last is not None and code[last.offset - 1] == PLAIN_JUMP:
         cut = last.offset - 1
-    crossing = _crosses(code, cold_start, section.relocs) or _falls_into(cold_start, code, section)
+    crossing = _crosses(code, cold_start, section.relocs)
     if crossing:
         # Hot and cold code jump into each other: keep them together, in order.
         cut = cold_start = len(code)
@@ -150,7 +171,7 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
     def place(offset: int) -> int:
         return offset if offset < cut else offset - removed
 
-    holes, jumps, constants = [], [], []
+    holes, branches, constants = [], [], []
     is_bare_leave = len(cold) == 5 and cold[0] == PLAIN_JUMP and not crossing
     for r in section.relocs:
         if r is last and cut != cold_start:
@@ -167,22 +188,42 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
             base = 0 if r.symbol in obj.sections else obj.symbols[r.symbol][1]
             constants.append((at, base + r.addend, data.code))
         elif r.is_relative:
-            jumps.append(Hole(at, 4, r.symbol, r.addend))
+            branches.append(_branch(at, r))
         else:
-            holes.append(Hole(at, r.size, r.symbol, r.addend))
+            insn, slot = _slot(r.symbol)
+            holes.append(Hole(at, r.size, insn, slot, r.addend))
     if is_bare_leave:
         cold = b""
     faults = tuple(
-        f._replace(access=place(f.access), recovery=-1 if is_bare_leave else place(f.recovery))
+        Fault(
+            place(f.access),
+            -1 if is_bare_leave else place(f.recovery),
+            _slot(f.pc)[0] if f.pc else -1,
+            f.pc_value,
+        )
         for f in section.faults
     )
-    return Stencil(code[:cut], cold, tuple(holes), tuple(jumps), faults, tuple(constants))
+    return Stencil(
+        code[:cut], cold, tuple(holes), tuple(branches), faults, tuple(constants)
+    )
 
 
-def _falls_into(cold_start: int, code: bytes, section: elf.Code) -> bool:
-    """Whether the hot code does not end in a jump: it runs on into the cold code."""
-    ends = (r.offset + 4 == cold_start and code[r.offset - 1] == PLAIN_JUMP for r in section.relocs)
-    return cold_start < len(code) and not any(ends)
+def _slot(symbol: str) -> tuple[int, int]:
+    """Return insn and slot of a hole's symbol, `hINSN_SLOT`."""
+    insn, name = symbol[1:].split("_", 1)
+    slot = SLOT_INDEX.get(name)
+    return int(insn), ST0 + int(name[2:]) if slot is None else slot
+
+
+def _branch(at: int, reloc: elf.Reloc) -> Branch:
+    """Make a branch of a relative relocation; `linkINSN_SLOT` is a link or a tail's name."""
+    if not reloc.symbol.startswith("link"):
+        return Branch(at, reloc.addend, reloc.symbol)
+    insn, name = reloc.symbol[4:].split("_", 1)
+    slot = SLOT_INDEX.get(name)
+    if slot is None:
+        return Branch(at, reloc.addend, name)
+    return Branch(at, reloc.addend, "", int(insn), slot)
 
 
 def _crosses(code: bytes, cold_start: int, relocs: list[elf.Reloc]) -> bool:
@@ -191,6 +232,8 @@ def _crosses(code: bytes, cold_start: int, relocs: list[elf.Reloc]) -> bool:
         return False
     from translator.tiers import hostdis
 
+    if not hostdis.ends_with_jump(code[:cold_start]):
+        return True  # hot code falls through into the cold
     related = {r.offset for r in relocs}
     for at, size, target in hostdis.jumps(code):
         if not any(at < offset < at + size for offset in related) and (at < cold_start) != (
@@ -198,11 +241,3 @@ def _crosses(code: bytes, cold_start: int, relocs: list[elf.Reloc]) -> bool:
         ):
             return True
     return False
-
-
-def hole_number(symbol: str, slots: dict[str, int]) -> int:
-    """Return the number for a hole `hN_slot`, given the slots of insn N."""
-    name = symbol.split("_", 1)[1]
-    if name.startswith("st") and name not in slots:
-        return FIELDS[f"fpr{(slots['top'] + int(name[2:])) & 7}"].offset
-    return slots[name]

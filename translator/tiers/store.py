@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from translator.tiers.elf import Fault
-from translator.tiers.stencil import Hole, Request, Stencil, build
+from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil, build
 
 
 class Store:
@@ -28,9 +27,12 @@ class Store:
             found = self.known[request] = restore(found)
         return found
 
-    def has(self, requests: list[Request]) -> bool:
-        """Whether all of these are compiled."""
-        return all(r in self.known for r in requests)
+    def find(self, request: Request, missing: list[Request]) -> Stencil | None:
+        """Return a stencil that exists; add the request to *missing* if it does not."""
+        if request in self.known:
+            return self.get(request)
+        missing.append(request)
+        return None
 
     def ensure(self, requests: list[Request]) -> None:
         """Compile those that are missing, in one batch."""
@@ -44,12 +46,12 @@ class Store:
 
 def restore(plain: tuple[Any, ...]) -> Stencil:
     """Rebuild a stencil from the tuples that were saved."""
-    code, cold, holes, jumps, faults, constants = plain
+    code, cold, holes, branches, faults, constants = plain
     return Stencil(
         code,
         cold,
         tuple(Hole(*h) for h in holes),
-        tuple(Hole(*j) for j in jumps),
+        tuple(Branch(*b) for b in branches),
         tuple(Fault(*f) for f in faults),
         constants,
     )
