@@ -30,7 +30,7 @@ def _popping(asm: str) -> HostOp:
 
 
 def _pushing(asm: str) -> HostOp:
-    """New ST(0) and ST(1) from ST(0), status."""
+    """ST(0), ST(1) ← operation(ST(0)), status."""
     return HostOp(asm + _STATUS, (_ST, ("={st(1)}", 80), _AX), (("0", 80),))
 
 
@@ -62,7 +62,7 @@ def _compare_memory(asm: str, width: int) -> HostOp:
 
 
 def _load(asm: str, width: int) -> HostOp:
-    """New ST(0) from a memory operand."""
+    """ST(0) ← memory operand, pushed."""
     return HostOp(f"{asm} $1", (_ST,), (("*m", width),))
 
 

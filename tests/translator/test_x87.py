@@ -1,4 +1,4 @@
-"""Random x87 sequences, unmasked exceptions included, in the interp tier against this CPU."""
+"""Random x87 sequences, unmasked exceptions included, on every tier against this CPU."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests import compare
+from tests.machine import Bare
 from tests.native import layout
 from tests.native.host import Native, NativeError
 from tests.translator.fakes import FakeMachine
@@ -139,8 +140,14 @@ def native() -> Iterator[Native]:
         pytest.skip(f"no native i386 execution: {problem}")
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_sequences(native: Native, seed: int) -> None:
+RUNS = [("interp", seed) for seed in range(6)] + [("stencil", 6), ("stencil", 8)]
+SLOW = [("stencil", 7), ("block", 6), ("block", 7), ("block", 8)]
+
+
+@pytest.mark.parametrize(
+    ("tier", "seed"), [*RUNS, *(pytest.param(*run, marks=pytest.mark.slow) for run in SLOW)]
+)
+def test_sequences(native: Native, tier: str, seed: int) -> None:
     """All state agrees, the pointers FIP, FDP and FOP included."""
     rng = Random(seed)
     cases = np.zeros(COUNT, dtype=layout.CASE)
@@ -149,11 +156,14 @@ def test_sequences(native: Native, seed: int) -> None:
     for number, code in enumerate(codes):
         image[SLOT * number : SLOT * number + len(code)] = code
     wanted = native.run(bytes(image), cases)
+    machine = FakeMachine() if tier == "interp" else Bare(tier)
     bad = []
-    for code, got, want in zip(codes, FakeMachine().run(bytes(image), cases), wanted, strict=True):
+    for code, got, want in zip(codes, machine.run(bytes(image), cases), wanted, strict=True):
         problems = compare.differences(got, want)
         if got["fx"][6:24].tobytes() != want["fx"][6:24].tobytes():
             problems.append("pointers")
         if problems:
             bad.append(f"{code.hex(' ')}: {'; '.join(problems)}")
+    if isinstance(machine, Bare):
+        machine.close()
     assert not bad, "\n".join(bad[:10])
