@@ -22,6 +22,8 @@ IMAGE_SIZE = 512  # an FXSAVE image
 OPERAND_SIZE = 128  # room for the memory operand of one x87 insn
 
 _lock = threading.RLock()
+_functions: dict[str, Callable[..., None]] = {}  # by row
+_x87_functions: dict[int, Callable[..., None]] = {}  # by opcode
 
 
 class _Body:
@@ -115,12 +117,15 @@ def compile_function(symbol: str, text: str) -> int:
     return address
 
 
-@cache
 def _function(name: str) -> Callable[..., None]:
     """Return the compiled HOST row."""
-    # PYFUNCTYPE keeps the GIL: the functions are far shorter than a switch.
-    kind = ctypes.PYFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p)
-    return kind(compile_function(_symbol(name), source(name)))
+    with _lock:  # no symbol may be compiled twice
+        function = _functions.get(name)
+        if function is None:
+            # PYFUNCTYPE keeps the GIL: the functions are far shorter than a switch.
+            kind = ctypes.PYFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p)
+            function = _functions[name] = kind(compile_function(_symbol(name), source(name)))
+    return function
 
 
 def call(
@@ -148,12 +153,19 @@ def call(
 _OPERAND, _EFLAGS, _HOST = IMAGE_SIZE, IMAGE_SIZE + OPERAND_SIZE, 704
 
 
-@cache
 def _x87_function(opcode: int) -> Callable[..., None]:
     """Return the function that runs one x87 insn (first byte, ModRM) on an area."""
+    if opcode & 0xFF < 0xC0:
+        opcode = opcode & 0xFF38 | 7  # the memory operand is at (%rdi)
+    with _lock:
+        function = _x87_functions.get(opcode)
+        if function is None:
+            function = _x87_functions[opcode] = _compile_x87(opcode)
+    return function
+
+
+def _compile_x87(opcode: int) -> Callable[..., None]:
     first, modrm = opcode >> 8, opcode & 0xFF
-    if modrm < 0xC0:
-        modrm = modrm & 0x38 | 7  # the memory operand is at (%rdi)
     insn = f".byte {first}, {modrm}"
     text = (
         f"fxsave {_HOST}(%rsi); fxrstor (%rsi); pushq {_EFLAGS}(%rsi); popfq; {insn}; "
