@@ -123,6 +123,13 @@ def load_segment(cpu: Any, mem: Any, segment: int, selector: int) -> None:
         setattr(cpu, name + "_base", base)
 
 
+@helper("store_if")
+def store_if(cpu: Any, mem: Any, condition: int, address: int, value: int) -> None:
+    """Store 16 bits where *condition* is 1."""
+    if condition:
+        mem.store(address, value, 16)
+
+
 def _visible(cpu: Any, selector: int) -> int:
     """Return the descriptor that lar, lsl, verr and verw may see from ring 3, else 0."""
     if selector <= 3:

@@ -13,7 +13,9 @@ GPR_INDEX = {
     **{name: (i, 8) for i, name in enumerate(("al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"))},
 }
 
-VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6, "#GP": 13, "#MF": 16, "#XM": 19}
+CS = SEGMENTS.index("cs")
+VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6}
+VECTORS |= {"#GP": 13, "#MF": 16, "#XM": 19}
 
 
 class Builder:
@@ -23,6 +25,7 @@ class Builder:
         self.insn = insn
         self.unit = Unit()
         self.width = insn.width
+        self.code_places: list[Value] = []  # linear addresses in CS, which must not be written
 
     # -- leaves ------------------------------------------------------------------------------
     def const(self, number: int, width: int) -> Value:
@@ -92,6 +95,8 @@ class Builder:
         """Add the segment's base; ES CS SS DS are flat."""
         if seg >= 4:
             return address + self.get(f"{SEGMENTS[seg]}_base")
+        if seg == CS:
+            self.code_places.append(address)
         return address
 
     def load(self, address: Value, width: int) -> Value:
@@ -167,7 +172,7 @@ class Builder:
         return self.unit.emit(Op.GETST, F80, attr=index)
 
     def set_st(self, index: int, value: Value) -> None:
-        """Write ST(index), counted from the TOP at the start of this insn (-1: what a push makes)."""
+        """Write ST(index), counted from the TOP at the insn's start (-1: what a push makes)."""
         assert value.width == F80
         self.unit.emit(Op.SETST, 0, value, attr=index)
 

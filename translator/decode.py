@@ -39,10 +39,10 @@ class Scan(NamedTuple):
     imm2: int
 
 
-# How a prefix byte counts: 1 operand size, 2 address size, 3 repeat, 4 lock, 5 segment with a
-# base, 6 segment without effect (flat).
-_PREFIX = {0x66: 1, 0x67: 2, 0xF2: 3, 0xF3: 3, 0xF0: 4, 0x64: 5, 0x65: 5}
-_PREFIX |= dict.fromkeys((0x26, 0x2E, 0x36, 0x3E), 6)
+# How a prefix byte counts: 1 operand size, 2 address size, 3 repeat, 4 lock, 5 segment that
+# matters (FS GS have a base, CS cannot be written), 6 segment without effect (flat data).
+_PREFIX = {0x66: 1, 0x67: 2, 0xF2: 3, 0xF3: 3, 0xF0: 4, 0x2E: 5, 0x64: 5, 0x65: 5}
+_PREFIX |= dict.fromkeys((0x26, 0x36, 0x3E), 6)
 
 
 def _immediates(rows: list[Row]) -> list[tuple[str, ...]]:
@@ -215,7 +215,7 @@ def _build(key: bytes) -> _Shape:
     rep = 0xF3 if 0xF3 in prefixes else 0xF2 if 0xF2 in prefixes else 0
     width = 16 if 0x66 in prefixes else 32
     addr_width = 16 if 0x67 in prefixes else 32
-    seg = 4 if 0x64 in prefixes else 5 if 0x65 in prefixes else -1
+    seg = 4 if 0x64 in prefixes else 5 if 0x65 in prefixes else 1 if 0x2E in prefixes else -1
     lock = 0xF0 in prefixes
     # F2 and F3 win over 66 as selecting prefixes (SDM vol. 2, 2.1.2).
     selecting = f"{rep:02x}" if rep else "66" if width == 16 else "np"

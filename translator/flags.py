@@ -73,8 +73,10 @@ LOGIC = Rule("logic", {**SZP, "cf": _zero(1), "of": _zero(1), "af": _zero(8)})
 # CF alone (stc, clc, cmc, bt) and CF with OF (rotates): left is the carry, right the overflow.
 CARRY = Rule("carry", {"cf": lambda r, a, b: a})
 ROTATE = Rule("rotate", {"cf": lambda r, a, b: a, "of": lambda r, a, b: b})
-# Shifts and multiplications: the same with ZF SF PF of the result; AF, undefined, becomes 0.
+# Shifts: the same with ZF SF PF of the result; AF, undefined, becomes 0.
 SHIFT = Rule("shift", {**SZP, **ROTATE.groups, "af": _zero(8)})
+# Multiplications: SF and PF, undefined, are those of the low half, ZF and AF 0 as on hardware.
+MULTIPLY = Rule("multiply", {**SHIFT.groups, "szp": lambda r, a, b: r.sext(64) | 0x100})
 SZP_ONLY = Rule("szp", SZP)
 # SZP of the result, CF = left, AF = right (bit 4); OF, undefined, becomes 0 (BCD insns).
 BCD = Rule(
@@ -141,6 +143,10 @@ def from_groups(code: str, group: Group) -> Value:
     return bit ^ 1 if negated else bit
 
 
+# Rules whose szp group is that of the result.
+_RESULT_RULES = {"sub", "add", "adc", "sbb", "inc", "dec", "logic", "shift", "szp", "bcd"}
+
+
 def from_rule(code: str, rule: Rule, res: Value, left: Value, right: Value) -> Value | None:
     """Evaluate a condition code straight from the operands, where a rule allows; else None."""
     base, negated = base_code(code)
@@ -161,9 +167,9 @@ def from_rule(code: str, rule: Rule, res: Value, left: Value, right: Value) -> V
             bit = res.sle(0)
         case "logic", "be":
             bit = res.eq(0)
-        case ("sub" | "add" | "adc" | "sbb" | "inc" | "dec" | "logic" | "shift" | "szp" | "bcd"), "e":
+        case name, "e" if name in _RESULT_RULES:
             bit = res.eq(0)
-        case ("sub" | "add" | "adc" | "sbb" | "inc" | "dec" | "logic" | "shift" | "szp" | "bcd"), "s":
+        case name, "s" if name in _RESULT_RULES:
             bit = res.slt(0)
         case _:
             return None

@@ -44,6 +44,8 @@ declare("load_cs", (32,))
 declare("no_gate", (32,))
 # (segment register, selector)
 declare("load_segment", (32, 32))
+# condition, address, 16 bits
+declare("store_if", (1, 32, 16))
 # selector -> 1 << 32 | number, or 0 where ring 3 may not look
 declare("access_rights", (32,), 64)
 declare("segment_limit", (32,), 64)

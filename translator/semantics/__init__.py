@@ -29,6 +29,7 @@ class Semantics(NamedTuple):
     kinds: tuple[str, ...]
 
 
+_WRITES = (Op.STORE, Op.CMPXCHG)
 SEMANTICS: dict[str, Semantics] = {}
 # String insns: they describe one iteration; `lift` adds the repetition.
 STRINGS: dict[str, bool] = {}  # mnemonic -> compares (repe and repne differ)
@@ -64,7 +65,17 @@ def lift(insn: Insn) -> Unit:
         _repeat(b, semantics)
     else:
         _apply(b, semantics)
+    written = {op.args[0] for op in b.unit.ops if op.op in _WRITES}
+    if not written.isdisjoint(b.code_places):
+        b = Builder(insn)
+        b.trap("#GP")
     return b.unit
+
+
+def updates(unit: Unit) -> bool:
+    """Whether a unit reads memory in order to write it: its page faults are all write faults."""
+    read = {op.args[0] for op in unit.ops if op.op is Op.LOAD}
+    return any(op.args[0] in read for op in unit.ops if op.op in _WRITES)
 
 
 def _apply(b: Builder, semantics: Semantics) -> None:
@@ -129,6 +140,7 @@ from translator.semantics import (  # noqa: E402  (they register)
     logic,  # noqa: F401
     move,  # noqa: F401
     muldiv,  # noqa: F401
+    rotate,  # noqa: F401
     segment,  # noqa: F401
     shift,  # noqa: F401
     sse_float,  # noqa: F401

@@ -1,4 +1,7 @@
-"""Decimal adjustment (SDM vol. 1, 7.3.2.5). OF and other undefined flags become 0 or follow AL."""
+"""Decimal adjustment (SDM vol. 1, 7.3.2.5).
+
+Undefined flags are as on hardware: OF 0, the others those of AL, after aad those of the addition.
+"""
 
 from __future__ import annotations
 
@@ -76,6 +79,7 @@ def aam(b: Builder, base: Imm) -> None:
 @insn("aad")
 def aad(b: Builder, base: Imm) -> None:
     """AX ← AH * base + AL, eight bits."""
-    res = b.reg("ah") * (base.value or 0) + b.reg("al")
-    b.set_flags(flags.LOGIC, res, res, res)
+    al, product = b.reg("al"), b.reg("ah") * (base.value or 0)
+    res = al + product
+    b.set_flags(flags.ADD, res, al, product)
     b.set_reg("ax", res.zext(16))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from translator import flags
 from translator.builder import Builder
 from translator.insn import Imm, Mem, Operand, Reg
 from translator.ir import Value
 from translator.semantics import insn, write_back
-from translator.semantics.flagops import set_zf
+from translator.semantics.flagops import szp
 
 
 def _place(b: Builder, dst: Mem, index: Operand) -> Value:
@@ -65,17 +66,23 @@ def btc(b: Builder, dst: Operand, index: Operand) -> None:
     _bit(b, dst, index, lambda old, mask: old ^ mask)
 
 
+def _scan(b: Builder, dst: Value, src: Value, index: Value) -> Value:
+    """ZF ← src = 0, then dst stays; the flags left undefined are PF of the index, else 0."""
+    zero = src.eq(0)
+    index = zero.select(0, index)
+    b.set_flag("szp", szp(zero, b.const(0, 1), flags.parity(index.zext(64))))
+    for group in ("cf", "of", "af"):
+        b.set_flag(group, b.const(0, flags.GROUP_WIDTHS[group]))
+    return zero.select(dst, index)
+
+
 @insn("bsf")
 def bsf(b: Builder, dst: Value, src: Value) -> Value:
     """Dst ← index of the lowest 1 bit; for 0 ZF ← 1 and dst stays."""
-    zero = src.eq(0)
-    set_zf(b, zero)
-    return zero.select(dst, src.cttz())
+    return _scan(b, dst, src, src.cttz())
 
 
 @insn("bsr")
 def bsr(b: Builder, dst: Value, src: Value) -> Value:
     """Dst ← index of the highest 1 bit; for 0 ZF ← 1 and dst stays."""
-    zero = src.eq(0)
-    set_zf(b, zero)
-    return zero.select(dst, src.ctlz() ^ src.width - 1)
+    return _scan(b, dst, src, src.ctlz() ^ src.width - 1)

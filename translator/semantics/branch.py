@@ -203,5 +203,6 @@ def bound(b: Builder, index: Value, limits: Mem) -> None:
     """#BR unless [limits] <= index <= [limits + operand size], signed."""
     place = b.address(limits)
     low = b.load(b.linear(limits.seg, place), b.width)
+    b.fault_if(index.slt(low), "#BR")
     high = b.load(b.linear(limits.seg, place + b.width // 8), b.width)
-    b.fault_if(index.slt(low) | high.slt(index), "#BR")
+    b.fault_if(high.slt(index), "#BR")

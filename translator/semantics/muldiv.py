@@ -23,7 +23,7 @@ def mul(b: Builder, src: Value) -> None:
     w = src.width
     product = b.reg(0, w).zext(2 * w) * src.zext(2 * w)
     over = product.bits(w, w).ne(0)
-    b.set_flags(flags.SHIFT, product.trunc(w), over, over)
+    b.set_flags(flags.MULTIPLY, product.trunc(w), over, over)
     _wide_result(b, product, w)
 
 
@@ -41,7 +41,7 @@ def _signed_product(b: Builder, left: Value, right: Value) -> tuple[Value, Value
     product = left.sext(2 * w) * right.sext(2 * w)
     res = product.trunc(w)
     over = product.ne(res.sext(2 * w))
-    b.set_flags(flags.SHIFT, res, over, over)
+    b.set_flags(flags.MULTIPLY, res, over, over)
     return product, res
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from translator.builder import Builder
-from translator.insn import Mem, Special
+from translator.insn import Mem, Operand, Special
 from translator.ir import Value
 from translator.semantics import Dst, insn
 from translator.semantics.flagops import set_zf
@@ -48,11 +48,17 @@ def lseg(b: Builder, dst: Dst, seg: Special, pointer: Mem) -> Value:
 
 
 @insn("arpl")
-def arpl(b: Builder, dst: Value, src: Value) -> Value:
-    """RPL of dst ← at least that of src; ZF: it was less."""
-    low = (dst & 3).ult(src & 3)
+def arpl(b: Builder, dst: Operand, src: Value) -> None:
+    """RPL of dst ← at least that of src; ZF: it was less, and only then memory is written."""
+    place = b.operand_address(dst) if isinstance(dst, Mem) else None
+    old = b.read(dst) if place is None else b.load(place, 16)
+    low = (old & 3).ult(src & 3)
+    new = low.select(old & 0xFFFC | src & 3, old)
     set_zf(b, low)
-    return low.select(dst & 0xFFFC | src & 3, dst)
+    if place is None:
+        b.write(dst, new)
+    else:
+        b.call("store_if", 0, low, place, new)
 
 
 def _query(b: Builder, name: str, selector: Value) -> tuple[Value, Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from translator.builder import Builder
 from translator.insn import Imm, Operand
-from translator.ir import Value
+from translator.ir import Op, Value
 from translator.semantics import insn
 from translator.semantics.flagops import eflags, set_eflags
 
@@ -87,7 +87,8 @@ def enter(b: Builder, size: Value, level: Imm) -> None:
     b.set_reg(EBP, frame.trunc(b.width))
     top = top - size.zext(32)
     # The new top of stack is tried for writing, but not changed (SDM vol. 2, ENTER).
-    b.store(top, b.load(top, b.width))
+    zero = b.const(0, b.width)
+    b.unit.emit(Op.CMPXCHG, b.width, top, zero, zero)
     b.set_reg(ESP, top)
 
 

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from translator import flags, helpers
+from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.ir import CondLink, Jump, Leave, Link, Op, Unit, Value
-from translator.semantics import lift
+from translator.semantics import lift, updates
 from translator.state import FIELDS, Exit
 from translator.tiers import interp_support
 
 Run = Callable[..., int]
+_PF, _WRITE = 14, 2  # page fault and the bit of its error code
 
 
 class CpuLike(Protocol):
@@ -372,7 +374,12 @@ def execute(insn: Insn, cpu: CpuLike, mem: MemoryLike) -> int:
     after = (pc + insn.length) & 0xFFFFFFFF
     imm = slots["imm"]
     target = (after + imm) & (0xFFFF if insn.width == 16 else 0xFFFFFFFF)
-    result = function(cpu, mem, imm, slots["imm2"], slots["disp"], pc, after, target)
+    try:
+        result = function(cpu, mem, imm, slots["imm2"], slots["disp"], pc, after, target)
+    except GuestFault as fault:
+        if fault.vector == _PF and not fault.error & _WRITE and updates(lift(insn)):
+            fault.error |= _WRITE
+        raise
     r32[_EIP] = result & 0xFFFFFFFF
     kind = result >> 32 & 0xFF
     if kind:
