@@ -66,6 +66,7 @@ class FakeMemory:
 
     def cmpxchg(self, address: int, expected: int, new: int, width: int) -> int:
         """Write *new* if *expected* is there; return what was there."""
+        self._find(address, width // 8, 1)
         old = self.load(address, width)
         self.store(address, new if old == expected else old, width)
         return old
