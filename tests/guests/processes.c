@@ -148,10 +148,10 @@ int main(int argc, char **argv)
     show("execve", status);
     fflush(stdout);
     char *args[] = {"spawned", "arg", NULL};
-    printf("spawn %d", posix_spawn(&pid, "/proc/self/exe", NULL, NULL, args, environ));
-    fflush(stdout);
+    local = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, args, environ);
     waitpid(pid, &status, 0);
-    show("", status);
+    printf("spawn %d ", local);
+    show("status", status);
     printf("spawn missing %d\n", posix_spawn(&pid, "/no/such", NULL, NULL, args, environ) == ENOENT);
 
     printf("exec dir %d %d\n", execl("/", "x", NULL), errno == EACCES);
@@ -172,7 +172,7 @@ int main(int argc, char **argv)
     }
     waitpid(pid, &status, 0);
     show("session", status);
-    printf("parent %d local %d\n", getppid() > 0, local);
+    printf("parent %d\n", getppid() > 0);
     printf("getrusage %d bad %d\n", getrusage(RUSAGE_CHILDREN, &usage), getrusage(99, &usage));
     return 0;
 }

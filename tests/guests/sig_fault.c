@@ -33,7 +33,9 @@ static void on_fault(int signo, siginfo_t *si, void *context)
     else if (addr < 0x10000 || addr >= 0xffff0000)
         where = "abs", shown = addr;
     printf("signal %d code %d addr %s %#x trap %d err %d df %d cs %x ds %x es %x ss %x\n", signo,
-           si->si_code, where, shown, r[REG_TRAPNO], r[REG_ERR] & ~0, !!(flags & 0x400),
+           si->si_code, where, shown, r[REG_TRAPNO],
+           r[REG_TRAPNO] == 14 ? r[REG_ERR] & ~1 : r[REG_ERR], /* "present" depends on the host's page table */
+           !!(flags & 0x400),
            r[REG_CS] & 0xffff, r[REG_DS], r[REG_ES], r[REG_SS]);
     if (signo == SIGSEGV && r[REG_TRAPNO] == 14)
         printf("  cr2 is the address: %d\n", uc->uc_mcontext.cr2 == addr);

@@ -49,10 +49,13 @@ def fp_code(exceptions: int) -> int:
 
 def _page_fault(t: Thread, stop: Exit) -> tuple[int, int]:
     """Tell an unmapped address from a forbidden access and from the end of a mapped file."""
-    if stop.info == "bus":
+    prot = t.mem.prot_at(stop.address)
+    if prot is None:
+        return defs.SIGSEGV, SEGV_MAPERR
+    needed = 2 if stop.error & 2 else 4 if stop.error & 16 else 7
+    if stop.info == "bus" or prot & needed:  # the mapping allows it: only the file is too short
         return defs.SIGBUS, BUS_ADRERR
-    mapped = t.mem.prot_at(stop.address) is not None
-    return defs.SIGSEGV, SEGV_ACCERR if mapped else SEGV_MAPERR
+    return defs.SIGSEGV, SEGV_ACCERR
 
 
 def _describe(t: Thread, stop: Exit) -> tuple[int, bytes]:
