@@ -9,7 +9,6 @@ from translator.builder import Builder
 from translator.insn import Imm, Mem, Operand, Reg
 from translator.ir import Value
 from translator.semantics import insn, write_back
-from translator.semantics.flagops import szp
 
 
 def _place(b: Builder, dst: Mem, index: Operand) -> Value:
@@ -70,7 +69,8 @@ def _scan(b: Builder, dst: Value, src: Value, index: Value) -> Value:
     """ZF ← src = 0, then dst stays; the flags left undefined are PF of the index, else 0."""
     zero = src.eq(0)
     index = zero.select(0, index)
-    b.set_flag("szp", szp(zero, b.const(0, 1), flags.parity(index.zext(64))))
+    # Byte 1 says ZF, byte 4 PF (state.py).
+    b.set_flag("szp", index.zext(64).shl(32) | (zero ^ 1).zext(64).shl(8))
     for group in ("cf", "of", "af"):
         b.set_flag(group, b.const(0, flags.GROUP_WIDTHS[group]))
     return zero.select(dst, index)

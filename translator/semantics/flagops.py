@@ -24,7 +24,9 @@ def szp(zf: Value, sf: Value, pf: Value) -> Value:
 def set_zf(b: Builder, zf: Value) -> None:
     """Set ZF alone."""
     old = b.flag("szp")
-    b.set_flag("szp", szp(zf, old.slt(0), flags.parity(old)))
+    # The byte whose parity is PF moves to byte 4, so that the low word can say ZF.
+    pf = ((old ^ old.lshr(32)) & 0xFF).shl(32)
+    b.set_flag("szp", (old & 1 << 63) | pf | (zf ^ 1).zext(64).shl(8))
 
 
 def status_byte(b: Builder) -> Value:
