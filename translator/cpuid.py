@@ -55,5 +55,6 @@ def leaf(number: int, subleaf: int = 0) -> tuple[int, int, int, int]:
     if number == 1:
         signature = FAMILY << 8 | (MODEL >> 4) << 16 | (MODEL & 15) << 4 | STEPPING
         return signature, CACHE_LINE // 8 << 8, _bits(FEATURES_ECX), _bits(FEATURES_EDX)
-    # Leaf 2, caches: one round, no descriptors beyond "64-byte prefetching".
-    return 0x01, 0, 0, 0xF0
+    # Leaf 2, caches: 32 KiB for data (2C) and code (30), a second level of 4 MiB (49), as in
+    # the cores of this family; C libraries choose their copying by it.
+    return 0x05B0B101, 0x005657F0, 0, 0x2CB43049
