@@ -140,7 +140,7 @@ def support_code() -> tuple[Any, ...]:
         (section,) = obj.sections.values()
         found = (
             section.code,
-            {name: offset for name, (_, offset) in obj.symbols.items()},
+            {name: offset for name, (_, offset, _) in obj.symbols.items()},
             [(r.offset, r.symbol, r.addend) for r in section.relocs],
             [(f.access, f.recovery, f.pc_value) for f in section.faults],
         )

@@ -38,7 +38,7 @@ class ConstantSlots:
 
 def lower_block(name: str, plan: Plan) -> Lowering:
     """Lower all insns of a plan into one function."""
-    lowering = Lowering(name, section=f".text.{name}")
+    lowering = Lowering(name)
     terminal: Terminal | None = None
     for index, (shape, slots) in enumerate(plan.items):
         # A shape may occur twice, with other slots: each insn needs values of its own.
@@ -69,7 +69,7 @@ class Blocks:
         if not plan.items:
             return frame(plan, [], verify)
         obj = elf.parse(backend.compile_object(source([plan])))
-        stencil = extract(obj, obj.sections[".text.b0"])
+        stencil = extract(obj, elf.functions(obj, ["b0"])[0])
         return frame(plan, [Piece(stencil, [slots for _, slots in plan.items])], verify)
 
     def is_prepared(self, plan: Plan) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -50,63 +52,88 @@ class Code:
 
 
 class Object(NamedTuple):
-    """A parsed object file: code sections by name, symbols as (section, offset)."""
+    """A parsed object file: sections by name, symbols as (section, offset, size)."""
 
     sections: dict[str, Code]
-    symbols: dict[str, tuple[str, int]]
+    symbols: dict[str, tuple[str, int, int]]
+
+
+_SYMBOL = struct.Struct("<IBBHQQ")  # name, info, other, section, value, size
+_RELA = struct.Struct("<QQq")  # offset, info, addend
+_STT_SECTION, _SHF_ALLOC, _SHN_LORESERVE = 3, 2, 0xFF00
 
 
 def parse(data: bytes) -> Object:
     """Parse an x86-64 relocatable object."""
     from elftools.elf.elffile import ELFFile  # only where something is compiled
 
-    elf = ELFFile(io.BytesIO(data))
-    headers = list(elf.iter_sections())
-    table = elf.get_section_by_name(".symtab")
-    entries = [
-        (s.name, s["st_shndx"], s["st_value"], s["st_info"]["type"]) for s in table.iter_symbols()
-    ]
-
-    def symbol(index: int) -> tuple[str, int]:
-        """Name of a relocation's symbol, and its offset where it is a local of a section."""
-        name, section, value, kind = entries[index]
-        if isinstance(section, int):
-            return ("" if kind == "STT_SECTION" else name) or headers[section].name, value
-        return name, 0
-
+    # The headers by the library; the tables, thousands of equal rows, in one go each.
+    headers = list(ELFFile(io.BytesIO(data)).iter_sections())
+    table = next(h for h in headers if h["sh_type"] == "SHT_SYMTAB")
+    strings = headers[table["sh_link"]].data()
+    names: list[str] = []
+    symbols: dict[str, tuple[str, int, int]] = {}
+    for name_at, info, _, section, value, size in _SYMBOL.iter_unpack(table.data()):
+        name = strings[name_at : strings.index(b"\0", name_at)].decode()
+        is_local = 0 < section < _SHN_LORESERVE
+        if info & 15 == _STT_SECTION:
+            name = headers[section].name
+        elif is_local and name:
+            symbols[name] = (headers[section].name, value, size)
+        names.append(name)
     sections = {
-        s.name: Code(s.name, s.data())
-        for s in headers
-        if s["sh_flags"] & 2 and s["sh_size"] and not s.name.startswith(".eh_frame")
-    }
-    symbols = {
-        name: (headers[section].name, value)
-        for name, section, value, kind in entries
-        if isinstance(section, int) and name and kind != "STT_SECTION"
+        h.name: Code(h.name, h.data())
+        for h in headers
+        if h["sh_flags"] & _SHF_ALLOC and h["sh_size"] and not h.name.startswith(".eh_frame")
     }
     for header in headers:
-        if header["sh_type"] != "SHT_RELA":
-            continue
         target = sections.get(headers[header["sh_info"]].name)
-        if target is None:
+        if header["sh_type"] != "SHT_RELA" or target is None:
             continue
-        for r in header.iter_relocations():
-            name, _ = symbol(r["r_info_sym"])
-            size, is_relative = KINDS[r["r_info_type"]]
-            target.relocs.append(Reloc(r["r_offset"], size, name, r["r_addend"], is_relative))
+        for offset, info, addend in _RELA.iter_unpack(header.data()):
+            size, is_relative = KINDS[info & 0xFFFFFFFF]
+            target.relocs.append(Reloc(offset, size, names[info >> 32], addend, is_relative))
     faults = sections.pop(FAULT_SECTION, None)
     if faults is not None:
         _distribute(faults, sections, symbols)
     return Object(sections, symbols)
 
 
-def _distribute(faults: Code, sections: dict[str, Code], symbols: dict[str, tuple[str, int]]) -> None:
+def functions(obj: Object, names: list[str]) -> list[Code]:
+    """Cut functions out of their section; offsets count from each function's start."""
+    found = []
+    for name in names:
+        section_name, start, size = obj.symbols[name]
+        section = obj.sections[section_name]
+        end = start + size
+        relocs, faults = section.relocs, section.faults
+        first = bisect_left(relocs, start, key=lambda r: r.offset)
+        last = bisect_left(relocs, end, key=lambda r: r.offset)
+        low = bisect_left(faults, start, key=lambda f: f.access)
+        high = bisect_left(faults, end, key=lambda f: f.access)
+        found.append(
+            Code(
+                name,
+                section.code[start:end],
+                [r._replace(offset=r.offset - start) for r in relocs[first:last]],
+                [
+                    f._replace(access=f.access - start, recovery=f.recovery - start)
+                    for f in faults[low:high]
+                ],
+            )
+        )
+    return found
+
+
+def _distribute(
+    faults: Code, sections: dict[str, Code], symbols: dict[str, tuple[str, int, int]]
+) -> None:
     """Give each (access, recovery, pc) triple of the fault section to its code section."""
     at = {r.offset: r for r in faults.relocs}
     for offset in range(0, len(faults.code), 12):
         access, recovery, pc = at[offset], at[offset + 4], at.get(offset + 8)
-        section, base = symbols.get(access.symbol, (access.symbol, 0))
-        _, recovery_base = symbols.get(recovery.symbol, (recovery.symbol, 0))
+        section, base, _ = symbols.get(access.symbol, (access.symbol, 0, 0))
+        _, recovery_base, _ = symbols.get(recovery.symbol, (recovery.symbol, 0, 0))
         number = int.from_bytes(faults.code[offset + 8 : offset + 12], "little")
         sections[section].faults.append(
             Fault(
@@ -116,3 +143,6 @@ def _distribute(faults: Code, sections: dict[str, Code], symbols: dict[str, tupl
                 number,
             )
         )
+    for code in sections.values():
+        code.faults.sort()
+        code.relocs.sort()

@@ -122,10 +122,9 @@ class _Pending(NamedTuple):
 class Lowering:
     """Emit one host function."""
 
-    def __init__(self, name: str, live: frozenset[str] = flags.ALL, section: str = "") -> None:
+    def __init__(self, name: str, live: frozenset[str] = flags.ALL) -> None:
         self.live = live  # flag groups that somebody may read behind this function
-        head = f'section "{section}" ' if section else ""
-        self.head = f"define ghccc void @{name}({', '.join(ARGS)}) nounwind {head}{{"
+        self.head = f"define ghccc void @{name}({', '.join(ARGS)}) nounwind {{"
         self.hot: list[str] = []
         self.cold: list[str] = []
         self.allocas: list[str] = []

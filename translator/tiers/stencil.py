@@ -104,16 +104,16 @@ class HoleSlots:
         return f"st{index & 7}"
 
 
-def lower(name: str, request: Request, used: set[str], section: str) -> Lowering:
+def lower(name: str, request: Request, used: set[str]) -> Lowering:
     """Lower the insns of a request into one function."""
     service = SERVICES.get(request.keys[0])
     if service is not None:
-        lowering = Lowering(name, section=section)
+        lowering = Lowering(name)
         lowering.slots = HoleSlots(0, used)
         service(lowering)
         return lowering
     live = frozenset(g for g, bit in GROUP_BITS.items() if request.live & bit)
-    lowering = Lowering(name, live, section)
+    lowering = Lowering(name, live)
     terminal: Terminal | None = None
     for index, key in enumerate(request.keys):
         unit = lift(shape_of(key).insn)  # lowering adds values to it
@@ -129,7 +129,7 @@ def source(requests: list[Request]) -> str:
     symbols: set[str] = set()
     functions = []
     for i, request in enumerate(requests):
-        lowering = lower(f"s{i}", request, used, f".text.s{i}")
+        lowering = lower(f"s{i}", request, used)
         functions.append(lowering.text())
         symbols |= lowering.symbols
     return module(functions, symbols, used)
@@ -138,20 +138,12 @@ def source(requests: list[Request]) -> str:
 def build(requests: list[Request]) -> list[Stencil]:
     """Compile stencils, in one batch."""
     obj = elf.parse(backend.compile_object(source(requests), optimize=False))
-    return [extract(obj, obj.sections[f".text.s{i}"]) for i in range(len(requests))]
-
-
-def can_lower(shape: Shape) -> bool:
-    """Whether the lowering knows every op of a shape."""
-    try:
-        lower("probe", Request((shape.insn.key,), 15), set(), "")
-    except Unsupported:
-        return False
-    return True
+    names = [f"s{i}" for i in range(len(requests))]
+    return [extract(obj, code) for code in elf.functions(obj, names)]
 
 
 def extract(obj: elf.Object, section: elf.Code) -> Stencil:
-    """Make a stencil of a function in a section of its own."""
+    """Make a stencil of a function."""
     code = section.code
     recoveries = [f.recovery for f in section.faults]
     cold_start = min([len(code), *recoveries])
@@ -184,9 +176,9 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
         data = obj.sections.get(r.symbol) or (
             obj.sections.get(obj.symbols[r.symbol][0]) if r.symbol in obj.symbols else None
         )
-        if data is not None and data.name != section.name:
+        if data is not None:
             base = 0 if r.symbol in obj.sections else obj.symbols[r.symbol][1]
-            constants.append((at, base + r.addend, data.code))
+            constants.append((at, *_constant(data, base + r.addend)))
         elif r.is_relative:
             branches.append(_branch(at, r))
         else:
@@ -206,6 +198,16 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
     return Stencil(
         code[:cut], cold, tuple(holes), tuple(branches), faults, tuple(constants)
     )
+
+
+def _constant(data: elf.Code, addend: int) -> tuple[int, bytes]:
+    """Cut one constant out of a section of equal ones; return the addend against it, and it."""
+    size = int(data.name.rpartition("cst")[2] or 0) if "cst" in data.name else 0
+    if not size:
+        return addend, data.code
+    # The field may stand up to 4 bytes before the insn's end: the constant starts above addend + 4.
+    start = (addend + 4 + size - 1) // size * size
+    return addend - start, data.code[start : start + size]
 
 
 def _slot(symbol: str) -> tuple[int, int]:
