@@ -17,6 +17,7 @@ from tests.native import layout
 # What is beyond SSSE3, or behaves differently on CPUs that have such an extension.
 LATER_GROUPS = {"sse41", "sse42", "sha", "aes", "bmi", "adx", "pclmul"}
 LATER_NAMES = [
+    "invpcid",
     "movbe",
     "popcnt",
     "lzcnt",

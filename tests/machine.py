@@ -69,6 +69,9 @@ class Bare:
     def run_one(self, case: np.void, result: np.void) -> None:
         """Run one case from its start state to its first fault."""
         cpu = self.cpu
+        for base in layout.REGIONS:
+            # A jump into data made the engine look for code there and watch the page.
+            self.memory.prepare_write(base, layout.REGION_SIZE)
         for region, pattern in zip(self.regions, layout.PATTERN, strict=True):
             region[:] = pattern
         for address, size, data in case["changes"][: case["n_changes"]].tolist():
