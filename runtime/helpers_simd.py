@@ -25,7 +25,7 @@ def _stmxcsr(cpu: Any, mem: Any) -> int:
 def _maskmov(cpu: Any, mem: Any, address: int, value: int, mask: int, size: int) -> None:
     """Store the bytes of *value* whose bytes in *mask* have bit 7 set.
 
-    Whatever the mask, it faults like stores of all bytes: the high half first, then nothing happens.
+    Whatever the mask, it faults as if all bytes were stored, the high half first.
     """
     for half in range(size - 8, -1, -8):
         mem.cmpxchg(address + half & 0xFFFFFFFF, 0, 0, 64)

@@ -55,7 +55,8 @@ class Op(enum.Enum):
     CTTZ = (1, False, 44)
     POPCNT = (1, False, 45)
     BSWAP = (1, False, 46)
-    # Guest memory; addresses are linear, 32 bits wide. attr of RMW: add and or xor xchg.
+    # Guest memory; addresses are linear, 32 bits wide. attr of RMW: add and or xor xchg;
+    # of LOAD: bits to read if fewer than the width, 128 (None: all of it).
     LOAD = (1, True, 60)
     STORE = (2, True, 61)
     RMW = (2, True, 62)

@@ -34,7 +34,12 @@ def whole(b: Builder, src: Operand) -> Value:
         return b.read(src, 128)
     if src.width == 128:
         return b.load(aligned(b, src), 128)
-    return b.vec("widen", src.width, 128, b.read(src))
+    return load_low(b, src, src.width)
+
+
+def load_low(b: Builder, mem: Mem, width: int) -> Value:
+    """Read 32 or 64 bits into an XMM register with zeros above."""
+    return b.unit.emit(Op.LOAD, 128, b.operand_address(mem), attr=width)
 
 
 def operands(b: Builder, dst: Operand, src: Operand) -> tuple[Value, Value]:

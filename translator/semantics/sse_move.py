@@ -7,7 +7,7 @@ from translator.helpers import declare
 from translator.insn import Mem, Operand, Special
 from translator.ir import Op, Value
 from translator.semantics import insn
-from translator.semantics.simd import aligned, enter_mmx, is_mm, shuffle, whole
+from translator.semantics.simd import aligned, enter_mmx, is_mm, load_low, shuffle, whole
 
 LDMXCSR = declare("ldmxcsr", (32,))
 STMXCSR = declare("stmxcsr", (), 32)
@@ -32,15 +32,21 @@ def movups(b: Builder, dst: Operand, src: Operand) -> Value:
     return b.read(src, 128)
 
 
+def _low_part(b: Builder, src: Operand, width: int) -> Value:
+    """Zero-extend a source of any kind to an XMM register."""
+    if isinstance(src, Mem):
+        return load_low(b, src, width)
+    return b.vec("widen", width, 128, b.read(src, width))
+
+
 @insn("movq", "movntq")
 def movq(b: Builder, dst: Operand, src: Operand) -> Value:
     """Dst ← src, 64 bits; the high half of an XMM register becomes 0."""
     if is_mm(dst) or is_mm(src):
         enter_mmx(b)
-    value = b.read(src, 64)
-    if isinstance(dst, Special) and dst.kind == "xmm":
-        return b.vec("widen", 64, 128, value)
-    return value
+    if not (isinstance(dst, Special) and dst.kind == "xmm"):
+        return b.read(src, 64)
+    return _low_part(b, src, 64)
 
 
 @insn("movd")
@@ -48,10 +54,10 @@ def movd(b: Builder, dst: Operand, src: Operand) -> Value:
     """Dst ← src, 32 bits; the rest of a vector register becomes 0."""
     if is_mm(dst) or is_mm(src):
         enter_mmx(b)
+    if isinstance(dst, Special) and dst.kind == "xmm":
+        return _low_part(b, src, 32)
     value = b.read(src, 32)
-    if not isinstance(dst, Special):
-        return value
-    return value.zext(64) if dst.kind == "mm" else b.vec("widen", 32, 128, value)
+    return value.zext(64) if is_mm(dst) else value
 
 
 @insn("movdq2q")

@@ -61,6 +61,11 @@ _LOADS = {
     80: Access("1: fldt $1", "x86_fp80", "*m", (), "[10 x i8]"),
     128: Access("1: movups $1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
 }
+# Straight into a vector register, zeros above.
+_VECTOR_LOADS: dict[object, Access] = {
+    32: Access("1: movss $1, $0", "<2 x i64>", "*m", (), "i32"),
+    64: Access("1: movsd $1, $0", "<2 x i64>", "*m", (), "i64"),
+}
 _STORES = {
     8: Access("1: movb ${1:b}, $0", "", "=*m", (("qi", "i32"),), "i8"),
     16: Access("1: movw ${1:w}, $0", "", "=*m", (("ri", "i32"),), "i16"),
@@ -82,9 +87,9 @@ _CMPXCHG = {
 }
 
 
-def load(width: int) -> Access:
-    """Return the load of *width* bits."""
-    return _LOADS[width]
+def load(width: int, narrow: object = None) -> Access:
+    """Return the load of *width* bits, or of *narrow* bits (an int) into a vector register."""
+    return _LOADS[width] if narrow is None else _VECTOR_LOADS[narrow]
 
 
 def store(width: int) -> Access:

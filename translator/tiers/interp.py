@@ -250,7 +250,7 @@ class _Source:
         first = op.args[0].width if op.args else 1
         text = EVAL[op.op].format(
             *args,
-            w=op.width,
+            w=op.attr if op.op is Op.LOAD and op.attr else op.width,
             m=hex((1 << op.width) - 1),
             aw=first,
             aw1=op.args[1].width if len(args) > 1 else 0,

@@ -327,7 +327,7 @@ class Lowering:
         self.names = names
 
     def _load(self, v: Value) -> None:
-        loaded = self._access(v, hostasm.load(v.width), v.args[0])
+        loaded = self._access(v, hostasm.load(v.width, v.attr), v.args[0])
         name = self.names[v] = hostasm.from_register(self.t, loaded, v.width)
         if v.width == 32:
             self.wide[name] = loaded
