@@ -123,6 +123,17 @@ def load_segment(cpu: Any, mem: Any, segment: int, selector: int) -> None:
         setattr(cpu, name + "_base", base)
 
 
+@helper("store_table")
+def store_table(cpu: Any, mem: Any, address: int, base: int) -> None:
+    """Store a descriptor table's limit 0 and base as Linux does: a fault names the first byte."""
+    data = (base << 16).to_bytes(6, "little")
+    try:
+        for i, byte in enumerate(data):
+            mem.store(address + i & 0xFFFFFFFF, byte, 8)
+    except GuestFault as fault:
+        raise GuestFault(fault.vector, address, fault.error) from None
+
+
 @helper("store_if")
 def store_if(cpu: Any, mem: Any, condition: int, address: int, value: int) -> None:
     """Store 16 bits where *condition* is 1."""
