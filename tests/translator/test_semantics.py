@@ -17,7 +17,7 @@ from tests.translator.fakes import FakeMachine
 DIRECTORY = Path(__file__).parent.parent / "semantics"
 LINES = [line for path in sorted(DIRECTORY.glob("*.ins")) for line in lines.read(path)]
 # Beside the two below: names of strategies, run by tests.machine.Bare.
-TIERS = ("interp", "native", "stencil")
+TIERS = ("interp", "native", "stencil", pytest.param("block", marks=pytest.mark.slow))
 
 
 class Machine(Protocol):
