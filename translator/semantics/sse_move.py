@@ -8,6 +8,7 @@ from translator.insn import Mem, Operand, Special
 from translator.ir import Op, Value
 from translator.semantics import insn
 from translator.semantics.simd import aligned, enter_mmx, is_mm, load_low, shuffle, whole
+from translator.state import SEGMENTS
 
 LDMXCSR = declare("ldmxcsr", (32,))
 STMXCSR = declare("stmxcsr", (), 32)
@@ -168,6 +169,9 @@ def maskmov(b: Builder, src: Operand, mask: Operand) -> None:
     if is_mm(src):
         enter_mmx(b)
     seg = b.insn.seg if b.insn.seg >= 0 else 3
+    if SEGMENTS[seg] == "cs":
+        b.trap("#GP")
+        return
     address = b.linear(seg, b.reg(7, b.insn.addr_width).zext(32))
     value, selection = b.read(src), b.read(mask)
     size = b.const(value.width // 8, 8)
