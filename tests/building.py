@@ -16,7 +16,7 @@ FLAGS = ("-m32", "-static", "-O2", "-w")
 
 
 def build(source: Path, *extra: str) -> Path:
-    """Return the program of a C file, with the flags of its `// build:` line; skip without gcc -m32."""
+    """Return the program of a C file, with the flags of its `// build:` line."""
     text = source.read_text()
     match = re.search(r"^// build: (.*)$", text, re.M)
     own = shlex.split(match[1]) if match else []

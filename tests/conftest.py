@@ -16,10 +16,3 @@ def sysroot() -> Path:
         return debian.sysroot()
     except debian.SysrootError as problem:
         pytest.skip(f"no i386 Debian sysroot: {problem}")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Leave the slow tests out unless the command line selects by mark."""
-    config.addinivalue_line("markers", "slow: takes minutes; run with -m slow")
-    if not config.option.markexpr:
-        config.option.markexpr = "not slow"

@@ -231,7 +231,8 @@ def sysroot(packages: Sequence[str] = PACKAGES) -> Path:
         missing = [tool for tool in ("apt-get", "dpkg-deb", "tar") if not shutil.which(tool)]
         if missing:
             raise SysrootError(
-                f"needs {', '.join(missing)} to fetch Debian packages (or JITEMU_SYSROOT=an i386 sysroot)"
+                f"needs {', '.join(missing)} to fetch Debian packages "
+                "(or set JITEMU_SYSROOT to an i386 sysroot)"
             )
         config = write_apt_config(home / "apt")
         report("sysroot: apt-get update")

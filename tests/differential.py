@@ -2,7 +2,7 @@
 
     python -m tests.differential --cases 1000000 --seed 1 --tier stencil --jobs 2
 
-prints one line a failing case, which `--replay LINE` runs again; the exit status is 1 if any failed.
+prints one line a failing case, which `--replay LINE` runs again; status 1 if any failed.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 from tests import debian
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -26,6 +28,8 @@ LAUNCH = (
     "from jitemu.__main__ import main; sys.exit(main())"
 )
 PLACEHOLDER = b"@WORK@"
+# Marks of what the default run leaves out; it may take longer than a default test.
+SLOW = (pytest.mark.slow, pytest.mark.timeout(1800))
 
 
 class Outcome(NamedTuple):

@@ -17,7 +17,7 @@ import pytest
 
 from tests import debian, debian_cases, debian_scripts
 from tests.debian_case import Case
-from tests.running import ENVIRONMENT, Outcome, difference, jitemu, run, work_directory
+from tests.running import ENVIRONMENT, SLOW, Outcome, difference, jitemu, run, work_directory
 
 CASES = (*debian_cases.CASES, *debian_scripts.CASES)
 EXPECTED = Path(__file__).parent / "data" / "debian_expected.json"
@@ -32,7 +32,7 @@ def parameters() -> list[Any]:
         strategies = ("stencil", "interp", "block") if case.slow_tiers else ("stencil",)
         for strategy in strategies:
             is_quick = case.quick and strategy == "stencil"
-            marks = () if is_quick else (pytest.mark.slow,)
+            marks = () if is_quick else SLOW
             rows.append(pytest.param(case, strategy, id=f"{case.id}-{strategy}", marks=marks))
     return rows
 

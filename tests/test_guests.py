@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from tests.building import build, runs_natively
-from tests.running import ENVIRONMENT, STRATEGIES, Outcome, difference, jitemu, run, work_directory
+from tests.running import (
+    ENVIRONMENT,
+    SLOW,
+    STRATEGIES,
+    Outcome,
+    difference,
+    jitemu,
+    run,
+    work_directory,
+)
 
 GUESTS = sorted((Path(__file__).parent / "guests").glob("*.c"))
 # Too slow for the interp tier within the tests' patience.
@@ -23,7 +32,7 @@ def parameters() -> list[Any]:
         for strategy in STRATEGIES:
             if strategy == "interp" and source.stem in LONG:
                 continue
-            marks = () if strategy == "stencil" else (pytest.mark.slow,)
+            marks = () if strategy == "stencil" else SLOW
             rows.append(pytest.param(source, strategy, id=f"{source.stem}-{strategy}", marks=marks))
     return rows
 

@@ -18,7 +18,7 @@ SHOWN = 20
 
 @pytest.fixture(scope="module", params=(*STRATEGIES, "native"))
 def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Yield what runs the vectors: an emulated tier, or the CPU itself as a check of the checker."""
+    """Yield what runs the vectors: an emulated tier, or the CPU itself to check the checker."""
     if request.param == "native":
         try:
             native = Native()
@@ -54,6 +54,7 @@ def test_sample(machine: Any, file: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("file", ["ops", "seq"])
 def test_all(machine: Any, file: str) -> None:
     """Every vector of an implemented form agrees."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.debian import locked
-from tests.running import STRATEGIES, SUITES, cache, jitemu, run, work_directory
+from tests.running import SLOW, STRATEGIES, SUITES, cache, jitemu, run, work_directory
 
 HOME = SUITES / "qemu_tcg_i386"
 INDEX = HOME / "index.json"
@@ -27,10 +27,10 @@ def parameters() -> list[Any]:
     found = []
     for row in ROWS:
         for strategy in STRATEGIES:
-            marks: list[Any] = [] if strategy == "stencil" else [pytest.mark.slow]
+            marks: list[Any] = [] if strategy == "stencil" else [*SLOW]
             if row["name"] == "test-i386":
                 reason = "needs vm86, LDT segments and 16-bit code"
-                marks = [pytest.mark.slow, pytest.mark.xfail(reason=reason, strict=False)]
+                marks = [*SLOW, pytest.mark.xfail(reason=reason, strict=False)]
             if row["name"] in LATER:
                 reason = "insns beyond SSSE3"
                 marks += [pytest.mark.xfail(reason=reason, strict=False)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import STRATEGIES, SUITES, jitemu, run, work_directory
+from tests.running import SLOW, STRATEGIES, SUITES, jitemu, run, work_directory
 
 FILE = SUITES / "i386_userland" / "cases.jsonl"
 ROWS = [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.exists() else []
@@ -23,7 +23,7 @@ def parameters() -> list[Any]:
         words = [Path(row["path"]).name, *row["argv"][1:2]]
         for strategy in STRATEGIES:
             is_quick = strategy == "stencil" and QUICK & {words[0], words[-1]}
-            marks = () if is_quick else (pytest.mark.slow,)
+            marks = () if is_quick else SLOW
             identity = f"{number}-{'-'.join(words)[:24]}-{strategy}"
             found.append(pytest.param(row, strategy, id=identity, marks=marks))
     return found

@@ -1,4 +1,4 @@
-"""An opcode row -> the bytes of one insn of that form, and what a start state must know about it."""
+"""An opcode row -> the bytes of one insn of that form, and what its start state must know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which flags an insn reads, defines and leaves undefined: the one table (SDM vol. 1, appendix A)."""
+"""Which flags an insn reads, defines, leaves undefined: the one table (SDM vol. 1, app. A)."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ ALWAYS = {
     "aam aad": OF | AF | CF,
 }
 UNDEFINED = {name: flags for names, flags in ALWAYS.items() for name in names.split()}
-DEFINED_ALL = set(
-    [
-        "add",
-        "sub",
-        "adc",
-        "sbb",
-        "cmp",
-        "neg",
-        "xadd",
-        "cmpxchg",
-        "cmps",
-        "scas",
-        "ucomiss",
-        "ucomisd",
-        "comiss",
-        "comisd",
-    ]
-)
+DEFINED_ALL = {
+    "add",
+    "sub",
+    "adc",
+    "sbb",
+    "cmp",
+    "neg",
+    "xadd",
+    "cmpxchg",
+    "cmps",
+    "scas",
+    "ucomiss",
+    "ucomisd",
+    "comiss",
+    "comisd",
+}
 DEFINED_ALL |= {"popf", "iret", "fcomi", "fcomip", "fucomi", "fucomip"}
 DEFINES = {
     **dict.fromkeys(DEFINED_ALL, ALL),

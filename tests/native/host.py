@@ -1,4 +1,4 @@
-"""Code image and cases -> results of this CPU, by way of the child process built from executor.c."""
+"""Code image and cases -> results of this CPU, by way of a child built from executor.c."""
 
 from __future__ import annotations
 
@@ -55,8 +55,11 @@ class Native:
     """The child process; `run` executes a batch. Restarts after a case that killed the child."""
 
     def __init__(self) -> None:
+        """Build the executor and share memory with it; the child starts with the first batch."""
         self.program = build()
-        self.file = tempfile.TemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+        self.file = tempfile.TemporaryFile(  # noqa: SIM115 - lives as long as the child
+            dir="/dev/shm" if os.path.isdir("/dev/shm") else None
+        )
         self.file.truncate(layout.SHARED_SIZE)
         self.shared = mmap.mmap(self.file.fileno(), layout.SHARED_SIZE)
         view = np.frombuffer(self.shared, dtype=np.uint8)
@@ -86,7 +89,7 @@ class Native:
             raise NativeError(f"this machine does not run i386 programs: {problem}") from None
 
     def run(self, code: bytes, cases: np.ndarray) -> np.ndarray:
-        """Run up to MAX_CASES cases over one code image; the results are valid until the next call."""
+        """Run up to MAX_CASES cases over one code image; results hold until the next call."""
         if len(code) > layout.CODE_SIZE or len(cases) > layout.MAX_CASES:
             raise ValueError("batch too large")
         self.code[:] = layout.HALT
@@ -122,6 +125,7 @@ class Native:
             self.child = None
 
     def __enter__(self) -> Native:
+        """Return the machine itself."""
         return self
 
     def __exit__(
@@ -130,4 +134,5 @@ class Native:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """End the child."""
         self.close()

@@ -1,4 +1,4 @@
-"""The records that a case and its result are made of, shared with executor.c and the emulated side."""
+"""The records that a case and its result are made of, shared with executor.c."""
 
 from __future__ import annotations
 
