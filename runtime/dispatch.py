@@ -17,6 +17,7 @@ from runtime import codestore, helpers, helpers_simd, helpers_x87, native
 from runtime.access import GuestMemory
 from runtime.codecache import LOCATION_PRECISE, PAGE_SHIFT, Block, CodeCache, Full
 from runtime.cpu import Cpu
+from runtime.flagrecovery import recover
 from runtime.memory import Memory
 from runtime.nativecode import HASH_SIZE
 from translator.decode import Truncated, decode
@@ -33,7 +34,7 @@ from translator.planner import (
     look,
 )
 from translator.semantics import updates
-from translator.shape import ALL_FLAGS, PC, REST
+from translator.shape import ALL_FLAGS, PC, REST, Shape, Slots
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
@@ -50,7 +51,11 @@ _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _EXPLORE = 24  # blocks formed ahead when stencils are missing, to compile in larger batches
-UNKNOWN = Peek(ALL_FLAGS, 0, 1)
+UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, 1)
+# The upper half of szp when it is the number of a recipe: no flags stored there look like this.
+RECIPE = 0x40000000
+_SZP_HIGH = FIELDS["szp"].offset // 4 + 1
+_BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 SMC_LIMIT = 8  # writes to a page with code after which its blocks verify themselves instead
 
 
@@ -101,6 +106,7 @@ class Engine:
         self.flushed = threading.Event()
         self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
         self.open_pages: set[int] = set()  # pages whose blocks verify themselves
+        self.recipes: list[tuple[Shape, Slots]] = []  # insns whose flags may be recovered later
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
         self.peeks: dict[int, dict[int, Peek]] = {}  # page -> address -> what look() says
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
@@ -149,6 +155,8 @@ class Engine:
             counts[kind] += 1
             if kind == Kind.SYSCALL:
                 return SYSCALL
+            if kind in _BETWEEN and r32[_SZP_HIGH] & 0xC0000000 == RECIPE:
+                self._at_block(cpu)
             if kind == Kind.LINK:
                 link = r32[_INFO]
             elif kind == Kind.LOOKUP:
@@ -204,10 +212,12 @@ class Engine:
         r32, r64 = cpu.r32, cpu.r64
         block = self.cache.at_host(r64[_FAULT_PC])
         eip = r32[_EIP]
-        if block is not None:
-            rest = [slots[REST] for _, slots in block.plan.items if slots[PC] == eip]
-            if r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
-                cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + (rest[0] if rest else 0) & 0xFFFFFFFFFFFFFFFF
+        if block is not None and r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
+            items = block.plan.items
+            index = next(i for i, (_, slots) in enumerate(items) if slots[PC] == eip)
+            cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + items[index][1][REST] & 0xFFFFFFFFFFFFFFFF
+            if block.plan.recovers:
+                self._recover_flags(cpu, block.plan, index)
         address, error = r32[_ADDRESS], cpu.r16[_ERROR]
         if error & 2 and self.mem.prepare_write(address, 1):
             return None
@@ -216,6 +226,33 @@ class Engine:
             units = [shape.unit for shape, slots in block.plan.items if slots[PC] == eip]
             error |= 2 if units and updates(units[0]) else 0
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
+
+    def _recover_flags(self, cpu: Cpu, plan: Plan, index: int) -> None:
+        """Compute the flags that were not stored before insn number *index*, which faulted."""
+        missing = ALL_FLAGS
+        for i in range(index - 1, -1, -1):
+            shape, slots = plan.items[i]
+            dropped = shape.writes & missing & ~plan.live[i]
+            if dropped:
+                recover(cpu, shape, slots, dropped)
+            missing &= ~shape.writes
+        if missing == ALL_FLAGS:
+            self._follow_recipe(cpu)
+
+    def _follow_recipe(self, cpu: Cpu) -> None:
+        """Compute the flags that the block before this one left to be recovered, if it did."""
+        number = cpu.r32[_SZP_HIGH]
+        if number & 0xC0000000 == RECIPE and number - RECIPE < len(self.recipes):
+            shape, slots = self.recipes[number - RECIPE]
+            recover(cpu, shape, slots, ALL_FLAGS)
+
+    def _at_block(self, cpu: Cpu) -> None:
+        """Make the flags exact, as far as they can be, where native code left between blocks."""
+        if cpu.r32[_SZP_HIGH] & 0xC0000000 == RECIPE:
+            with self.lock:
+                ahead = self._peek(cpu.r32[_EIP])
+            if ahead.is_shown:
+                self._follow_recipe(cpu)
 
     def _trap(self, cpu: Cpu, vector: int) -> Exit:
         return Exit("fault", vector)
@@ -332,9 +369,17 @@ class Engine:
         assert self.strategy is not None
         is_open = pc >> PAGE_SHIFT in self.open_pages
         options = Options(
-            fpu, location >= LOCATION_PRECISE, is_open, 16 if is_open else self.strategy.max_insns
+            fpu,
+            location >= LOCATION_PRECISE,
+            is_open,
+            16 if is_open else self.strategy.max_insns,
+            self.strategy.recovers_flags,
         )
-        return form(pc, self._fetch(pc, WINDOW), options, self._peek)
+        plan = form(pc, self._fetch(pc, WINDOW), options, self._peek)
+        if plan.recipe >= 0:
+            self.recipes.append(plan.items[plan.recipe])
+            plan.recipe_id = RECIPE | len(self.recipes) - 1
+        return plan
 
     def _fetch(self, address: int, size: int) -> bytes:
         """Return code from write-protected pages, or fresh from pages that are open to writes."""
@@ -474,7 +519,10 @@ class Engine:
                 for cpu in others:
                     cpu.request_stop()
                 time.sleep(0.0002)
+            for cpu in list(self.cpus):
+                self._at_block(cpu)
             self.cache.clear()
+            self.recipes.clear()
             self._forget_jumps()
         finally:
             self.flushing.clear()

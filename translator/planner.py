@@ -38,6 +38,9 @@ class Plan:
     end: int = 0  # address behind the last byte
     fpu: int | None = None  # x87 TOP << 8 | tags that the block requires, None for any
     interp_at: int | None = None  # the insn here must be interpreted; the block ends before it
+    recipe: int = -1  # the insn whose flags the successors may have to recover, or -1
+    recipe_id: int = 0
+    recovers: bool = False
     looked_at: list[tuple[int, int]] = field(default_factory=list)  # ranges it depends on
 
     def successors(self) -> list[int]:
@@ -59,7 +62,9 @@ class Plan:
 class Peek(NamedTuple):
     """What `look` found."""
 
-    needed: int  # mask of flag groups
+    needed: int  # mask of the flag groups that it reads
+    is_shown: bool  # it reads none, but a memory fault before it defines them would show them all
+    changed: int  # registers written before the last such access
     insns: int  # so many insns must run until all other groups are defined
     span: int  # bytes looked at
 
@@ -71,6 +76,7 @@ class Options(NamedTuple):
     precise: bool = False  # an x87 or SSE exception is unmasked: floats go to interp
     ends_at_store: bool = False  # the code may be overwritten at any time
     max_insns: int = MAX_INSNS
+    recovers: bool = False  # flags that only a fault shows are recovered, not stored
 
 
 def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) -> Plan:
@@ -78,7 +84,7 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
 
     *peek* says what the code at another address can read of the flags (see `look`).
     """
-    plan = Plan(pc)
+    plan = Plan(pc, recovers=options.recovers)
     items = plan.items
     at, fpu, size = 0, options.fpu, len(code)
     precise, shapes = options.precise, SHAPES
@@ -120,33 +126,77 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
         slots[9] = rest
     plan.end = pc + at
     plan.looked_at.append((pc, at))
-    _liveness(plan, peek)
+    _liveness(plan, peek, options.recovers)
     return plan
 
 
-def _liveness(plan: Plan, peek: Callable[[int], Peek]) -> None:
-    """Fill plan.live, backwards from what the successors need."""
-    live = ALL_FLAGS
+def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
+    """Fill plan.live, backwards from what the successors need.
+
+    *live* are the groups that something reads; *shown* those that only a memory fault would show,
+    which need not be stored while the registers in *changed* are not those they follow from.
+    """
+    live, shown, changed = ALL_FLAGS, 0, 0
     items = plan.items
     if plan.interp_at is None and items:
         targets = plan.successors()
         if targets:
             live = 0
         for target in targets:
-            needed, _, span = peek(target)
-            live |= needed
-            plan.looked_at.append((target, span))
-    result = []
-    for shape, _ in reversed(items):
-        result.append(live)
-        live = ALL_FLAGS if shape.can_fault else live & ~shape.writes | shape.reads
-    result.reverse()
+            ahead = peek(target)
+            live |= ahead.needed
+            if ahead.is_shown:
+                shown = ALL_FLAGS
+            changed |= ahead.changed
+            plan.looked_at.append((target, ahead.span))
+    if live or not recovers:
+        live |= shown
+        shown = changed = 0
+    pending = shown  # a fault in a successor would show what this block leaves
+    result = [0] * len(items)
+    for index in range(len(items) - 1, -1, -1):
+        shape = items[index][0]
+        writes = shape.writes
+        need = live & writes
+        if shown & writes:
+            hidden = shown & writes & ~live
+            can = shape.recoverable if hidden and not _reads(shape) & changed else 0
+            if pending:
+                # The successor finds the flags of this insn by its number, all of them or none.
+                if writes == can == hidden == ALL_FLAGS:
+                    plan.recipe = index
+                else:
+                    can = 0
+                pending = 0
+            need |= hidden & ~can
+        result[index] = live & ~writes | need
+        if writes:
+            live &= ~writes
+            shown &= ~writes
+            if not shown:
+                changed = 0
+        if shown:
+            changed |= shape.registers
+        live |= shape.reads
+        if shape.leaks:
+            live, shown, changed = ALL_FLAGS, 0, 0
+        elif shape.exposes:
+            if recovers:
+                shown = ALL_FLAGS & ~live
+            else:
+                live = ALL_FLAGS
     plan.live = result
 
 
+def _reads(shape: Shape) -> int:
+    """Return the registers that recovering a shape's flags reads."""
+    return shape.recovery.registers if shape.recovery is not None else 0
+
+
 def look(code: bytes) -> Peek:
-    """Say which flag groups some code can read before it defines them."""
-    needed = defined = at = count = 0
+    """Say which flag groups some code can read or show before it defines them."""
+    needed = defined = at = count = changed = pending = 0
+    is_shown = False
     while count < PEEK:
         try:
             found = scan(code, at)
@@ -155,12 +205,20 @@ def look(code: bytes) -> Peek:
         shape = shape_of(found.key)
         count += 1
         at += found.length
-        if shape.can_fault or not shape.is_supported:
+        if shape.leaks or not shape.is_supported:
             break
+        if shape.exposes:
+            if defined:
+                break  # only some of the groups would be shown: have them stored
+            is_shown = True
+            changed |= pending
+        pending |= shape.registers
         needed |= shape.reads & ~defined
         defined |= shape.writes
         if needed | defined == ALL_FLAGS:
-            return Peek(needed, count, at)
+            if needed and is_shown:
+                break
+            return Peek(needed, is_shown, changed, count, at)
         if shape.terminal is not None:
             break
-    return Peek(ALL_FLAGS & ~defined | needed, count, max(at, 1))
+    return Peek(ALL_FLAGS, False, 0, count, max(at, 1))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from translator import flags
 from translator.decode import decode_key
 from translator.ir import CondLink, Op, Unit
+from translator.recovery import recovery
 from translator.semantics import lift
 
 GROUP_BITS = {group: 1 << i for i, group in enumerate(flags.GROUPS)}
@@ -15,14 +16,16 @@ ALL_FLAGS = (1 << len(flags.GROUPS)) - 1
 # block's insns from this one on, with and without it; `count` and the following are of services.
 SLOTS = (
     "imm", "imm2", "disp", "pc", "next", "target", "fpu", "top", "rest", "left",
-    "count", "address", "bytes", "site",
+    "count", "address", "bytes", "site", "recipe",
 )  # fmt: skip
 SLOT_INDEX = {name: i for i, name in enumerate(SLOTS)}
 PC, NEXT, TARGET, REST = (SLOT_INDEX[name] for name in ("pc", "next", "target", "rest"))
 Slots = list[int]
 
-# Ops that leave the insn's straight path: what is dropped before them could be missed.
-_FAULTS = frozenset({Op.LOAD, Op.STORE, Op.CMPXCHG, Op.RMW, Op.FAULT_IF, Op.EXIT_IF, Op.CALL})
+# Ops that may show the flags to somebody: by a memory fault, where dropped flags are recovered
+# (recovery.py), or in another way, where they must have been stored.
+_EXPOSES = frozenset({Op.LOAD, Op.STORE, Op.CMPXCHG})
+_LEAKS = frozenset({Op.RMW, Op.FAULT_IF, Op.EXIT_IF, Op.CALL})
 _UNSUPPORTED = frozenset({Op.CALL, Op.RMW})
 _STORES = frozenset({Op.STORE, Op.CMPXCHG, Op.RMW, Op.CALL})
 _CONDITIONS = frozenset({Op.COND, Op.GETFLAG})
@@ -68,9 +71,9 @@ class Shape:
     """
 
     __slots__ = (
-        "can_fault", "fpu", "insn", "is_conditional", "is_float", "is_fusible_jump",
-        "is_supported", "key", "pairs", "reads", "single", "stores", "terminal", "unit",
-        "wraps_target", "writes",
+        "exposes", "fpu", "insn", "is_conditional", "is_float", "is_fusible_jump",
+        "is_supported", "key", "leaks", "pairs", "reads", "recoverable", "recovery", "registers",
+        "single", "stores", "terminal", "unit", "wraps_target", "writes",
     )  # fmt: skip
 
     def __init__(self, key: bytes) -> None:
@@ -81,7 +84,16 @@ class Shape:
         self.terminal = self.unit.terminal
         kinds = {v.op for v in self.unit.ops}
         self.reads, self.writes = _flags(self.unit)
-        self.can_fault = bool(kinds & _FAULTS)
+        self.exposes, self.leaks = bool(kinds & _EXPOSES), bool(kinds & _LEAKS)
+        self.registers = 0  # mask of the general registers it writes
+        for v in self.unit.ops:
+            if v.op is Op.SETREG:
+                assert isinstance(v.attr, int)
+                self.registers |= 1 << v.attr
+        self.recovery = recovery(self.unit, SLOT_INDEX)
+        self.recoverable = 0  # mask of the flag groups that can be recovered behind it
+        for group in self.recovery.groups if self.recovery else ():
+            self.recoverable |= GROUP_BITS[group]
         self.stores = bool(kinds & _STORES)
         self.is_supported = not kinds & _UNSUPPORTED
         self.fpu = _fpu(self.unit) if kinds & _FP_STACK else None

@@ -34,6 +34,7 @@ class Strategy(Protocol):
 
     name: str
     max_insns: int
+    recovers_flags: bool  # see planner.Options.recovers
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Lower a plan. With *verify* (its guest bytes) the block checks them when entered."""

@@ -8,12 +8,15 @@ from translator.strategies import Lowered, Piece, strategy
 from translator.tiers.stencil import Request
 from translator.tiers.store import STORE
 
-PROLOGUE = (b"!budget", b"!over", b"!guard", b"!verify", b"!stale", b"!interp", b"!goto", b"!stub")
+PROLOGUE = (b"!budget", b"!over", b"!guard", b"!verify", b"!stale", b"!interp", b"!goto", b"!stub", b"!recipe")
 
 
 def service(name: bytes) -> Request:
     """Return the request for a service stencil."""
     return Request((name,), 0)
+
+
+RECIPE = Request((b"!recipe",), 0)
 
 
 def body(plan: Plan, missing: list[Request]) -> list[Piece]:
@@ -23,6 +26,8 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     index, last = 0, len(items) - 1
     while index <= last:
         shape, slots = items[index]
+        if index == plan.recipe:
+            pieces.append(Piece(STORE.get(RECIPE), [numbers(recipe=plan.recipe_id)]))
         if index < last and (jump := items[index + 1][0]).is_fusible_jump and (
             jump.reads & shape.writes
         ):
@@ -88,6 +93,7 @@ class Stencils:
 
     name = "stencil"
     max_insns = 64
+    recovers_flags = True
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Copy the block together."""

@@ -69,6 +69,13 @@ def stub(low: Lowering) -> None:
     _leave(low, Exit.LINK)
 
 
+def recipe(low: Lowering) -> None:
+    """Say whose flags a fault in the next block shows: in the upper half of szp (state.py)."""
+    pointer = low.t(f"getelementptr i8, ptr {low.pointer('szp')}, i64 4")
+    low.do(f"store i32 {low.slots.value('recipe', 32)}, ptr {pointer}")
+    low.tail("jitemu_next")
+
+
 def goto(low: Lowering) -> None:
     """Go on at the next block."""
     low.tail(low.slots.link("next"))
@@ -89,4 +96,5 @@ SERVICES: dict[bytes, Callable[[Lowering], None]] = {
     b"!interp": interp,
     b"!stub": stub,
     b"!goto": goto,
+    b"!recipe": recipe,
 }
