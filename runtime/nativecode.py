@@ -168,6 +168,15 @@ def _on_fault() -> str:
     """Serve SIGSEGV and SIGBUS: go to the recovery code of a known access, else chain."""
     return f"""
 define void @jitemu_on_fault(i32 %sig, ptr %info, ptr %uc) nounwind {{
+  ; Sent by a process rather than caused by an access (si_code <= 0): a signal like any other.
+  %code_at = getelementptr i8, ptr %info, i64 8
+  %code = load i32, ptr %code_at
+  %is_sent = icmp sle i32 %code, 0
+  br i1 %is_sent, label %sent, label %caused
+sent:
+  call void @jitemu_on_signal(i32 %sig, ptr %info, ptr %uc)
+  ret void
+caused:
   %rip_at = getelementptr i8, ptr %uc, i64 {_RIP}
   %rip = load i64, ptr %rip_at
 {_global("arena_start", "start")}
