@@ -38,7 +38,11 @@ class Linux:
         vfs = make_vfs(options, os.fsencode(program))
         self.process: Process = Process(options, mem, engine, vfs)
         self.cpu: Cpu = Cpu(mem)
-        self._start(program, argv)
+        try:
+            self._start(program, argv)
+        except BaseException:
+            self.process.release_host()
+            raise
 
     def _start(self, program: str, argv: list[str]) -> None:
         """Load the first program the way execve would."""

@@ -223,19 +223,23 @@ class Process:
         self.engine.close()
         if self.vfork is not None:
             self.vfork.finish()
-        if end.note and (not self.is_fork or not end.signal):
+        if end.note and (not self.is_fork or end.status == INTERNAL_STATUS):
             print(f"jitemu: {end.note}", file=sys.stderr)
         if self.is_fork:
             return
         self._cancel_timers()
-        self.signals.give_back_host()
-        if self.leader is not None:
-            native.unbind(self.leader.cpu)
+        self.release_host()
         failed = end.status != 0 or end.signal != 0
         if self.options.report:
             print(f"jitemu: {self.report.full()}", file=sys.stderr)
         elif failed and (missing := self.report.summary()):
             print(f"jitemu: {missing}", file=sys.stderr)
+
+    def release_host(self) -> None:
+        """Leave host signals and the host thread as they were before the guest."""
+        self.signals.give_back_host()
+        if self.leader is not None:
+            native.unbind(self.leader.cpu)
 
     def watch_time(self) -> None:
         """Start the thread that enforces `timeout`; forked children call it again."""
