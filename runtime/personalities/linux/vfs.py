@@ -275,7 +275,7 @@ class Vfs:
             full = path
             if self._canonical:
                 if follow and full in self._links:
-                    full = self._links[full]
+                    full = self._links[full] or b"/"
                 else:
                     folder, _, name = full.rpartition(b"/")
                     known = self._canonical.get(folder)
@@ -326,7 +326,7 @@ class Vfs:
                     continue
                 links += 1
                 if isinstance(target, Place):
-                    here = self._move(here, target)
+                    here, is_stable = self._move(here, target), False  # a descriptor's own file
                     continue
                 found.close()
                 if links > MAX_LINKS:
