@@ -123,10 +123,10 @@ def load_segment(cpu: Any, mem: Any, segment: int, selector: int) -> None:
         setattr(cpu, name + "_base", base)
 
 
-@helper("store_table")
-def store_table(cpu: Any, mem: Any, address: int, base: int) -> None:
-    """Store a descriptor table's limit 0 and base as Linux does: a fault names the first byte."""
-    data = (base << 16).to_bytes(6, "little")
+@helper("store_emulated")
+def store_emulated(cpu: Any, mem: Any, address: int, value: int, size: int) -> None:
+    """Store for an insn that Linux emulates: as far as it goes; a fault names the first byte."""
+    data = value.to_bytes(size, "little")
     try:
         for i, byte in enumerate(data):
             mem.store(address + i & 0xFFFFFFFF, byte, 8)

@@ -46,8 +46,8 @@ declare("no_gate", (32,))
 declare("load_segment", (32, 32))
 # condition, address, 16 bits
 declare("store_if", (1, 32, 16))
-# address, base
-declare("store_table", (32, 32))
+# address, number, size in bytes
+declare("store_emulated", (32, 48, 8))
 # selector -> 1 << 32 | number, or 0 where ring 3 may not look
 declare("access_rights", (32,), 64)
 declare("segment_limit", (32,), 64)

@@ -161,8 +161,8 @@ c9 leave
 STRINGS = """
 a4 movs Yb,Xb
 a5 movs Yv,Xv
-a6 cmps Xb,Yb
-a7 cmps Xv,Yv
+a6 cmps Yb,Xb
+a7 cmps Yv,Xv
 aa stos Yb,al
 ab stos Yv,Av
 ac lods al,Xb

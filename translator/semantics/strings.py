@@ -29,8 +29,8 @@ def movs(b: Builder, dst: Dst, src: Value) -> Value:
 
 
 @insn("cmps", string=True, compares=True)
-def cmps(b: Builder, left: Value, right: Value) -> None:
-    """Flags of [ESI] - [EDI]."""
+def cmps(b: Builder, right: Value, left: Value) -> None:
+    """Flags of [ESI] - [EDI]; [EDI] is read first."""
     cmp(b, left, right)
     _advance(b, left.width // 8, ESI, EDI)
 

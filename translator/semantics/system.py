@@ -42,7 +42,11 @@ CR0, TASK_SELECTOR, LDT_SELECTOR = 0x80050033, 0x40, 0
 
 def _table(b: Builder, dst: Mem, base: int) -> None:
     """Store limit 0 and a base; the kernel does, so the runtime does."""
-    b.call("store_table", 0, b.operand_address(dst), b.const(base, 32))
+    _store(b, dst, base << 16, 6)
+
+
+def _store(b: Builder, dst: Mem, number: int, size: int) -> None:
+    b.call("store_emulated", 0, b.operand_address(dst), b.const(number, 48), b.const(size, 8))
 
 
 @insn("sgdt")
@@ -59,7 +63,11 @@ def sidt(b: Builder, dst: Mem) -> None:
 
 def _word(b: Builder, dst: Operand, number: int) -> None:
     """Write a number at operand size to a register, its low 16 bits to memory."""
-    b.write(dst, b.const(number, dst.width if isinstance(dst, Reg) else 16))
+    if isinstance(dst, Mem):
+        _store(b, dst, number & 0xFFFF, 2)
+    else:
+        assert isinstance(dst, Reg)
+        b.write(dst, b.const(number, dst.width))
 
 
 @insn("smsw")
