@@ -283,6 +283,8 @@ class Process:
         t.queue = []
         self.is_fork = True
         self.timers = {}
+        # What other threads of the parent were about to do is none of the child's business.
+        self.ending = self.exec_request = self.pause_reason = None
         if self.vfork is not None:  # the parent's business with the grandparent
             self.release_fd(self.vfork.write_end)
             self.vfork = None
