@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from runtime import native
 from runtime.native import Arena
 from runtime.nativecode import HASH_SIZE
-from translator.planner import Plan
+from translator.planner import Options, Plan
 from translator.shape import PC, SLOT_INDEX, Slots
 from translator.state import FIELDS
 from translator.strategies import Piece
+from translator.tiers.hostasm import CACHE_LINE, NOP
 from translator.tiers.stencil import LEAVE, NEXT, ST0, Stencil
 
 _PUT4, _PUT4S = struct.Struct("<I").pack_into, struct.Struct("<i").pack_into
@@ -25,6 +27,7 @@ _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 _EMPTY = 0xFFFFFFFFFFFFFFFF
 PAGE_SHIFT = 12
 LOCATION_PRECISE = 1 << 32
+DEAD_LIMIT = 50_000  # dropped blocks that may take room before everything is dropped
 CONSTANTS_SIZE = 1 << 20  # vector constants of stencils
 
 
@@ -45,11 +48,13 @@ class Block:
     fpu: int | None
     offset: int  # of its host code
     size: int
-    plan: Plan
+    pc: int
+    options: Options  # with which its plan can be made again
     serial: int
     incoming: list[Link] = field(default_factory=list)
     pages: tuple[int, ...] = ()
     is_valid: bool = True
+    sites: list[int] = field(default_factory=list)  # of its own links
     checked: int = 0  # offset in the code behind which the budget has been charged
 
 
@@ -129,12 +134,15 @@ class CodeCache:
         """
         arena = self.arena
         start = (arena.used + 15) & -16
-        if start + 64 * 1024 > self.limit:
+        dead = len(self.order) - len(self.blocks) - len(self.variants)
+        if start + 64 * 1024 > self.limit or dead > max(DEAD_LIMIT, len(self.blocks)):
             raise Full
         self.serial += 1
-        block = Block(location, plan.fpu, start, 0, plan, self.serial)
+        block = Block(location, plan.fpu, start, 0, plan.pc, plan.options, self.serial)
         writer = _Writer(self, start)
         for number, piece in enumerate(pieces, 1):
+            if piece.stencil.branches:
+                writer.align(piece.stencil)
             writer.hot(piece)
             if number == checks:
                 block.checked = len(writer.code)
@@ -148,10 +156,10 @@ class CodeCache:
         writer.stubs(block, self.stub)
         writer.finish()
         block.size = len(writer.code)
-        self._register(block)
+        self._register(block, plan.looked_at)
         return block
 
-    def _register(self, block: Block) -> None:
+    def _register(self, block: Block, looked_at: list[tuple[int, int]]) -> None:
         location = block.location
         if location in self.blocks:
             self.variants[location, block.fpu or 0] = block
@@ -162,7 +170,7 @@ class CodeCache:
         self.order.append(block)
         pages = {
             (address + i) >> PAGE_SHIFT & 0xFFFFF
-            for address, size in block.plan.looked_at
+            for address, size in looked_at
             for i in (*range(0, size, 1 << PAGE_SHIFT), size - 1)
         }
         block.pages = tuple(pages)
@@ -209,13 +217,14 @@ class CodeCache:
         if target.location == link.owner.location and target.serial <= link.owner.serial and target.fpu is not None:
             if target is not link.owner:
                 return  # x87 variants of one address only chain forward, or they would chase each other
-            if target.fpu != link.owner.plan.fpu:
+            if target.fpu != link.owner.fpu:
                 return
         self._patch(site, target.offset)
         target.incoming.append(link)
 
     def _patch(self, site: int, offset: int) -> None:
-        struct.pack_into("<i", self.arena.code, site, offset - (site + 4))
+        # One store: other threads may be running this very jump (see _Writer.align).
+        native.stores[32](self.arena.base + site, offset - (site + 4) & 0xFFFFFFFF)
 
     # -- invalidation ------------------------------------------------------------------------------------
     def invalidate(self, pages: Iterable[int]) -> int:
@@ -236,6 +245,8 @@ class CodeCache:
             if link.owner.is_valid or link.owner is block:
                 self._patch(link.site, link.stub)
         block.incoming.clear()
+        for site in block.sites:
+            self.links.pop(site, None)
         for page in block.pages:
             others = self.by_page.get(page)
             if others is not None:
@@ -275,6 +286,15 @@ class _Writer:
         self.forward: list[tuple[int, int, str]] = []
         self.symbols = cache.arena.symbols
         self.leave = self.symbols[LEAVE]
+
+    def align(self, stencil: Stencil) -> None:
+        """Pad so that no link's field crosses a cache line: then patching it is atomic."""
+        at = self.start + len(self.code)
+        sites = [branch.offset for branch in stencil.branches if branch.insn >= 0]
+        pad = 0
+        while any((at + pad + site) % CACHE_LINE > CACHE_LINE - 4 for site in sites):
+            pad += 1
+        self.code += NOP * pad
 
     def hot(self, piece: Piece) -> None:
         """Append a piece's straight code and fill its holes."""
@@ -366,6 +386,7 @@ class _Writer:
             _PUT4S(code, place + stub.leave, self.leave - (start + place + stub.leave + 4))
             _PUT4S(code, at, place + addend - at)
             links[site] = Link(site, start + place, target, block)
+            block.sites.append(site)
         for at, addend, name in self.forward:
             _PUT4S(code, at, self.labels[name] + addend - (start + at))
 

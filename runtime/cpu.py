@@ -65,6 +65,7 @@ class Cpu:
 
     def __init__(self, mem: Memory) -> None:
         self.mem = mem
+        self.is_known = False  # the engine has seen it
         self.buffer = mmap.mmap(-1, (STATE_SIZE + 4095) & -4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         view = memoryview(self.buffer)
         self.r8, self.r16, self.r32, self.r64 = (view.cast(c) for c in "BHIQ")  # type: ignore[call-overload]

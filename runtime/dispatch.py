@@ -107,11 +107,12 @@ class Engine:
         self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
         self.open_pages: set[int] = set()  # pages whose blocks verify themselves
         self.recipes: list[tuple[Shape, Slots]] = []  # insns whose flags may be recovered later
+        self.recipe_numbers: dict[tuple[object, ...], int] = {}
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
         self.peeks: dict[int, dict[int, Peek]] = {}  # page -> address -> what look() says
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
-        self.cache = CodeCache(native.arena, self.tables, lambda: STORE.get(service(b"!stub")))
+        self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
         mem.on_code_change = self._code_written
         if strategy == "stencil" and not STORE.known:
             codestore.load_stencils()
@@ -119,7 +120,8 @@ class Engine:
     # -- running -----------------------------------------------------------------------------------
     def run(self, cpu: Cpu) -> Exit:
         """Run until the personality is needed; see Exit."""
-        if cpu not in self.cpus:
+        if not cpu.is_known:
+            cpu.is_known = True
             self.cpus.add(cpu)
         if self.strategy is None:
             return self._run_interp(cpu)
@@ -208,23 +210,26 @@ class Engine:
         return found  # type: ignore[no-any-return]
 
     def _fault(self, cpu: Cpu) -> Exit | None:
-        """Handle a native memory fault: a write to translated code goes on, others are the guest's."""
+        """Handle a native memory fault: None for a write to translated code, which goes on."""
         r32, r64 = cpu.r32, cpu.r64
+        eip, address, error = r32[_EIP], r32[_ADDRESS], cpu.r16[_ERROR]
         block = self.cache.at_host(r64[_FAULT_PC])
-        eip = r32[_EIP]
-        if block is not None and r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
-            items = block.plan.items
-            index = next(i for i, (_, slots) in enumerate(items) if slots[PC] == eip)
-            cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + items[index][1][REST] & 0xFFFFFFFFFFFFFFFF
-            if block.plan.recovers:
-                self._recover_flags(cpu, block.plan, index)
-        address, error = r32[_ADDRESS], cpu.r16[_ERROR]
+        shape = None
+        if block is not None:
+            with self.lock:
+                plan = form(
+                    block.pc, self._fetch(block.pc, WINDOW), block.options, self._peek
+                )
+            index = next((i for i, (_, s) in enumerate(plan.items) if s[PC] == eip), -1)
+            if index >= 0 and r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
+                shape, slots = plan.items[index]
+                r64[_BUDGET] = r64[_BUDGET] + slots[REST] & 0xFFFFFFFFFFFFFFFF
+                if plan.options.recovers:
+                    self._recover_flags(cpu, plan, index)
         if error & 2 and self.mem.prepare_write(address, 1):
             return None
-        if block is not None and not error & 2:
-            # Reading in order to write faults as a write.
-            units = [shape.unit for shape, slots in block.plan.items if slots[PC] == eip]
-            error |= 2 if units and updates(units[0]) else 0
+        if shape is not None and not error & 2 and updates(shape.unit):
+            error |= 2  # reading in order to write faults as a write
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
 
     def _recover_flags(self, cpu: Cpu, plan: Plan, index: int) -> None:
@@ -377,8 +382,12 @@ class Engine:
         )
         plan = form(pc, self._fetch(pc, WINDOW), options, self._peek)
         if plan.recipe >= 0:
-            self.recipes.append(plan.items[plan.recipe])
-            plan.recipe_id = RECIPE | len(self.recipes) - 1
+            shape, slots = item = plan.items[plan.recipe]
+            name = (shape, *slots[:6])
+            number = self.recipe_numbers.setdefault(name, len(self.recipes))
+            if number == len(self.recipes):
+                self.recipes.append(item)
+            plan.recipe_id = RECIPE | number
         return plan
 
     def _fetch(self, address: int, size: int) -> bytes:
@@ -471,7 +480,7 @@ class Engine:
         """Drop a block whose bytes are no longer what it was made from."""
         with self.lock:
             for block in [
-                b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.plan.pc == eip
+                b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.pc == eip
             ]:
                 self.cache.drop(block)
             self._forget_jumps()
@@ -523,6 +532,7 @@ class Engine:
                 self._at_block(cpu)
             self.cache.clear()
             self.recipes.clear()
+            self.recipe_numbers.clear()
             self._forget_jumps()
         finally:
             self.flushing.clear()

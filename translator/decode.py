@@ -72,12 +72,13 @@ _UNKNOWN = _Form(False, [()] * 8)
 def scan(code: bytes, at: int = 0) -> Scan:
     """Scan the insn at `code[at]`; raise Truncated if the bytes end inside it."""
     try:
-        return _scan(code, at)
+        return Scan(*scan_fields(code, at))
     except IndexError:
         raise Truncated from None
 
 
-def _scan(code: bytes, at: int) -> Scan:
+def scan_fields(code: bytes, at: int) -> tuple[bytes, int, int, int, int]:
+    """Scan for the planner: the fields of Scan; Truncated or IndexError if the bytes end inside."""
     pos = at
     key = bytearray()
     opsize = addrsize = 0
@@ -91,7 +92,7 @@ def _scan(code: bytes, at: int) -> Scan:
                 del seen[5]  # the last segment prefix wins
             pos += 1
             if pos - at >= MAX_LENGTH:
-                return Scan(b"\xf0long", MAX_LENGTH, 0, 0, 0)
+                return b"\xf0long", MAX_LENGTH, 0, 0, 0
             byte = code[pos]
         opsize, addrsize = 1 in seen, 2 in seen
         key += bytes(seen[k] for k in sorted(seen))
@@ -165,8 +166,8 @@ def _scan(code: bytes, at: int) -> Scan:
     if pos > len(code):
         raise Truncated
     if pos - at > MAX_LENGTH:
-        return Scan(b"\xf0long", MAX_LENGTH, 0, 0, 0)
-    return Scan(bytes(key), pos - at, disp, imm, imm2)
+        return b"\xf0long", MAX_LENGTH, 0, 0, 0
+    return bytes(key), pos - at, disp, imm, imm2
 
 
 def decode(code: bytes, at: int = 0) -> Insn:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from translator.decode import Truncated, scan
+from translator.decode import Truncated, scan_fields
 from translator.ir import CondLink, Link
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
 
@@ -40,7 +40,8 @@ class Plan:
     interp_at: int | None = None  # the insn here must be interpreted; the block ends before it
     recipe: int = -1  # the insn whose flags the successors may have to recover, or -1
     recipe_id: int = 0
-    recovers: bool = False
+    options: Any = None  # the Options it was made with
+    pieces: Any = None  # what the strategy found for it, once complete
     looked_at: list[tuple[int, int]] = field(default_factory=list)  # ranges it depends on
 
     def successors(self) -> list[int]:
@@ -84,15 +85,15 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
 
     *peek* says what the code at another address can read of the flags (see `look`).
     """
-    plan = Plan(pc, recovers=options.recovers)
+    plan = Plan(pc, options=options)
     items = plan.items
     at, fpu, size = 0, options.fpu, len(code)
     precise, shapes = options.precise, SHAPES
     for _ in range(options.max_insns):
         here = pc + at & 0xFFFFFFFF
         try:
-            key, length, disp, imm, imm2 = scan(code, at)
-        except Truncated:
+            key, length, disp, imm, imm2 = scan_fields(code, at)
+        except (Truncated, IndexError):
             if not items:
                 raise FetchFault(pc, pc + size & 0xFFFFFFFF) from None
             break
@@ -199,12 +200,12 @@ def look(code: bytes) -> Peek:
     is_shown = False
     while count < PEEK:
         try:
-            found = scan(code, at)
-        except Truncated:
+            key, length, _, _, _ = scan_fields(code, at)
+        except (Truncated, IndexError):
             break
-        shape = shape_of(found.key)
+        shape = SHAPES.get(key) or shape_of(key)
         count += 1
-        at += found.length
+        at += length
         if shape.leaks or not shape.is_supported:
             break
         if shape.exposes:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from translator.planner import Plan
 from translator.shape import SLOT_INDEX, Slots
 from translator.strategies import Lowered, Piece, strategy
-from translator.tiers.stencil import Request
+from translator.tiers.stencil import Request, Stencil
 from translator.tiers.store import STORE
 
-PROLOGUE = (b"!budget", b"!over", b"!guard", b"!verify", b"!stale", b"!interp", b"!goto", b"!stub", b"!recipe")
 
-
-def service(name: bytes) -> Request:
-    """Return the request for a service stencil."""
-    return Request((name,), 0)
-
-
-RECIPE = Request((b"!recipe",), 0)
+@cache
+def service(name: bytes) -> Stencil:
+    """Return a service stencil."""
+    return STORE.get(Request((name,), 0))
 
 
 def body(plan: Plan, missing: list[Request]) -> list[Piece]:
@@ -27,7 +25,7 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     while index <= last:
         shape, slots = items[index]
         if index == plan.recipe:
-            pieces.append(Piece(STORE.get(RECIPE), [numbers(recipe=plan.recipe_id)]))
+            pieces.append(Piece(service(b"!recipe"), [numbers(recipe=plan.recipe_id)]))
         if index < last and (jump := items[index + 1][0]).is_fusible_jump and (
             jump.reads & shape.writes
         ):
@@ -66,24 +64,24 @@ def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     here = numbers(pc=pc, count=count, fpu=plan.fpu or 0)
     pieces, tails = [], {}
     if verify is not None:
-        check = STORE.get(service(b"!verify"))
+        check = service(b"!verify")
         for at in [*range(0, max(len(verify) - 4, 0), 4), max(len(verify) - 4, 0)]:
             word = verify[at : at + 4].ljust(4, b"\0")
             slots = numbers(pc=pc, address=pc + at, bytes=int.from_bytes(word, "little"))
             pieces.append(Piece(check, [slots]))
-        tails["stale"] = Piece(STORE.get(service(b"!stale")), [here])
+        tails["stale"] = Piece(service(b"!stale"), [here])
     if plan.fpu is not None:
-        pieces.append(Piece(STORE.get(service(b"!guard")), [here]))
+        pieces.append(Piece(service(b"!guard"), [here]))
     if count:
-        pieces.append(Piece(STORE.get(service(b"!budget")), [here]))
-        tails["over"] = Piece(STORE.get(service(b"!over")), [here])
+        pieces.append(Piece(service(b"!budget"), [here]))
+        tails["over"] = Piece(service(b"!over"), [here])
     checks = len(pieces)
     pieces += inner
     if plan.interp_at is not None:
-        pieces.append(Piece(STORE.get(service(b"!interp")), [numbers(pc=plan.interp_at)]))
+        pieces.append(Piece(service(b"!interp"), [numbers(pc=plan.interp_at)]))
     elif plan.items[-1][0].terminal is None:
         after = numbers(next=plan.end & 0xFFFFFFFF)
-        pieces.append(Piece(STORE.get(service(b"!goto")), [after]))
+        pieces.append(Piece(service(b"!goto"), [after]))
     return Lowered(pieces, tails, checks)
 
 
@@ -97,17 +95,17 @@ class Stencils:
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Copy the block together."""
-        missing: list[Request] = []
-        pieces = body(plan, missing)
-        if missing:
-            STORE.ensure(missing)
-            pieces = body(plan, missing)
-        return frame(plan, pieces, verify)
+        if not self.is_prepared(plan):
+            self.prepare([plan])
+            self.is_prepared(plan)
+        return frame(plan, plan.pieces, verify)
 
     def is_prepared(self, plan: Plan) -> bool:
-        """Whether every stencil of the plan exists."""
+        """Whether every stencil of the plan exists; they are remembered in the plan."""
         missing: list[Request] = []
-        body(plan, missing)
+        if plan.pieces is None:
+            pieces = body(plan, missing)
+            plan.pieces = None if missing else pieces
         return not missing
 
     def prepare(self, plans: list[Plan]) -> None:

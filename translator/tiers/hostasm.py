@@ -12,6 +12,8 @@ from typing import NamedTuple
 from translator.hostops import HostOp
 
 Text = Callable[[str], str]
+NOP = b"\x90"
+CACHE_LINE = 64  # a store within one is seen whole or not at all by other cores
 FAULT_SECTION = ".jitemu_faults"
 
 
