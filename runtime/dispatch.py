@@ -24,7 +24,6 @@ from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.planner import (
-    PEEK_BYTES,
     WINDOW,
     FetchFault,
     Options,
@@ -51,7 +50,7 @@ _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _EXPLORE = 24  # blocks formed ahead when stencils are missing, to compile in larger batches
-UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, 1)
+UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, [])
 # The upper half of szp when it is the number of a recipe: no flags stored there look like this.
 RECIPE = 0x40000000
 _SZP_HIGH = FIELDS["szp"].offset // 4 + 1
@@ -109,7 +108,7 @@ class Engine:
         self.recipes: list[tuple[Shape, Slots]] = []  # insns whose flags may be recovered later
         self.recipe_numbers: dict[tuple[object, ...], int] = {}
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
-        self.peeks: dict[int, dict[int, Peek]] = {}  # page -> address -> what look() says
+        self.peeks: dict[int, Peek] = {}  # address -> what look() says
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
@@ -414,15 +413,16 @@ class Engine:
 
     def _peek(self, address: int) -> Peek:
         """Say what the code at an address reads of the flags."""
-        page = address >> PAGE_SHIFT
-        if page in self.open_pages:
-            return UNKNOWN
-        known = self.peeks.setdefault(page, {})
-        found = known.get(address)
+        found = self.peeks.get(address)
         if found is None:
-            found = look(self._fetch(address, PEEK_BYTES))
-            if (address & 0xFFF) + PEEK_BYTES <= 0x1000:
-                known[address] = found
+            found = look(address, self._fetch)
+            if self.open_pages and any(
+                page in self.open_pages
+                for start, size in found.spans
+                for page in (start >> PAGE_SHIFT, start + size - 1 >> PAGE_SHIFT)
+            ):
+                found = UNKNOWN
+            self.peeks[address] = found
         return found
 
     def _install(self, location: int, fpu: int) -> Block:
@@ -497,7 +497,7 @@ class Engine:
             self.statistics.invalidations += self.cache.invalidate(pages)
             for page in pages:
                 self.pages.pop(page, None)
-                self.peeks.pop(page, None)
+            self.peeks.clear()
             for page in pages:
                 for eip in self.insn_pages.pop(page, ()):
                     self.insns.pop(eip, None)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
-from translator.opcodes import TABLE, Row
+from translator.opcodes import TABLE, VEX, Row
 from translator.state import SEGMENTS
 
 MAX_LENGTH = 15
@@ -60,6 +60,21 @@ def _immediates(rows: list[Row]) -> list[tuple[str, ...]]:
     return result
 
 
+# VEX.mmmmm -> the opcode bytes it stands for; VEX.pp -> the prefix (SDM vol. 2, 2.3.5).
+_MAPS = {1: b"\x0f", 2: b"\x0f\x38", 3: b"\x0f\x3a"}
+_SELECTING = ("np", "66", "f3", "f2")
+# C4 is LES where a memory operand's ModRM follows.
+_REGISTER = 0xC0
+_VEX_L = 4  # vectors of 256 bits, in the third byte
+
+
+def _without_vex(opcode: bytes) -> bytes:
+    """Name the rows of an opcode that begins with a VEX prefix; others keep their name."""
+    if len(opcode) < 4:
+        return opcode
+    return bytes([VEX]) + _MAPS.get(opcode[1] & 31, b"") + opcode[3:]
+
+
 class _Form(NamedTuple):
     modrm: bool
     immediates: list[tuple[str, ...]]
@@ -103,10 +118,13 @@ def scan_fields(code: bytes, at: int) -> tuple[bytes, int, int, int, int]:
         if len(opcode) < size:
             raise Truncated
         pos += size
+    elif byte == VEX and code[pos + 1] >= _REGISTER:
+        opcode = code[pos : pos + 4]
+        pos += 4
     else:
         opcode = code[pos : pos + 1]
         pos += 1
-    form = _FORMS.get(opcode, _UNKNOWN)
+    form = _FORMS.get(opcode) or _FORMS.get(_without_vex(opcode), _UNKNOWN)
     key += opcode
     disp = imm = imm2 = reg = 0
     if form.modrm:
@@ -210,7 +228,11 @@ def _build(key: bytes) -> _Shape:
         prefixes.add(key[pos])
         pos += 1
     size = 1 if key[pos] != 0x0F else 3 if key[pos + 1] in (0x38, 0x3A) else 2
-    opcode = key[pos : pos + size]
+    is_vex = key[pos] == VEX and key[pos + 1] >= _REGISTER
+    if is_vex:
+        size = 4
+    opcode = _without_vex(key[pos : pos + size])
+    third = key[pos + 2] if is_vex else 0
     pos += size
     modrm = key[pos] if _FORMS.get(opcode, _UNKNOWN).modrm else 0
     rep = 0xF3 if 0xF3 in prefixes else 0xF2 if 0xF2 in prefixes else 0
@@ -220,6 +242,10 @@ def _build(key: bytes) -> _Shape:
     lock = 0xF0 in prefixes
     # F2 and F3 win over 66 as selecting prefixes (SDM vol. 2, 2.1.2).
     selecting = f"{rep:02x}" if rep else "66" if width == 16 else "np"
+    if is_vex:
+        is_plain = selecting == "np" and not lock and not third & _VEX_L
+        selecting = _SELECTING[third & 3] if is_plain else "none"
+    vvvv = ~third >> 3 & 15
     for row in TABLE.get(opcode, ()):
         if row.prefix and row.prefix != selecting:
             continue
@@ -231,9 +257,11 @@ def _build(key: bytes) -> _Shape:
                 continue
             if row.mod and (row.mod == "r") != is_register:
                 continue
-        if row.prefix and row.prefix != "np":
+        if is_vex and vvvv and not any(o[0] == "B" for o in row.operands):
+            continue  # a field without use must be all ones
+        if row.prefix == "66":
             width = 32  # the prefix selected the insn; it says nothing about size
-        operands = _operands(row, opcode, key, pos, width, addr_width, seg)
+        operands = _operands(row, opcode, key, pos, width, addr_width, seg, vvvv & 7)
         if lock and ("lock" not in row.attrs or not isinstance(operands[0], Mem)):
             break
         return _Shape(row.mnemonic, operands, width, addr_width, lock, rep, seg)
@@ -267,7 +295,14 @@ def _memory(key: bytes, pos: int, width: int, addr_width: int, seg: int) -> Mem:
 
 
 def _operands(
-    row: Row, opcode: bytes, key: bytes, pos: int, width: int, addr_width: int, seg: int
+    row: Row,
+    opcode: bytes,
+    key: bytes,
+    pos: int,
+    width: int,
+    addr_width: int,
+    seg: int,
+    vvvv: int,
 ) -> tuple[Operand, ...]:
     modrm = key[pos] if row.modrm else 0
     reg, rm, is_register = modrm >> 3 & 7, modrm & 7, modrm >> 6 == 3
@@ -293,6 +328,8 @@ def _operands(
                 result.append(Reg(rm, size))
             case "G":
                 result.append(Reg(reg, size))
+            case "B":
+                result.append(Reg(vvvv, size))
             case "Z":
                 result.append(Reg(opcode[-1] & 7, size))
             case "I":

@@ -67,7 +67,7 @@ class Peek(NamedTuple):
     is_shown: bool  # it reads none, but a memory fault before it defines them would show them all
     changed: int  # registers written before the last such access
     insns: int  # so many insns must run until all other groups are defined
-    span: int  # bytes looked at
+    spans: list[tuple[int, int]]  # what it depends on: address and size
 
 
 class Options(NamedTuple):
@@ -149,7 +149,7 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
             if ahead.is_shown:
                 shown = ALL_FLAGS
             changed |= ahead.changed
-            plan.looked_at.append((target, ahead.span))
+            plan.looked_at += ahead.spans
     if live or not recovers:
         live |= shown
         shown = changed = 0
@@ -194,32 +194,64 @@ def _reads(shape: Shape) -> int:
     return shape.recovery.registers if shape.recovery is not None else 0
 
 
-def look(code: bytes) -> Peek:
-    """Say which flag groups some code can read or show before it defines them."""
-    needed = defined = at = count = changed = pending = 0
+def look(
+    pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int = PEEK
+) -> Peek:
+    """Say which flag groups the code at *pc* can read or show before it defines them.
+
+    Direct jumps and calls are followed, two-way branches *depth* times, all for *limit* insns.
+    """
+    spans: list[tuple[int, int]] = []
+    needed = defined = count = changed = pending = 0
     is_shown = False
-    while count < PEEK:
-        try:
-            key, length, _, _, _ = scan_fields(code, at)
-        except (Truncated, IndexError):
-            break
-        shape = SHAPES.get(key) or shape_of(key)
-        count += 1
-        at += length
-        if shape.leaks or not shape.is_supported:
-            break
-        if shape.exposes:
-            if defined:
-                break  # only some of the groups would be shown: have them stored
-            is_shown = True
-            changed |= pending
-        pending |= shape.registers
-        needed |= shape.reads & ~defined
-        defined |= shape.writes
-        if needed | defined == ALL_FLAGS:
-            if needed and is_shown:
+    while count < limit:
+        code = fetch(pc, PEEK_BYTES)
+        at = 0
+        shape = target = None
+        while count < limit:
+            try:
+                key, length, _, imm, _ = scan_fields(code, at)
+            except (Truncated, IndexError):
+                shape = None
                 break
-            return Peek(needed, is_shown, changed, count, at)
-        if shape.terminal is not None:
+            shape = SHAPES.get(key) or shape_of(key)
+            count += 1
+            at += length
+            if shape.leaks or not shape.is_supported or (shape.exposes and defined):
+                shape = None  # somebody may see the flags, or only some of them: store all
+                break
+            if shape.exposes:
+                is_shown = True
+                changed |= pending
+            pending |= shape.registers
+            needed |= shape.reads & ~defined
+            defined |= shape.writes
+            if needed | defined == ALL_FLAGS:
+                spans.append((pc, at))
+                if needed and is_shown:
+                    return Peek(ALL_FLAGS, False, 0, count, spans)
+                return Peek(needed, is_shown, changed, count, spans)
+            if shape.terminal is not None:
+                target = pc + at + imm & (0xFFFF if shape.wraps_target else 0xFFFFFFFF)
+                break
+        spans.append((pc, max(at, 1)))
+        if shape is None or target is None:
             break
-    return Peek(ALL_FLAGS, False, 0, count, max(at, 1))
+        if shape.is_jump:
+            pc = target
+            continue
+        if not shape.is_conditional or not depth or is_shown or needed:
+            break
+        taken = look(target, fetch, depth - 1, limit - count)
+        other = look(pc + at & 0xFFFFFFFF, fetch, depth - 1, limit - count)
+        if (taken.is_shown or other.is_shown) and defined:
+            break
+        still = ~defined
+        return Peek(
+            (taken.needed | other.needed) & still,
+            taken.is_shown or other.is_shown,
+            taken.changed | other.changed | pending,
+            count + max(taken.insns, other.insns),
+            spans + taken.spans + other.spans,
+        )
+    return Peek(ALL_FLAGS, False, 0, count, spans)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from translator import flags
 from translator.decode import decode_key
-from translator.ir import CondLink, Op, Unit
+from translator.ir import CondLink, Link, Op, Unit
 from translator.recovery import recovery
 from translator.semantics import lift
 
@@ -71,7 +71,7 @@ class Shape:
     """
 
     __slots__ = (
-        "exposes", "fpu", "insn", "is_conditional", "is_float", "is_fusible_jump",
+        "exposes", "fpu", "insn", "is_conditional", "is_jump", "is_float", "is_fusible_jump",
         "is_supported", "key", "leaks", "pairs", "reads", "recoverable", "recovery", "registers",
         "single", "stores", "terminal", "unit", "wraps_target", "writes",
     )  # fmt: skip
@@ -101,6 +101,7 @@ class Shape:
         self.is_float = self.fpu is not None or Op.HOST in kinds
         self.is_conditional = isinstance(self.terminal, CondLink)
         self.is_fusible_jump = self.is_conditional and kinds <= _CONDITIONS and bool(self.reads)
+        self.is_jump = isinstance(self.terminal, Link) and self.terminal.slot == "target"
         self.wraps_target = self.insn.width == 16
         # Stencils by the flags that are live behind: of this insn, and of it with a jump behind.
         self.single: list[Any] = [None] * 16

@@ -3,12 +3,14 @@
 A row reads ``[prefix] opcode [/digit | /r | =XX] [m|r] mnemonic [operands] [; attributes]``:
 
 - prefix: ``np`` (none of 66 F2 F3), ``66``, ``f2``, ``f3`` where it selects the insn (SSE);
-  rows without one accept any prefix (66 is then the operand size).
+  rows without one accept any prefix (66 is then the operand size).  ``vex.`` before it: the insn
+  is encoded with a VEX prefix of 128 bits, which holds it; C4 stands before the row's opcode.
 - opcode: hex bytes; a trailing ``+`` puts a register into its low three bits.
 - ``/r``: a ModRM byte follows; ``/digit``: its reg field is that; ``=XX``: it is exactly XX;
   ``m`` or ``r`` restrict it to memory or register forms.
 - operands: an addressing letter of the manual (A E G I J M O S V W U P Q N R X Y, and
-  Z: register in the opcode, T: ST(rm), K: immediate that belongs to the shape) and a size: b w d q t (80 bits)
+  Z: register in the opcode, B: register in VEX.vvvv, T: ST(rm), K: immediate that belongs to the
+  shape) and a size: b w d q t (80 bits)
   x (128) v (operand size), z (16 or 32), s (8 bits sign-extended to the operand size);
   or a fixed register: al cl dx ax eax Av (accumulator at operand size), 1, st0, es ...
 - attributes: ``lock`` (the prefix is allowed when operand 0 is memory).
@@ -18,8 +20,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from translator.opcodes import integer, mmx, sse, x87
+from translator import features
+from translator.opcodes import bmi, integer, mmx, sse, sse4, x87
 
+# Rows of extensions that this host may not offer, by their names in /proc/cpuinfo.
+LATER = {
+    "sse4_1": sse4.SSE41,
+    "sse4_2": sse4.SSE42,
+    "popcnt": bmi.POPCNT,
+    "abm": bmi.ABM,
+    "bmi1": bmi.BMI1,
+    "bmi2": bmi.BMI2,
+}
+VEX = 0xC4
 PREFIXES = ("np", "66", "f2", "f3")
 
 
@@ -37,13 +50,21 @@ class Row(NamedTuple):
     operands: tuple[str, ...]
     attrs: frozenset[str]
 
+    @property
+    def is_vex(self) -> bool:
+        """Whether the insn has a VEX prefix."""
+        return self.opcode[0] == VEX and len(self.opcode) > 1
+
 
 def parse(line: str) -> Row:
     """Parse one row; ValueError if it is not of the form above."""
     body, _, attrs = line.partition(";")
     words = body.split()
-    prefix = words.pop(0) if words[0] == "np" or (words[0] in PREFIXES and len(words[1]) == 2) else ""
     opcode, plus = bytearray(), False
+    if words[0].startswith("vex."):
+        words[0] = words[0].removeprefix("vex.")
+        opcode.append(VEX)
+    prefix = words.pop(0) if words[0] == "np" or (words[0] in PREFIXES and len(words[1]) == 2) else ""
     while words and len(words[0].rstrip("+")) == 2 and _is_hex(words[0].rstrip("+")):
         # a mnemonic is never two hex digits (there is no insn called "ad" or "fa")
         word = words.pop(0)
@@ -72,7 +93,9 @@ def _is_hex(word: str) -> bool:
 
 
 def _rows() -> list[Row]:
-    text = integer.ROWS + x87.ROWS + mmx.ROWS + sse.ROWS
+    # Later ones first: where F3 makes another insn of an older one (bsr, lzcnt), they win.
+    text = "".join(rows for name, rows in LATER.items() if name in features.GUEST)
+    text += integer.ROWS + x87.ROWS + mmx.ROWS + sse.ROWS
     return [parse(line) for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#"]
 
 
@@ -88,5 +111,5 @@ def _table() -> dict[bytes, list[Row]]:
     return table
 
 
-# opcode bytes (0f..., 0f38.., 0f3a.. included) -> its rows, in the order written
+# opcode bytes (0f..., 0f38.., 0f3a.. and VEX's c4 included) -> its rows, in the order written
 TABLE = _table()

@@ -46,7 +46,8 @@ class Access(NamedTuple):
         constraints += [c for c, _ in self.values]
         constraints += ["i", "!i", *([self.clobbers] if self.clobbers else [])]
         args = [f"ptr elementtype({self.element}) {pointer}"]
-        args += [f"{ty} {value}" for (_, ty), value in zip(self.values, values, strict=True)]
+        typed = zip(self.values, values, strict=True)
+        args += [f"{ty} {value}" if ty else value for (_, ty), value in typed]
         args.append(pc)
         return (
             f'callbr {self.result or "void"} asm sideeffect "{self.asm}{table}", '
@@ -97,6 +98,12 @@ def load(width: int, narrow: object = None) -> Access:
 def store(width: int) -> Access:
     """Return the store of *width* bits."""
     return _STORES[width]
+
+
+def store_constant(width: int) -> Access:
+    """Return the store of a typed constant, which the machine insn holds as its immediate."""
+    letter = {8: "b", 16: "w", 32: "l"}[width]
+    return Access(f"1: mov{letter} $1, $0", "", "=*m", (("i", ""),), f"i{width}")
 
 
 def cmpxchg(width: int) -> Access:

@@ -334,6 +334,10 @@ class Lowering:
 
     def _store(self, v: Value) -> None:
         width = v.args[1].width
+        if v.args[1].op is Op.SLOT:
+            constant = self.slots.constant(str(v.args[1].attr))
+            self._access(v, hostasm.store_constant(width), v.args[0], constant)
+            return
         value = hostasm.to_register(self.t, self.value(v.args[1]), width)
         self._access(v, hostasm.store(width), v.args[0], value)
 
