@@ -312,10 +312,10 @@ class _Writer:
                 self._put(at + offset, size, slots[insn], slot, addend)
         if stencil.branches or stencil.constants:
             self._branches(stencil, slots, at, at)
-        for access, _, insn, pc in stencil.faults:
+        for access, recovery, insn, pc in stencil.faults:
             self.faults += (
                 self.start + at + access,
-                self.leave,
+                self.leave if recovery < 0 else self.start + at + recovery,
                 slots[insn][PC] if insn >= 0 else pc,
             )
 
