@@ -61,6 +61,11 @@ class Linux:
         execve.reset_thread(leader, start.entry, start.stack)
         process.watch_time()
 
+    def stop(self, end: End) -> End:
+        """End a paused guest."""
+        self.process.end(end)
+        return self.run() or end
+
     def run(self) -> End | None:
         """Run the guest to its end, or until it pauses: then return None, and run may be called.
 

@@ -175,10 +175,12 @@ def start_thread(
     ready, go = threading.Event(), threading.Event()
     worker = threading.Thread(target=_thread_main, args=(child, ready, go), daemon=True)
     mask = signals.block_all()  # the new host thread starts with this mask
+    process.budget.share(t.cpu, cpu)
     try:
         worker.start()
         ready.wait()
     except RuntimeError:
+        process.budget.retire(cpu)
         return -defs.EAGAIN
     finally:
         signals.set_host_mask(mask)

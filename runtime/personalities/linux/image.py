@@ -210,7 +210,8 @@ def load(process: Process, plan: Plan) -> Start:
     try:
         mem.map(bottom, stack_size, stack_prot, fixed=True, name="[stack]", noreserve=True)
     except MemoryMapError as error:
-        raise LoadError(f"cannot allocate the stack: {error.strerror}", errno.ENOMEM) from None
+        text = f"no room for a stack of {stack_size >> 10} KiB (see --memory and --stack-size)"
+        raise LoadError(text, errno.ENOMEM) from None
     base = PIE_BASE if plan.interpreter is not None else None
     loaded = elf.load(mem, plan.file.fd, main, base, plan.file.name)
     entry, interpreter_base = loaded.entry, 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from runtime import host, native
 from runtime.host import Sys
 from runtime.personalities.linux import defs, execve, limits, signals
+from runtime.personalities.linux.budget import Budget
 from runtime.personalities.linux.ending import End, die
 from runtime.personalities.linux.report import Report
 from runtime.personalities.linux.threads import Thread
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from runtime.personalities.linux.vfs import Vfs
 
 INTERNAL_STATUS = 125
-TIMEOUT_STATUS = 124  # as timeout(1)
+LIMIT_STATUS = 124  # the time or the budget is used up; as timeout(1)
 _LEAVE_SECONDS = 2.0  # how long the leader waits for threads that sit in host calls
 
 
@@ -62,9 +63,11 @@ class Process:
         self.changed = threading.Condition(threading.RLock())
         self.threads: dict[int, Thread] = {}
         self.leader: Thread | None = None
+        self.budget = Budget(self)
         self.ending: End | None = None
         self.exec_request: execve.Request | None = None
         self.pause_reason: str | None = None
+        self.hungry: Thread | None = None  # the thread whose budget ran out
         self.last_fault: tuple[int, str] = (0, "")
         self._stubs = 0
 
@@ -76,6 +79,7 @@ class Process:
         leader.is_leader = True
         self.leader = leader
         self.add(leader)
+        self.budget.add(cpu)
         leader.bind()
         self.signals.adopt_host()
         limits.adopt_host(self)
@@ -89,7 +93,8 @@ class Process:
     def remove(self, t: Thread) -> None:
         """Strike a thread out; whoever waits for it is told."""
         with self.changed:
-            self.threads.pop(t.tid, None)
+            if self.threads.pop(t.tid, None) is not None:
+                self.budget.retire(t.cpu)
             self.changed.notify_all()
 
     def others(self, t: Thread) -> list[Thread]:
@@ -122,8 +127,11 @@ class Process:
         while self.ending is None:
             leader.run()
             if self.pause_reason is not None:
-                return None
-            if self.ending is None:
+                self._wait_until_held(leader)
+                if self.pause_reason != "budget" or not self.budget.spread(self.hungry):
+                    return None
+                self.resume()
+            elif self.ending is None:
                 self._idle(leader)
         self.kick_others(leader)
         self.wait_for_others(leader)
@@ -134,10 +142,10 @@ class Process:
         """Wait, with the leader gone, until the last thread ends or one of them calls execve."""
         mask = signals.block_all()
         with self.changed:
-            while self.ending is None and self.exec_request is None:
+            while self.ending is None and self.exec_request is None and self.pause_reason is None:
                 self.changed.wait()
         signals.set_host_mask(mask)
-        if self.ending is None:
+        if self.ending is None and self.exec_request is not None:
             execve.carry_out(leader)
 
     def check_requests(self, t: Thread) -> None:
@@ -157,17 +165,44 @@ class Process:
     def pause(self, t: Thread, reason: str) -> None:
         """Stop all threads; the leader returns to the API's caller."""
         with self.changed:
-            self.pause_reason = reason
+            if self.pause_reason is None:
+                self.pause_reason, self.hungry = reason, t
+            self.changed.notify_all()
         self.kick_others(t)
         self._hold(t)
+
+    def pause_from_outside(self, reason: str) -> None:
+        """Stop all threads soon; for host threads that run no guest code."""
+        with self.changed:
+            if self.pause_reason is None and self.ending is None:
+                self.pause_reason, self.hungry = reason, None
+            self.changed.notify_all()
+        self.kick_others(None)
 
     def _hold(self, t: Thread) -> None:
         if t.is_leader:
             t.paused = True
             return
         with self.changed:
+            t.held = True
+            self.changed.notify_all()
             while self.pause_reason is not None and self.ending is None:
                 self.changed.wait()
+            t.held = False
+
+    def _wait_until_held(self, leader: Thread) -> None:
+        """Wait, in a pause, until no other thread runs; give up on threads that do not react."""
+        limit = time.monotonic() + _LEAVE_SECONDS
+        mask = signals.block_all()
+        with self.changed:
+            while self.ending is None and any(
+                not t.held for t in self.threads.values() if t is not leader
+            ):
+                if not self.changed.wait(0.05):
+                    self.kick_others(leader)
+                if time.monotonic() > limit:
+                    break
+        signals.set_host_mask(mask)
 
     def resume(self) -> None:
         """Let paused threads go on; `run` is called next."""
@@ -203,14 +238,17 @@ class Process:
     def end_by_error(self, error: BaseException) -> None:
         """End the process because the emulator itself failed on some thread."""
         text = f"internal error: {type(error).__name__}: {error}"
-        if os.environ.get("JITEMU_TRACEBACK"):
+        if os.environ.get("JITEMU_DEBUG"):
             traceback.print_exception(error)
+        else:
+            text += " (JITEMU_DEBUG=1 shows where; please report it)"
         self.end(End(status=INTERNAL_STATUS, note=text))
 
     def run_to_death(self) -> None:
         """Run a forked child to its end, and end the host process with it."""
         try:
-            end = self.run() or End(INTERNAL_STATUS, note="instruction budget used up in a child")
+            note = f"the budget of child process {os.getpid()} is used up"
+            end = self.run() or End(LIMIT_STATUS, note=note)
         except BaseException as error:
             self.end_by_error(error)
             end = self.ending or End(INTERNAL_STATUS)
@@ -249,7 +287,7 @@ class Process:
 
         def expire() -> None:
             time.sleep(max(0.0, self.started + seconds - time.monotonic()))
-            self.end(End(TIMEOUT_STATUS, note=f"timeout after {seconds:g} seconds"))
+            self.end(End(LIMIT_STATUS, note=f"stopped after {seconds:g} s (--timeout)"))
 
         mask = signals.block_all()
         threading.Thread(target=expire, daemon=True).start()
@@ -278,6 +316,7 @@ class Process:
         t.tid = os.getpid()
         self.vfs.after_fork()
         self.threads = {t.tid: t}
+        self.budget.after_fork(t)
         self.leader = t
         t.is_leader = True
         t.queue = []

@@ -78,6 +78,7 @@ class Thread:
         self.ended = False
         self.attention = False  # look for signals and requests before running guest code again
         self.is_leader = False
+        self.held = False  # waits for the end of a pause
         self.paused = False  # the API's caller has the process; only the leader is ever paused
 
         self.mask = mask

@@ -1,0 +1,31 @@
+"""What one `jitemu run` was asked to do: one frozen value; the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from runtime.personalities.linux.options import LinuxOptions
+
+LIMIT_STATUS = 124  # --timeout or --budget ended the run; as timeout(1)
+INTERNAL_STATUS = 125  # jitemu itself failed
+USAGE_STATUS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of a run; the personality's own are in `linux`."""
+
+    program: str
+    args: tuple[str, ...] = ()
+    linux: LinuxOptions = field(default_factory=LinuxOptions)
+    strategy: str = "stencil"
+    budget: int | None = None  # insns
+    log: frozenset[str] = frozenset()  # items of -d
+    log_file: str | None = None
+    stats: bool = False
+
+
+def is_debugging() -> bool:
+    """Whether JITEMU_DEBUG asks for tracebacks of internal errors."""
+    return bool(os.environ.get("JITEMU_DEBUG"))

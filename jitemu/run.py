@@ -1,0 +1,102 @@
+"""`jitemu run`: arguments in; ends this process as the guest ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jitemu.config import LIMIT_STATUS, USAGE_STATUS, Config
+
+if TYPE_CHECKING:
+    from runtime.personalities.linux import Linux
+
+
+def complain(text: str) -> None:
+    """Print one line on stderr."""
+    print(f"jitemu: {text}", file=sys.stderr, flush=True)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a guest; returns only if it could not be started."""
+    started = time.perf_counter()
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C kills at once, as it would natively
+    from jitemu.options import LOG_ITEMS, UsageError, parse
+
+    try:
+        config = parse(words)
+    except UsageError as error:
+        complain(f"{error} (see jitemu run --help)")
+        return USAGE_STATUS
+    if "help" in config.log:
+        print("\n".join(f"{name:<10} {text}" for name, text in LOG_ITEMS.items()), flush=True)
+        return 0
+    return _start(config, started)
+
+
+def _start(config: Config, started: float) -> int:
+    from runtime.loaders.elf import LoadError
+    from runtime.personalities import linux as personality
+    from translator.strategies import STRATEGIES
+
+    if config.strategy not in STRATEGIES:
+        names = ", ".join(sorted(STRATEGIES))
+        complain(f"unknown strategy {config.strategy!r}: choose from {names}")
+        return USAGE_STATUS
+    arguments = [config.program, *config.args]
+    try:
+        linux = personality.Linux(config.program, arguments, config.linux, config.strategy)
+    except LoadError as error:
+        complain(str(error))
+        return error.status
+    except ValueError as error:  # an option's value that only the personality can judge
+        complain(str(error))
+        return USAGE_STATUS
+    if _has_log(config):
+        from jitemu.log import attach
+
+        try:
+            attach(linux, config)
+        except OSError as error:
+            complain(f"--logfile {config.log_file}: {error.strerror}")
+            return USAGE_STATUS
+    _keep_stderr(linux)
+    if config.budget is not None:
+        linux.process.budget.set(config.budget)
+    _finish(linux, config, started)
+    return 0
+
+
+def _has_log(config: Config) -> bool:
+    return bool(config.log or (config.log_file and config.linux.strace))
+
+
+def _keep_stderr(linux: Linux) -> None:
+    """Keep a stderr of our own: the guest may close or redirect its descriptor 2."""
+    fds = linux.process.vfs.fds
+    try:
+        own = fds.reserve_copy(2)
+    except OSError:
+        own = fds.reserve(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
+    sys.stderr = open(own, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def _finish(linux: Linux, config: Config, started: float) -> None:
+    from runtime.personalities.linux.ending import End, die
+
+    begun = time.perf_counter()
+    end = linux.run()
+    if end is None:
+        note = f"the budget of {config.budget} insns is used up (--budget)"
+        end = linux.stop(End(LIMIT_STATUS, note=note))
+    if config.stats:
+        from jitemu.statistics import collect
+
+        found = collect(linux, begun - started, time.perf_counter() - begun)
+        complain(found.text(config.strategy))
+    sys.stderr.flush()
+    die(end)

@@ -1,0 +1,56 @@
+"""Counters of a finished or paused run -> one value, and the text of --stats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from runtime.personalities.linux import Linux
+
+
+class Statistics(NamedTuple):
+    """What a process did so far; times are wall-clock seconds. Forked children are not counted."""
+
+    insns: int  # guest insns executed; each iteration of a repeated string insn counts
+    insns_interpreted: int  # of these, executed one by one by the interp tier
+    blocks: int  # blocks translated
+    insns_translated: int
+    invalidations: int  # blocks dropped because their code changed
+    start_seconds: float  # from the beginning of the load to the first insn
+    translate_seconds: float  # putting blocks together
+    compile_seconds: float  # LLVM, for stencils or blocks that no cache held
+    run_seconds: float  # the rest: guest code, and system calls with the waiting in them
+    exits: dict[str, int]  # how often translated code returned to the dispatcher, by cause
+
+    def text(self, strategy: str) -> str:
+        """Return one line per number, and one for the exits."""
+        lines = [f"  {'strategy':<20} {strategy}"]
+        for name, value in zip(self._fields, self, strict=True):
+            label = name.replace("_", " ")
+            if isinstance(value, float):
+                lines.append(f"  {label:<20} {value:.3f}")
+            elif isinstance(value, int):
+                lines.append(f"  {label:<20} {value}")
+        causes = ", ".join(f"{name} {count}" for name, count in self.exits.items())
+        lines.append(f"  {'exits':<20} {sum(self.exits.values())}: {causes or 'none'}")
+        return "\n".join(["statistics:", *lines])
+
+
+def collect(linux: Linux, start_seconds: float, run_seconds: float) -> Statistics:
+    """Gather what the parts of a guest counted."""
+    process = linux.process
+    engine = process.engine.statistics
+    compiling = engine.compile_seconds
+    translating = max(0.0, engine.translate_seconds - compiling)
+    return Statistics(
+        insns=process.budget.executed(),
+        insns_interpreted=engine.insns_interpreted,
+        blocks=engine.blocks,
+        insns_translated=engine.insns_translated,
+        invalidations=engine.invalidations,
+        start_seconds=start_seconds,
+        translate_seconds=translating,
+        compile_seconds=compiling,
+        run_seconds=max(0.0, run_seconds - translating - compiling),
+        exits=engine.exits_by_name(),
+    )
