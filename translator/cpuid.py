@@ -1,9 +1,12 @@
 """What the guest's processor says of itself: (leaf, subleaf) -> EAX EBX ECX EDX; feature names.
 
-A Pentium III's family with the vector extensions up to SSSE3: exactly what is implemented.
+A Pentium III's family with the vector extensions up to SSSE3, and the later ones that this host
+allows (features.py): exactly what is implemented.
 """
 
 from __future__ import annotations
+
+from translator.features import GUEST
 
 VENDOR = "GenuineIntel"
 BRAND = "jitemu virtual CPU"
@@ -22,16 +25,33 @@ FEATURES_EDX = {
     "sse": 25,
     "sse2": 26,
 }
-FEATURES_ECX = {"pni": 0, "ssse3": 9}
-FLAGS = (*FEATURES_EDX, *FEATURES_ECX)
 
-_LEAVES = 2
+
+def _offered(**bits: int) -> dict[str, int]:
+    return {name: bit for name, bit in bits.items() if name in GUEST}
+
+
+FEATURES_ECX = {"pni": 0, "ssse3": 9, **_offered(sse4_1=19, sse4_2=20, popcnt=23)}
+EXTENDED_ECX = _offered(abm=5)  # leaf 80000001
+STRUCTURED_EBX = _offered(bmi1=3, bmi2=8)  # leaf 7
+FLAGS = (*FEATURES_EDX, *FEATURES_ECX, *EXTENDED_ECX, *STRUCTURED_EBX)
+
+_LEAVES = 7
 _EXTENDED = 0x80000000
 _EXTENDED_LEAVES = _EXTENDED + 4
 
 
 def _bits(table: dict[str, int]) -> int:
     return sum(1 << bit for bit in table.values())
+
+
+def _cache(kind: int, level: int, ways: int, sets: int) -> tuple[int, int, int, int]:
+    """Describe a cache: kind 1 data, 2 code, 3 both; it initialises itself (bit 8)."""
+    return kind | level << 5 | 1 << 8, (ways - 1) << 22 | CACHE_LINE - 1, sets - 1, 0
+
+
+# Leaf 4: the caches that leaf 2 names.
+_CACHES = (_cache(1, 1, 8, 64), _cache(2, 1, 8, 64), _cache(3, 2, 16, 4096))
 
 
 def _words(text: str, count: int) -> list[int]:
@@ -45,7 +65,7 @@ def leaf(number: int, subleaf: int = 0) -> tuple[int, int, int, int]:
         if number == _EXTENDED:
             return _EXTENDED_LEAVES, 0, 0, 0
         if number == _EXTENDED + 1:
-            return 0, 0, 0, 0
+            return 0, 0, _bits(EXTENDED_ECX), 0
         if number <= _EXTENDED_LEAVES:
             part = _words(BRAND, 12)[4 * (number - _EXTENDED - 2) :]
             return part[0], part[1], part[2], part[3]
@@ -55,6 +75,12 @@ def leaf(number: int, subleaf: int = 0) -> tuple[int, int, int, int]:
     if number == 1:
         signature = FAMILY << 8 | (MODEL >> 4) << 16 | (MODEL & 15) << 4 | STEPPING
         return signature, CACHE_LINE // 8 << 8, _bits(FEATURES_ECX), _bits(FEATURES_EDX)
-    # Leaf 2, caches: 32 KiB for data (2C) and code (30), a second level of 4 MiB (49), as in
-    # the cores of this family; C libraries choose their copying by it.
-    return 0x05B0B101, 0x005657F0, 0, 0x2CB43049
+    if number == 2:
+        # 32 KiB for data (2C) and code (30), a second level of 4 MiB (49), as in the cores of
+        # this family; C libraries choose their copying by it.
+        return 0x05B0B101, 0x005657F0, 0, 0x2CB43049
+    if number == 4:
+        return _CACHES[subleaf] if subleaf < len(_CACHES) else (0, 0, 0, 0)
+    if number in (3, 5, 6):  # serial number, monitor, power: nothing
+        return 0, 0, 0, 0
+    return 0, _bits(STRUCTURED_EBX) if subleaf == 0 else 0, 0, 0

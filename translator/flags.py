@@ -84,6 +84,22 @@ BCD = Rule(
 )
 
 
+def zero_sign(zf: Value, sf: Value) -> Value:
+    """Make the szp group of two bits; PF is 0."""
+    return (zf ^ 1).zext(64) | zf.zext(64).shl(32) | sf.zext(64).shl(63)
+
+
+# ZF of the result, CF = left, OF = right; the others become 0 (ptest, popcnt; lzcnt and tzcnt).
+ZERO = Rule(
+    "zero",
+    {
+        "szp": lambda r, a, b: zero_sign(r.eq(0), r.unit.const(0, 1)),
+        **ROTATE.groups,
+        "af": _zero(8),
+    },
+)
+
+
 # Condition codes: number (low nibble of the opcode) -> name; odd codes negate the even ones.
 CODES = ("o", "no", "b", "nb", "e", "ne", "be", "nbe", "s", "ns", "p", "np", "l", "nl", "le", "nle")
 # Which groups each pair of codes reads.
@@ -167,7 +183,7 @@ def from_rule(code: str, rule: Rule, res: Value, left: Value, right: Value) -> V
             bit = res.sle(0)
         case "logic", "be":
             bit = res.eq(0)
-        case name, "e" if name in _RESULT_RULES:
+        case name, "e" if name in _RESULT_RULES or name == "zero":
             bit = res.eq(0)
         case name, "s" if name in _RESULT_RULES:
             bit = res.slt(0)

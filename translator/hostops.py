@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from translator.hostop import HostOp
+from translator.hostop import HostOp, Table
 from translator.hostops_x86 import ROWS
 
 __all__ = ["HOSTOPS", "HostOp"]
 
 # Another host has another table.
-HOSTOPS: dict[str, HostOp] = ROWS
+HOSTOPS: Table = ROWS

@@ -377,6 +377,30 @@ def _lower_insert(t: Text, lane: int, width: int, value: str, number: str, index
     return _whole(t, res, lane, width)
 
 
+def _extend(lane: int, width: int, value: int, source: int) -> int:
+    used = value & (1 << width // lane * source) - 1
+    return join(_signed_lanes(used, source, width // lane * source), lane)
+
+
+def _lower_extend(t: Text, lane: int, width: int, value: str, source: int) -> str:
+    vector = _split(t, value, source, width)
+    low, used = _pick(t, source, width, vector, "poison", range(width // lane))
+    return _whole(t, _convert(t, "sext", low, source, used, lane), lane, width)
+
+
+def _blend(lane: int, width: int, left: int, right: int, mask: int) -> int:
+    three = zip(*(lanes(n, lane, width) for n in (left, right, mask)), strict=True)
+    return join((b if m >> lane - 1 else a for a, b, m in three), lane)
+
+
+def _lower_blend(t: Text, lane: int, width: int, left: str, right: str, mask: str) -> str:
+    ty = vector_type(lane, width)
+    a, b, m = (_split(t, name, lane, width) for name in (left, right, mask))
+    bits = t(f"icmp slt {ty} {m}, zeroinitializer")
+    res = t(f"select <{width // lane} x i1> {bits}, {ty} {b}, {ty} {a}")
+    return _whole(t, res, lane, width)
+
+
 def _signs(lane: int, width: int, value: int, source: int) -> int:
     return join((n >> lane - 1 for n in lanes(value, lane, source)), 1)
 
@@ -440,6 +464,10 @@ VECTORS: dict[str, VecOp] = {
     "widen": VecOp(lambda lane, width, value: value, _lower_widen),
     # Immediate: which lane argument 1, as wide as a lane, replaces.
     "insert": VecOp(_insert, _lower_insert),
+    # The low lanes of the argument, as wide as the immediate says, sign-extended.
+    "extend": VecOp(_extend, _lower_extend),
+    # Each lane is argument 1's where the sign of argument 2's is set, else argument 0's.
+    "blend": VecOp(_blend, _lower_blend),
     # The sign bits of the lanes as one number. Immediate: the argument's width.
     "signs": VecOp(_signs, _lower_signs),
 }

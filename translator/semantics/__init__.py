@@ -135,6 +135,7 @@ from translator.semantics import (  # noqa: E402  (they register)
     arith,  # noqa: F401
     bcd,  # noqa: F401
     bits,  # noqa: F401
+    bmi,  # noqa: F401
     branch,  # noqa: F401
     flagops,  # noqa: F401
     logic,  # noqa: F401
@@ -143,6 +144,8 @@ from translator.semantics import (  # noqa: E402  (they register)
     rotate,  # noqa: F401
     segment,  # noqa: F401
     shift,  # noqa: F401
+    sse4,  # noqa: F401
+    sse4_strings,  # noqa: F401
     sse_float,  # noqa: F401
     sse_int,  # noqa: F401
     sse_move,  # noqa: F401

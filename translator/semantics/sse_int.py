@@ -18,14 +18,16 @@ LANEWISE = {
     **{f"psubs{s}": ("subs", w) for s, w in (("b", 8), ("w", 16))},
     **{f"psubus{s}": ("subus", w) for s, w in (("b", 8), ("w", 16))},
     **{f"pavg{s}": ("avg", w) for s, w in (("b", 8), ("w", 16))},
-    **{f"pcmpeq{s}": ("cmpeq", w) for s, w in zip("bwd", (8, 16, 32), strict=True)},
-    **{f"pcmpgt{s}": ("cmpgt", w) for s, w in zip("bwd", (8, 16, 32), strict=True)},
+    **{f"pcmpeq{s}": ("cmpeq", w) for s, w in zip("bwdq", (8, 16, 32, 64), strict=True)},
+    **{f"pcmpgt{s}": ("cmpgt", w) for s, w in zip("bwdq", (8, 16, 32, 64), strict=True)},
     **{f"psign{s}": ("sign", w) for s, w in zip("bwd", (8, 16, 32), strict=True)},
-    "pminub": ("minu", 8),
-    "pmaxub": ("maxu", 8),
-    "pminsw": ("mins", 16),
-    "pmaxsw": ("maxs", 16),
+    **{
+        f"p{row}{s}": (row, w)
+        for row in ("mins", "maxs", "minu", "maxu")
+        for s, w in zip("bwd", (8, 16, 32), strict=True)
+    },
     "pmullw": ("mul", 16),
+    "pmulld": ("mul", 32),
     "pmulhw": ("mulhs", 16),
     "pmulhuw": ("mulhu", 16),
     "pmulhrsw": ("mulhrs", 16),
@@ -36,6 +38,7 @@ LANEWISE = {
     "packsswb": ("packs", 16),
     "packssdw": ("packs", 32),
     "packuswb": ("packus", 16),
+    "packusdw": ("packus", 32),
     "pand": ("and", 64),
     "pandn": ("andn", 64),
     "por": ("or", 64),
@@ -244,8 +247,8 @@ def pinsrw(b: Builder, dst: Operand, src: Operand, index: Imm) -> Value:
 
 @insn("pextrw")
 def pextrw(b: Builder, dst: Operand, src: Special, index: Imm) -> Value:
-    """Dst ← the word of src that the immediate numbers."""
+    """Dst ← the word of src that the immediate numbers, zero-extended in a register."""
     if is_mm(src):
         enter_mmx(b)
     value = b.read(src)
-    return value.bits(16 * (_number(index) % (value.width // 16)), 16).zext(32)
+    return value.bits(16 * (_number(index) % (value.width // 16)), 16)
