@@ -19,6 +19,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from translator.features import llvm_features
+
 _DIGEST = hashlib.blake2b
 _DIGEST_SIZE = 32
 SAVE_EVERY = 256  # fresh stencils after which they are saved although the guest still runs
@@ -35,7 +37,7 @@ def directory() -> Path:
 
 @cache
 def key() -> str:
-    """Name everything that compiled code depends on: sources, LLVM, Python, host architecture."""
+    """Name everything that compiled code depends on: sources, LLVM, Python, host processor."""
     digest = _DIGEST(digest_size=12)
     root = Path(__file__).parent.parent
     for folder in ("translator", "runtime"):
@@ -46,7 +48,8 @@ def key() -> str:
                 if name.endswith(".py"):
                     status = os.stat(os.path.join(path, name))
                     digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    digest.update(f"{sys.version} {os.uname().machine} {_llvm_version()}".encode())
+    digest.update(f"{sys.version} {os.uname().machine} {_llvm_version()} ".encode())
+    digest.update(llvm_features().encode())
     return digest.hexdigest()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from translator.features import llvm_features
+
 # llvmlite serialises its own calls, but a module and its passes are several calls.
 LOCK = threading.RLock()
 _machines: dict[str, Any] = {}
@@ -19,9 +21,9 @@ def _llvm() -> Any:
         llvm.initialize_native_asmparser()
         target = llvm.Target.from_triple(llvm.get_process_triple())
         for reloc in ("static", "pic"):
-            # Baseline CPU with the vector set that guests may use: code may be cached and moved.
+            # Baseline CPU with what the name of cached code says that this host has.
             _machines[reloc] = target.create_target_machine(
-                cpu="x86-64", features="+ssse3", reloc=reloc, codemodel="small", opt=2
+                cpu="x86-64", features=llvm_features(), reloc=reloc, codemodel="small", opt=2
             )
     return llvm
 
