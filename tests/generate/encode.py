@@ -15,6 +15,8 @@ STRINGS = {"movs", "cmps", "stos", "lods", "scas"}
 SIZES = {"b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "x": 16}
 # 16-bit addressing: rm -> base, index (SDM vol. 2, table 2-1).
 RM16 = ((3, 6), (3, 7), (5, 6), (5, 7), (6, None), (7, None), (5, None), (3, None))
+VEX_MAPS = (b"\x0f", b"\x0f\x38", b"\x0f\x3a")
+VEX_PREFIXES = ("np", "66", "f3", "f2")
 DATA = 0x3000_0000
 LOW = 0x4000
 
@@ -78,12 +80,25 @@ def encode(rng: Random, row: Row, *, plain: bool = False, no_memory: bool = Fals
     if insn.lock:
         prefixes.append(0xF0)
     rng.shuffle(prefixes)
+    if row.is_vex:
+        opcode = _vex(rng, row)
     insn.code = bytes(prefixes) + bytes(opcode) + tail
     return insn
 
 
+def _vex(rng: Random, row: Row) -> bytearray:
+    """Return a VEX prefix and the last byte of the opcode; what is ignored is random."""
+    opcode_map = VEX_MAPS.index(row.opcode[1:-1]) + 1
+    second = 0xC0 | rng.getrandbits(1) << 5 | opcode_map
+    vvvv = rng.getrandbits(4) if any(o[0] == "B" for o in row.operands) else 15
+    length = rng.random() < 0.02
+    third = rng.getrandbits(1) << 7 | vvvv << 3 | length << 2 | VEX_PREFIXES.index(row.prefix)
+    return bytearray([row.opcode[0], second, third, row.opcode[-1]])
+
+
 def _prefixes(rng: Random, row: Row, insn: Encoded, plain: bool) -> list[int]:
-    prefixes = [] if row.prefix in ("", "np") else [int(row.prefix, 16)]
+    is_plain = row.is_vex or row.prefix in ("", "np")
+    prefixes = [] if is_plain else [int(row.prefix, 16)]
     sized = any(o not in FIXED and o[-1] in "vz" for o in row.operands) or not row.operands
     is_float = row.opcode[0] in range(0xD8, 0xE0)
     if row.prefix == "":
@@ -92,6 +107,9 @@ def _prefixes(rng: Random, row: Row, insn: Encoded, plain: bool) -> list[int]:
         if rng.random() < (0.0 if plain and (jumps or is_float) else chance):
             prefixes.append(0x66)
             insn.opsize = 16
+    elif sized and row.prefix in ("f2", "f3") and not row.is_vex and rng.random() < 0.3:
+        prefixes.append(0x66)
+        insn.opsize = 16
     if row.mnemonic in STRINGS and not plain and rng.random() < 0.5:
         insn.rep = rng.choice((0xF2, 0xF3))
         prefixes.append(insn.rep)

@@ -17,6 +17,9 @@ ALWAYS = {
     "daa das": OF,
     "aaa aas": OF | SF | ZF | PF,
     "aam aad": OF | AF | CF,
+    "lzcnt tzcnt": OF | SF | PF | AF,
+    "andn blsi blsmsk blsr bzhi": AF | PF,
+    "bextr": AF | SF | PF,
 }
 UNDEFINED = {name: flags for names, flags in ALWAYS.items() for name in names.split()}
 DEFINED_ALL = {
@@ -34,6 +37,20 @@ DEFINED_ALL = {
     "ucomisd",
     "comiss",
     "comisd",
+    "popcnt",
+    "ptest",
+    "pcmpestri",
+    "pcmpestrm",
+    "pcmpistri",
+    "pcmpistrm",
+    "lzcnt",
+    "tzcnt",
+    "andn",
+    "blsi",
+    "blsmsk",
+    "blsr",
+    "bextr",
+    "bzhi",
 }
 DEFINED_ALL |= {"popf", "iret", "fcomi", "fcomip", "fucomi", "fucomip"}
 DEFINES = {
