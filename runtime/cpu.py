@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runtime import native
-from runtime.nativecode import STOP_BIAS
 from translator import flags
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
 
@@ -145,15 +144,12 @@ class Cpu:
         """Insns that may still run."""
         value = self.r64[_BUDGET]
         value -= value >> 63 << 64
-        if self.r32[_STOP]:
-            value += STOP_BIAS
         return value + self.reserve
 
     @budget.setter
     def budget(self, value: int) -> None:
         self.reserve = min(max(value, 0), RESERVE)
-        stopped = STOP_BIAS if self.r32[_STOP] else 0
-        self.r64[_BUDGET] = value - self.reserve - stopped & 0xFFFFFFFFFFFFFFFF
+        self.r64[_BUDGET] = value - self.reserve & 0xFFFFFFFFFFFFFFFF
 
     @property
     def stop_requested(self) -> bool:

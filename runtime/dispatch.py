@@ -124,6 +124,8 @@ class Engine:
             self.cpus.add(cpu)
         if self.strategy is None:
             return self._run_interp(cpu)
+        if native.current.base != self.mem.base:
+            native.use_memory(self.mem.base)
         r32, r16, counts = cpu.r32, cpu.r16, self.statistics.exits
         enter, state, running, base = native.enter, cpu.state_address, self.running, self.cache.arena.base
         link = 0

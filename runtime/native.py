@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runtime import codestore, host, nativecode
 from runtime.host import syscall
 from runtime.host_numbers import Sys
-from translator.state import FIELDS, PENDING_RECORD
+from translator.state import FIELDS, PENDING_RECORD, STOP_FLAG
 
 if TYPE_CHECKING:
     from runtime.cpu import Cpu
@@ -30,6 +30,7 @@ _SA_SIGINFO, _SA_RESTORER, _SA_NODEFER, _SA_ONSTACK = 4, 0x04000000, 0x40000000,
 _PENDING, _PENDING_COUNT = FIELDS["pending"].offset, FIELDS["pending_count"].offset // 4
 _THREAD_ID = FIELDS["thread_id"].offset // 4
 _STOP = FIELDS["stop"].offset
+_ARCH_SET_GS = 0x1001  # asm/prctl.h
 
 
 def _reserve(size: int, prot: int) -> tuple[mmap.mmap, int]:
@@ -122,13 +123,20 @@ exchanges = {
     w: arena.function(f"jitemu_cmpxchg{w}", _u64, _u64, _u64, _u64, _ptr, keep_gil=True)
     for w in (8, 16, 32, 64)
 }
-_stop = arena.function("jitemu_stop", None, _u64, keep_gil=True)
-_unstop = arena.function("jitemu_unstop", None, _u64, keep_gil=True)
 
 
 # -- threads -----------------------------------------------------------------------------------------
 _registry_lock = threading.Lock()
-current = threading.local()  # .cpu: the guest thread that this host thread runs
+
+
+class _Current(threading.local):
+    """What a host thread runs: the guest thread, and the base of the memory it accesses."""
+
+    cpu: Cpu | None = None
+    base = 0
+
+
+current = _Current()
 _NO_STOP = ctypes.c_uint32(0)
 _NO_STOP_ADDRESS = ctypes.addressof(_NO_STOP)
 
@@ -171,12 +179,18 @@ def request_stop(cpu: Cpu) -> None:
     if tid and tid != threading.get_native_id():
         syscall(Sys.TGKILL, os.getpid(), tid, KICK_SIGNAL)
     else:
-        _stop(cpu.state_address)
+        cpu.r32[_STOP // 4] = STOP_FLAG
 
 
 def clear_stop(cpu: Cpu) -> None:
-    """Take a stop request back; its effect on the budget is undone."""
-    _unstop(cpu.state_address)
+    """Take a stop request back."""
+    cpu.r32[_STOP // 4] = 0
+
+
+def use_memory(base: int) -> None:
+    """Let the calling host thread's guest accesses go to the memory at host address *base*."""
+    syscall(Sys.ARCH_PRCTL, _ARCH_SET_GS, base)
+    current.base = base
 
 
 _ZEROS = [(0,) * (6 - count) for count in range(7)]

@@ -6,7 +6,7 @@ compiled.  They share a table of globals (GLOBALS below) with runtime/native.py.
 
 from __future__ import annotations
 
-from translator.state import FIELDS, PENDING_MAX, PENDING_RECORD, Exit
+from translator.state import FIELDS, PENDING_MAX, PENDING_RECORD, STOP_FLAG, Exit
 from translator.tiers.hostasm import FAULT_SECTION
 from translator.tiers.llvm import ARGS, SIGNATURE
 
@@ -27,7 +27,6 @@ GLOBALS = {
 GLOBALS_SIZE = 4096
 THREADS_MAX = 4096
 HASH_SIZE = 1 << 17  # entries (u64 guest pc, u64 code), open addressing; empty key: all ones
-STOP_BIAS = 1 << 62  # a stop request subtracts this from the budget
 
 # ucontext_t of x86-64 Linux: gregs start at 40 (R8..R15, RDI RSI RBP RBX RDX RAX RCX RSP RIP EFL
 # CSGSFS ERR TRAPNO ...), asm/ucontext.h and asm/sigcontext.h.
@@ -56,6 +55,8 @@ def _thunks() -> str:
     return f"""
 define ghccc void @jitemu_leave({", ".join(ARGS)}) nounwind {{
 {stores}
+{_field("budget", "budget_at")}
+  store i64 %budget, ptr %budget_at
   ret void
 }}
 define ghccc void @jitemu_lookup({", ".join(ARGS)}) nounwind {{
@@ -95,12 +96,12 @@ go:
   store i64 %pc, ptr %line
   %line_code = getelementptr i8, ptr %line, i64 8
   store ptr %code, ptr %line_code
-  musttail call ghccc void %code(ptr %st, ptr %mem, {regs})
+  musttail call ghccc void %code(ptr %st, i64 %budget, {regs})
   ret void
 miss:
 {_field("exit_kind", "kind_at")}
   store i32 {Exit.LOOKUP}, ptr %kind_at
-  musttail call ghccc void @jitemu_leave(ptr %st, ptr %mem, {regs})
+  musttail call ghccc void @jitemu_leave(ptr %st, i64 %budget, {regs})
   ret void
 }}
 """
@@ -121,8 +122,8 @@ define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
   %host_fcw = alloca i16
   %fcw_work = alloca i16
 {loads}
-{_field("memory_base", "base_at")}
-  %mem = load ptr, ptr %base_at
+{_field("budget", "budget_at")}
+  %budget = load i64, ptr %budget_at
 {_field("mxcsr", "mxcsr_at")}
   call void asm sideeffect "stmxcsr $0", "=*m"(ptr elementtype(i32) %host_mxcsr)
   %mxcsr = load i32, ptr %mxcsr_at
@@ -135,7 +136,7 @@ define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
   %fcw_masked = or i16 %fcw, 63
   store i16 %fcw_masked, ptr %fcw_work
   call void asm sideeffect "fnclex; fldcw $0", "*m"(ptr elementtype(i16) %fcw_work)
-  call ghccc void %code(ptr %st, ptr %mem, {regs})
+  call ghccc void %code(ptr %st, i64 %budget, {regs})
   call void asm sideeffect "stmxcsr $0", "=*m"(ptr elementtype(i32) %work)
   call void asm sideeffect "ldmxcsr $0", "*m"(ptr elementtype(i32) %host_mxcsr)
   %after = load i32, ptr %work
@@ -323,13 +324,7 @@ recorded:
   br label %stop
 stop:
 {_field("stop", "stop_at")}
-  %stopped = load i32, ptr %stop_at
-  store i32 1, ptr %stop_at
-  %again = icmp ne i32 %stopped, 0
-  br i1 %again, label %window, label %bias
-bias:
-{_field("budget", "budget_at")}
-  %ignored = atomicrmw sub ptr %budget_at, i64 {STOP_BIAS} monotonic
+  store i32 {STOP_FLAG}, ptr %stop_at
   br label %window
 window:
   ; A blocking call that has not started yet must not start: leave it with -EINTR.
@@ -345,30 +340,6 @@ abort:
 {_global("syscall_abort", "win_abort")}
   store i64 %win_abort, ptr %rip_at
   ret void
-out:
-  ret void
-}}
-define void @jitemu_unstop(ptr %st) nounwind {{
-{_field("stop", "stop_at")}
-  %was = atomicrmw xchg ptr %stop_at, i32 0 seq_cst
-  %set = icmp ne i32 %was, 0
-  br i1 %set, label %add, label %out
-add:
-{_field("budget", "budget_at")}
-  %ignored = atomicrmw add ptr %budget_at, i64 {STOP_BIAS} monotonic
-  br label %out
-out:
-  ret void
-}}
-define void @jitemu_stop(ptr %st) nounwind {{
-{_field("stop", "stop_at")}
-  %was = atomicrmw xchg ptr %stop_at, i32 1 seq_cst
-  %set = icmp ne i32 %was, 0
-  br i1 %set, label %out, label %add
-add:
-{_field("budget", "budget_at")}
-  %ignored = atomicrmw sub ptr %budget_at, i64 {STOP_BIAS} monotonic
-  br label %out
 out:
   ret void
 }}
@@ -449,4 +420,4 @@ def text() -> str:
     return head + _thunks() + _enter() + _on_fault() + _on_signal() + _copies() + _syscall()
 
 
-__all__ = ["GLOBALS", "GLOBALS_SIZE", "SIGNATURE", "STOP_BIAS", "THREADS_MAX", "text"]
+__all__ = ["GLOBALS", "GLOBALS_SIZE", "SIGNATURE", "THREADS_MAX", "text"]

@@ -35,7 +35,7 @@ def _layout() -> dict[str, Field]:
         ("af", 58, 8),  # AF is bit 4; the other bits are noise
         ("fcc", 59, 8),  # x87 condition bits as in the status word's high byte: C0 C2 C3
         ("df", 60, 32),  # direction flag as the step of string insns: 1 or -1
-        ("budget", 64, 64),  # insns left; negative stops the guest at the next block
+        ("budget", 64, 64),  # insns left; host code keeps it in a register
         ("eflags_rest", 72, 32),  # the EFLAGS bits that are none of the above (AC, ID, NT, ...)
         ("fpu", 76, 16),  # x87 TOP << 8 | mask of non-empty physical registers
         ("fcw", 78, 16),
@@ -44,7 +44,7 @@ def _layout() -> dict[str, Field]:
         ("mxcsr", 84, 32),
         *[(f"{name}_base", 88 + 4 * i, 32) for i, name in enumerate(SEGMENTS)],
         *[(name, 112 + 2 * i, 16) for i, name in enumerate(SEGMENTS)],
-        ("stop", 124, 32),  # nonzero: somebody asked this thread to leave
+        ("stop", 124, 32),  # STOP_FLAG: somebody asked this thread to leave
         *[(f"xmm{i}", 128 + 16 * i, 128) for i in range(8)],
         *[(f"fpr{i}", 256 + 16 * i, 80) for i in range(8)],  # physical x87 registers
         ("fpu_ip", 384, 32),
@@ -57,7 +57,6 @@ def _layout() -> dict[str, Field]:
         ("host_mxcsr", 408, 32),
         ("host_fcw", 412, 16),
         ("fault_pc", 416, 64),  # host address of the access that faulted last
-        ("budget_saved", 424, 64),  # what `budget` was when somebody asked for a stop
         ("thread_id", 432, 32),  # host thread that runs this guest thread; 0 for none
         ("pending_count", 436, 32),  # siginfo records in `pending`
         ("hash_table", 440, 64),  # host address of this thread's table (guest pc, host code)
@@ -72,6 +71,7 @@ def _layout() -> dict[str, Field]:
 
 
 FIELDS = _layout()
+STOP_FLAG = 1 << 31  # the sign bit: block entry tests it together with the budget's
 PENDING_MAX = 26
 PENDING_RECORD = 136
 JUMP_CACHE_ENTRIES = 4096

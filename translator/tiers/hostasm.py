@@ -17,6 +17,15 @@ CACHE_LINE = 64  # a store within one is seen whole or not at all by other cores
 FAULT_SECTION = ".jitemu_faults"
 
 
+# GS holds the guest's memory base: that saves a general register, and adding the base each time.
+GUEST = "%gs:"
+
+
+def guest_pointer(t: Text, address: str) -> str:
+    """Return the pointer to a linear guest address (i64), for assembly with the GUEST prefix."""
+    return t(f"inttoptr i64 {address} to ptr")
+
+
 class Access(NamedTuple):
     """One kind of memory access: assembly with `{fault}` after label 1, types and constraints."""
 
@@ -57,29 +66,29 @@ class Access(NamedTuple):
 
 _LOADS = {
     # The result is the whole register, zero-extended, so that it needs no further insn.
-    8: Access("1: movzbl $1, ${0:k}", "i64", "*m", (), "i8"),
-    16: Access("1: movzwl $1, ${0:k}", "i64", "*m", (), "i16"),
-    32: Access("1: movl $1, ${0:k}", "i64", "*m", (), "i32"),
-    64: Access("1: movq $1, $0", "i64", "*m", (), "i64"),
-    80: Access("1: fldt $1", "x86_fp80", "*m", (), "[10 x i8]"),
-    128: Access("1: movups $1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
+    8: Access("1: movzbl %gs:$1, ${0:k}", "i64", "*m", (), "i8"),
+    16: Access("1: movzwl %gs:$1, ${0:k}", "i64", "*m", (), "i16"),
+    32: Access("1: movl %gs:$1, ${0:k}", "i64", "*m", (), "i32"),
+    64: Access("1: movq %gs:$1, $0", "i64", "*m", (), "i64"),
+    80: Access("1: fldt %gs:$1", "x86_fp80", "*m", (), "[10 x i8]"),
+    128: Access("1: movups %gs:$1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
 }
 # Straight into a vector register, zeros above.
 _VECTOR_LOADS: dict[object, Access] = {
-    32: Access("1: movss $1, $0", "<2 x i64>", "*m", (), "i32"),
-    64: Access("1: movsd $1, $0", "<2 x i64>", "*m", (), "i64"),
+    32: Access("1: movss %gs:$1, $0", "<2 x i64>", "*m", (), "i32"),
+    64: Access("1: movsd %gs:$1, $0", "<2 x i64>", "*m", (), "i64"),
 }
 _STORES = {
-    8: Access("1: movb ${1:b}, $0", "", "=*m", (("qi", "i32"),), "i8"),
-    16: Access("1: movw ${1:w}, $0", "", "=*m", (("ri", "i32"),), "i16"),
-    32: Access("1: movl $1, $0", "", "=*m", (("ri", "i32"),), "i32"),
-    64: Access("1: movq $1, $0", "", "=*m", (("r", "i64"),), "i64"),
-    80: Access("1: fstpt $0", "", "=*m", (("{st}", "x86_fp80"),), "[10 x i8]", "~{st}"),
-    128: Access("1: movups $1, $0", "", "=*m", (("x", "<2 x i64>"),), "[16 x i8]"),
+    8: Access("1: movb ${1:b}, %gs:$0", "", "=*m", (("qi", "i32"),), "i8"),
+    16: Access("1: movw ${1:w}, %gs:$0", "", "=*m", (("ri", "i32"),), "i16"),
+    32: Access("1: movl $1, %gs:$0", "", "=*m", (("ri", "i32"),), "i32"),
+    64: Access("1: movq $1, %gs:$0", "", "=*m", (("r", "i64"),), "i64"),
+    80: Access("1: fstpt %gs:$0", "", "=*m", (("{st}", "x86_fp80"),), "[10 x i8]", "~{st}"),
+    128: Access("1: movups $1, %gs:$0", "", "=*m", (("x", "<2 x i64>"),), "[16 x i8]"),
 }
 _CMPXCHG = {
     width: Access(
-        f"1: lock; cmpxchg{letter} ${{3:{mod}}}, $1",
+        f"1: lock; cmpxchg{letter} ${{3:{mod}}}, %gs:$1",
         "i64",
         "*m",
         (("{ax}", "i64" if width == 64 else "i32"), ("r", "i64" if width == 64 else "i32")),
@@ -103,7 +112,7 @@ def store(width: int) -> Access:
 def store_constant(width: int) -> Access:
     """Return the store of a typed constant, which the machine insn holds as its immediate."""
     letter = {8: "b", 16: "w", 32: "l"}[width]
-    return Access(f"1: mov{letter} $1, $0", "", "=*m", (("i", ""),), f"i{width}")
+    return Access(f"1: mov{letter} $1, %gs:$0", "", "=*m", (("i", ""),), f"i{width}")
 
 
 def cmpxchg(width: int) -> Access:

@@ -19,7 +19,7 @@ from translator.state import FIELDS, JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import hostasm
 from translator.vectors import VECTORS
 
-ARGS = ["ptr %st", "ptr %mem", *(f"i64 %r{i}" for i in range(8))]
+ARGS = ["ptr %st", "i64 %budget", *(f"i64 %r{i}" for i in range(8))]
 SIGNATURE = "(" + ", ".join(a.split()[0] for a in ARGS) + ")"
 
 
@@ -137,6 +137,7 @@ class Lowering:
         self.dirty: dict[str, None] = {}  # fields to store on leaving
         self.flags: dict[str, _Pending] = {}
         self.symbols: set[str] = set()
+        self.budget = "%budget"  # insns that may still run
         self.slots: Slots
         self.snapshot = self._save()
         self.parts: dict[Value, list[str]] = {}
@@ -299,7 +300,7 @@ class Lowering:
 
     # -- memory --------------------------------------------------------------------------------------
     def _access(self, v: Value, template: hostasm.Access, address: Value, *values: str) -> str:
-        pointer = self.t(f"getelementptr i8, ptr %mem, i64 {self.zext64(self.value(address))}")
+        pointer = hostasm.guest_pointer(self.t, self.zext64(self.value(address)))
         ok, fault = self.fresh("ok"), self.fresh("fault")
         call = template.call(pointer, values, self.slots.constant("pc"), ok, fault)
         result = self.t(call) if template.result else ""
@@ -315,14 +316,14 @@ class Lowering:
 
     def _on_cold(self, label: str, body: Callable[[], None]) -> None:
         """Emit a cold block that starts from the state at the start of the insn."""
-        now, names, lines = self._save(), dict(self.names), self.lines
+        now, names, lines, budget = self._save(), dict(self.names), self.lines, self.budget
         self.regs, self.fields, self.dirty, self.flags = (
             list(self.snapshot[0]), *(dict(d) for d in self.snapshot[1:]),
         )  # type: ignore[assignment]  # fmt: skip
         self.lines = self.cold
         self.label(label)
         body()
-        self.lines = lines
+        self.lines, self.budget = lines, budget
         self.regs, self.fields, self.dirty, self.flags = now
         self.names = names
 
@@ -398,10 +399,7 @@ class Lowering:
 
     def refund(self, slot: str) -> None:
         """Give back the budget of the block's insns that will not run."""
-        pointer = self.pointer("budget")
-        budget = self.t(f"load i64, ptr {pointer}")
-        more = self.t(f"add i64 {budget}, {self.slots.value(slot, 64)}")
-        self.do(f"store i64 {more}, ptr {pointer}")
+        self.budget = self.t(f"add i64 {self.budget}, {self.slots.value(slot, 64)}")
 
     def _leave(self, kind: int, slot: str, info: int | None) -> None:
         self.commit(flags.ALL)
@@ -419,7 +417,7 @@ class Lowering:
             symbol = "@" + symbol
         regs = ", ".join(f"i64 {self.zext64(r)}" for r in self.regs)
         # Arguments are emitted before the call text is.
-        self.do(f"musttail call ghccc void {symbol}(ptr %st, ptr %mem, {regs})")
+        self.do(f"musttail call ghccc void {symbol}(ptr %st, i64 {self.budget}, {regs})")
         self.do("ret void")
 
     def terminal(self, terminal: Terminal | None, live: frozenset[str]) -> None:

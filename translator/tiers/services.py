@@ -11,11 +11,12 @@ from translator.tiers.llvm import Lowering
 
 def budget(low: Lowering) -> None:
     """Count the block's insns; leave if the budget is used up or a stop was asked for."""
-    pointer = low.pointer("budget")
-    before = low.t(f"load i64, ptr {pointer}")
-    after = low.t(f"sub i64 {before}, {low.slots.value('count', 64)}")
-    low.do(f"store i64 {after}, ptr {pointer}")
-    _either(low, low.t(f"icmp slt i64 {after}, 0"), "over", "!0")
+    low.budget = low.t(f"sub i64 {low.budget}, {low.slots.value('count', 64)}")
+    # One test for both: the sign of `stop`, the upper half of these eight bytes, joins in.
+    pointer = low.t(f"getelementptr i8, ptr {low.pointer('stop')}, i64 -4")
+    stop = low.t(f"load i64, ptr {pointer}, align 4")
+    either = low.t(f"or i64 {low.budget}, {stop}")
+    _either(low, low.t(f"icmp slt i64 {either}, 0"), "over", "!0")
 
 
 def over(low: Lowering) -> None:
@@ -43,7 +44,7 @@ def verify(low: Lowering) -> None:
     """Compare four guest code bytes; the block is stale if they changed."""
     # Through 32 bits: as a 64-bit displacement the address would be sign-extended.
     address = low.t(f"zext i32 {low.slots.value('address', 32)} to i64")
-    pointer = low.t(f"getelementptr i8, ptr %mem, i64 {address}")
+    pointer = hostasm.guest_pointer(low.t, address)
     access = hostasm.load(32)
     wide = low.t(access.call(pointer, (), low.slots.constant("pc"), "read", "fault"))
     low.label("read")
