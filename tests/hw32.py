@@ -16,7 +16,7 @@ from tests.native import layout
 from translator import features
 
 # Extensions that no guest gets: their insns are undefined, whatever the recording CPU did.
-FOREIGN_GROUPS = {"sha", "aes", "adx", "pclmul", "3dnow", "sse4a", "vm"}
+FOREIGN_GROUPS = {"sha", "aes", "adx", "pclmul"}
 FOREIGN_NAMES = {
     "invpcid",
     "movbe",
