@@ -1,4 +1,4 @@
-"""Plans and stencils -> installed host code: executable memory, block table, links, invalidation."""
+"""Plans and stencils -> installed host code: block table, links, invalidation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runtime import native
+from runtime.guestcode import PAGE_SHIFT
 from runtime.native import Arena
 from runtime.nativecode import HASH_SIZE
 from translator.planner import Options, Plan
@@ -25,8 +26,6 @@ TOP = SLOT_INDEX["top"]
 _PACK = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 _EMPTY = 0xFFFFFFFFFFFFFFFF
-PAGE_SHIFT = 12
-LOCATION_PRECISE = 1 << 32
 DEAD_LIMIT = 50_000  # dropped blocks that may take room before everything is dropped
 CONSTANTS_SIZE = 1 << 20  # vector constants of stencils
 
@@ -105,7 +104,7 @@ class CodeCache:
         self.constants_at = (self.arena.used + 63) & -64
         self.arena.used = self.constants_end = self.constants_at + CONSTANTS_SIZE
 
-    # -- finding -------------------------------------------------------------------------------------
+    # -- finding -----------------------------------------------------------------------------------
     def find(self, location: int, fpu: int) -> Block | None:
         """Return the block for a location and x87 stack."""
         block = self.blocks.get(location)
@@ -123,7 +122,7 @@ class CodeCache:
         """Return where a block's host code starts."""
         return self.arena.base + block.offset
 
-    # -- installing ------------------------------------------------------------------------------------
+    # -- installing --------------------------------------------------------------------------------
     def install(
         self, location: int, plan: Plan, pieces: list[Piece], tails: dict[str, Piece], checks: int
     ) -> Block:
@@ -208,15 +207,20 @@ class CodeCache:
         for location, block in mine[-HASH_SIZE // 4 :]:
             self._hash_add(location, self.address(block))
 
-    # -- links -------------------------------------------------------------------------------------------
+    # -- links -------------------------------------------------------------------------------------
     def link(self, site: int, target: Block) -> None:
         """Let a link jump straight to a block."""
         link = self.links.get(site)
         if link is None or not link.owner.is_valid or not target.is_valid:
             return
-        if target.location == link.owner.location and target.serial <= link.owner.serial and target.fpu is not None:
+        if (
+            target.location == link.owner.location
+            and target.serial <= link.owner.serial
+            and target.fpu is not None
+        ):
             if target is not link.owner:
-                return  # x87 variants of one address only chain forward, or they would chase each other
+                # x87 variants of one address only chain forward, or they would chase each other
+                return
             if target.fpu != link.owner.fpu:
                 return
         self._patch(site, target.offset)
@@ -226,7 +230,7 @@ class CodeCache:
         # One store: other threads may be running this very jump (see _Writer.align).
         native.stores[32](self.arena.base + site, offset - (site + 4) & 0xFFFFFFFF)
 
-    # -- invalidation ------------------------------------------------------------------------------------
+    # -- invalidation ------------------------------------------------------------------------------
     def invalidate(self, pages: Iterable[int]) -> int:
         """Drop every block that depends on these pages; return how many."""
         count = 0
@@ -266,7 +270,7 @@ class CodeCache:
 
 
 def _hash(pc: int) -> int:
-    """The hash that jitemu_lookup computes."""
+    """Hash a guest address as jitemu_lookup does."""
     return (pc * 2654435761 >> 12) & (HASH_SIZE - 1)
 
 

@@ -65,7 +65,9 @@ class Cpu:
     def __init__(self, mem: Memory) -> None:
         self.mem = mem
         self.is_known = False  # the engine has seen it
-        self.buffer = mmap.mmap(-1, (STATE_SIZE + 4095) & -4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.buffer = mmap.mmap(
+            -1, (STATE_SIZE + 4095) & -4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
         view = memoryview(self.buffer)
         self.r8, self.r16, self.r32, self.r64 = (view.cast(c) for c in "BHIQ")  # type: ignore[call-overload]
         self.state_address = ctypes.addressof(ctypes.c_char.from_buffer(self.buffer))
@@ -113,7 +115,7 @@ class Cpu:
         self.r32[_DF] = 0xFFFFFFFF if value & 1 << flags.DF else 1
         self.r32[_REST] = value & ~(flags.ARITHMETIC | 1 << flags.DF | 2) & 0x3FFFFF
 
-    # -- vector and x87 state ----------------------------------------------------------------------
+    # -- vector and x87 state --------------------------------------------------------------------
     def fxsave(self) -> bytes:
         """Return the 512-byte FXSAVE image (SDM vol. 1, 10.5)."""
         from runtime import fpstate
@@ -138,7 +140,7 @@ class Cpu:
 
         fpstate.frstor(self.r8, image)
 
-    # -- running -------------------------------------------------------------------------------------
+    # -- running ---------------------------------------------------------------------------------
     @property
     def budget(self) -> int:
         """Insns that may still run."""
@@ -174,7 +176,7 @@ class Cpu:
         other.descriptor = self.descriptor
         return other
 
-    # -- memory as the interp tier wants it --------------------------------------------------------------
+    # -- memory as the interp tier wants it ------------------------------------------------------
     def xmm(self, index: int) -> int:
         """Return an XMM register as a 128-bit int."""
         low, high = struct.unpack_from("<QQ", self.buffer, FIELDS["xmm0"].offset + 16 * index)

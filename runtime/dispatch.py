@@ -15,25 +15,21 @@ from typing import NamedTuple
 
 from runtime import codestore, helpers, helpers_simd, helpers_x87, native
 from runtime.access import GuestMemory
-from runtime.codecache import LOCATION_PRECISE, PAGE_SHIFT, Block, CodeCache, Full
+from runtime.codecache import Block, CodeCache, Full
 from runtime.cpu import Cpu
-from runtime.flagrecovery import recover
+from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
+from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, GuestCode
 from runtime.memory import Memory
 from runtime.nativecode import HASH_SIZE
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.planner import (
-    WINDOW,
     FetchFault,
-    Options,
-    Peek,
     Plan,
-    form,
-    look,
 )
 from translator.semantics import updates
-from translator.shape import ALL_FLAGS, PC, REST, Shape, Slots
+from translator.shape import ALL_FLAGS, PC, REST
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
@@ -50,10 +46,6 @@ _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _EXPLORE = 24  # blocks formed ahead when stencils are missing, to compile in larger batches
-UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, [])
-# The upper half of szp when it is the number of a recipe: no flags stored there look like this.
-RECIPE = 0x40000000
-_SZP_HIGH = FIELDS["szp"].offset // 4 + 1
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 SMC_LIMIT = 8  # writes to a page with code after which its blocks verify themselves instead
 
@@ -103,12 +95,12 @@ class Engine:
         self.running: set[Cpu] = set()
         self.flushing = threading.Event()
         self.flushed = threading.Event()
-        self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
-        self.open_pages: set[int] = set()  # pages whose blocks verify themselves
-        self.recipes: list[tuple[Shape, Slots]] = []  # insns whose flags may be recovered later
-        self.recipe_numbers: dict[tuple[object, ...], int] = {}
-        self.pages: dict[int, bytes] = {}  # contents of write-protected pages
-        self.peeks: dict[int, Peek] = {}  # address -> what look() says
+        self.code = GuestCode(
+            mem,
+            self.strategy.max_insns if self.strategy else 1,
+            bool(self.strategy and self.strategy.recovers_flags),
+        )
+        self.recipes = Recipes()
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
@@ -127,7 +119,12 @@ class Engine:
         if native.current.base != self.mem.base:
             native.use_memory(self.mem.base)
         r32, r16, counts = cpu.r32, cpu.r16, self.statistics.exits
-        enter, state, running, base = native.enter, cpu.state_address, self.running, self.cache.arena.base
+        enter, state, running, base = (
+            native.enter,
+            cpu.state_address,
+            self.running,
+            self.cache.arena.base,
+        )
         link = 0
         while True:
             if r32[_STOP]:
@@ -158,7 +155,7 @@ class Engine:
             counts[kind] += 1
             if kind == Kind.SYSCALL:
                 return SYSCALL
-            if kind in _BETWEEN and r32[_SZP_HIGH] & 0xC0000000 == RECIPE:
+            if kind in _BETWEEN and r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
                 self._at_block(cpu)
             if kind == Kind.LINK:
                 link = r32[_INFO]
@@ -204,9 +201,7 @@ class Engine:
 
         found = self.__dict__.get("_addresses")
         if found is None:
-            found = tuple(
-                ctypes.addressof(ctypes.c_char.from_buffer(t.obj)) for t in self.tables
-            )
+            found = tuple(ctypes.addressof(ctypes.c_char.from_buffer(t.obj)) for t in self.tables)
             self.__dict__["_addresses"] = found
         return found  # type: ignore[no-any-return]
 
@@ -218,47 +213,26 @@ class Engine:
         shape = None
         if block is not None:
             with self.lock:
-                plan = form(
-                    block.pc, self._fetch(block.pc, WINDOW), block.options, self._peek
-                )
+                plan = self.code.plan_again(block.pc, block.options)
             index = next((i for i, (_, s) in enumerate(plan.items) if s[PC] == eip), -1)
             if index >= 0 and r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
                 shape, slots = plan.items[index]
                 r64[_BUDGET] = r64[_BUDGET] + slots[REST] & 0xFFFFFFFFFFFFFFFF
                 if plan.options.recovers:
-                    self._recover_flags(cpu, plan, index)
+                    self.recipes.at_fault(cpu, plan, index)
         if error & 2 and self.mem.prepare_write(address, 1):
             return None
         if shape is not None and not error & 2 and updates(shape.unit):
             error |= 2  # reading in order to write faults as a write
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
 
-    def _recover_flags(self, cpu: Cpu, plan: Plan, index: int) -> None:
-        """Compute the flags that were not stored before insn number *index*, which faulted."""
-        missing = ALL_FLAGS
-        for i in range(index - 1, -1, -1):
-            shape, slots = plan.items[i]
-            dropped = shape.writes & missing & ~plan.live[i]
-            if dropped:
-                recover(cpu, shape, slots, dropped)
-            missing &= ~shape.writes
-        if missing == ALL_FLAGS:
-            self._follow_recipe(cpu)
-
-    def _follow_recipe(self, cpu: Cpu) -> None:
-        """Compute the flags that the block before this one left to be recovered, if it did."""
-        number = cpu.r32[_SZP_HIGH]
-        if number & 0xC0000000 == RECIPE and number - RECIPE < len(self.recipes):
-            shape, slots = self.recipes[number - RECIPE]
-            recover(cpu, shape, slots, ALL_FLAGS)
-
     def _at_block(self, cpu: Cpu) -> None:
         """Make the flags exact, as far as they can be, where native code left between blocks."""
-        if cpu.r32[_SZP_HIGH] & 0xC0000000 == RECIPE:
+        if cpu.r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
             with self.lock:
-                ahead = self._peek(cpu.r32[_EIP])
+                ahead = self.code.peek(cpu.r32[_EIP])
             if ahead.is_shown:
-                self._follow_recipe(cpu)
+                self.recipes.follow(cpu)
 
     def _trap(self, cpu: Cpu, vector: int) -> Exit:
         return Exit("fault", vector)
@@ -267,7 +241,7 @@ class Engine:
         present = 1 if self.mem.prot_at(fault.address) is not None else 0
         return Exit("fault", 14, fault.address, 16 | 4 | present)
 
-    # -- stopping --------------------------------------------------------------------------------------
+    # -- stopping ----------------------------------------------------------------------------------
     def _stop(self, cpu: Cpu) -> Exit:
         """Take a stop request; first run on to where no flags are missing."""
         done = self._settle(cpu)
@@ -278,7 +252,7 @@ class Engine:
         """Execute the few insns that define the flags which the last block left undefined."""
         eip = cpu.r32[_EIP]
         with self.lock:
-            ahead = self._peek(eip)
+            ahead = self.code.peek(eip)
         if ahead.needed == ALL_FLAGS:
             return None
         for _ in range(ahead.insns):
@@ -297,7 +271,7 @@ class Engine:
                 return self._stop(cpu)
         return BUDGET
 
-    # -- interp --------------------------------------------------------------------------------------------
+    # -- interp ------------------------------------------------------------------------------------
     def _memory(self) -> GuestMemory:
         try:
             return self.access.memory  # type: ignore[no-any-return]
@@ -314,7 +288,7 @@ class Engine:
             except Truncated:
                 raise FetchFault(eip, (eip + len(code)) & 0xFFFFFFFF) from None
             first, last = eip >> PAGE_SHIFT, (eip + insn.length - 1) >> PAGE_SHIFT & 0xFFFFF
-            if first in self.open_pages or last in self.open_pages:
+            if self.code.is_open(eip, insn.length):
                 return insn
             for page in {first, last}:
                 self.mem.watch(page)
@@ -351,7 +325,7 @@ class Engine:
             if done is not None:
                 return done
 
-    # -- translation -----------------------------------------------------------------------------------------
+    # -- translation -------------------------------------------------------------------------------
     def _translate(self, cpu: Cpu, location: int, link: int) -> Block | None:
         """Return the block for a location, translating it if need be, and link to it."""
         with self.lock:
@@ -370,70 +344,11 @@ class Engine:
                 self.cache.link(link, block)
             return block
 
-    def _form(self, location: int, fpu: int) -> Plan:
-        pc = location & 0xFFFFFFFF
-        assert self.strategy is not None
-        is_open = pc >> PAGE_SHIFT in self.open_pages
-        options = Options(
-            fpu,
-            location >= LOCATION_PRECISE,
-            is_open,
-            16 if is_open else self.strategy.max_insns,
-            self.strategy.recovers_flags,
-        )
-        plan = form(pc, self._fetch(pc, WINDOW), options, self._peek)
-        if plan.recipe >= 0:
-            shape, slots = item = plan.items[plan.recipe]
-            name = (shape, *slots[:6])
-            number = self.recipe_numbers.setdefault(name, len(self.recipes))
-            if number == len(self.recipes):
-                self.recipes.append(item)
-            plan.recipe_id = RECIPE | number
-        return plan
-
-    def _fetch(self, address: int, size: int) -> bytes:
-        """Return code from write-protected pages, or fresh from pages that are open to writes."""
-        page, offset = address >> PAGE_SHIFT, address & 0xFFF
-        if page in self.open_pages:
-            return self.mem.fetch(address, min(size, 0x1000 - offset + 15))
-        code = self.pages.get(page) or self._page(page)
-        if offset + size <= 0x1000 or len(code) < 0x1000:
-            return code[offset : offset + size]
-        following = page + 1 & 0xFFFFF
-        if following in self.open_pages:
-            return code[offset:] + self.mem.fetch(following << PAGE_SHIFT, 15)
-        more = self.pages.get(following) or self._page(following)
-        return code[offset:] + more[: offset + size - 0x1000]
-
-    def _page(self, page: int) -> bytes:
-        """Read a page of code after write-protecting it; b"" if it is not executable."""
-        self.mem.watch(page)
-        code = self.mem.fetch(page << PAGE_SHIFT, 0x1000)
-        if self.mem.is_watched(page):
-            self.pages[page] = code
-        return code
-
-    def _peek(self, address: int) -> Peek:
-        """Say what the code at an address reads of the flags."""
-        found = self.peeks.get(address)
-        if found is None:
-            found = look(address, self._fetch)
-            if self.open_pages and any(
-                page in self.open_pages
-                for start, size in found.spans
-                for page in (start >> PAGE_SHIFT, start + size - 1 >> PAGE_SHIFT)
-            ):
-                found = UNKNOWN
-            self.peeks[address] = found
-        return found
-
     def _install(self, location: int, fpu: int) -> Block:
         assert self.strategy is not None
-        plan = self._form(location, fpu)
-        is_open = any(
-            page in self.open_pages
-            for page in range(plan.pc >> PAGE_SHIFT, (plan.end - 1 >> PAGE_SHIFT) + 1)
-        )
+        plan = self.code.plan(location, fpu)
+        self.recipes.name(plan)
+        is_open = self.code.is_open(plan.pc, plan.end - plan.pc)
         self._prepare(plan, location, fpu)
         # The check compares four bytes at a time.
         verify = self.mem.fetch(plan.pc, max(plan.end - plan.pc, 4)) if is_open else None
@@ -457,7 +372,7 @@ class Engine:
                     continue
                 seen.add(target)
                 try:
-                    ahead = self._form(location & LOCATION_PRECISE | target, fpu)
+                    ahead = self.code.plan(location & LOCATION_PRECISE | target, fpu)
                 except FetchFault:
                     continue
                 plans.append(ahead)
@@ -467,23 +382,18 @@ class Engine:
             codestore.save_stencils()
         self.statistics.compile_seconds += time.perf_counter() - started
 
-    # -- invalidation ------------------------------------------------------------------------------------------
+    # -- invalidation ------------------------------------------------------------------------------
     def _code_written(self, address: int, size: int) -> None:
         """Drop the code of a range that the guest wrote to; give up protecting busy pages."""
         first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
         if last - first < 16:
-            for page in range(first, last + 1):
-                self.writes[page] += 1
-                if self.writes[page] > SMC_LIMIT:
-                    self.open_pages.add(page)
+            self.code.count_write(range(first, last + 1))
         self.invalidate(address, size)
 
     def _stale(self, location: int, eip: int) -> None:
         """Drop a block whose bytes are no longer what it was made from."""
         with self.lock:
-            for block in [
-                b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.pc == eip
-            ]:
+            for block in [b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.pc == eip]:
                 self.cache.drop(block)
             self._forget_jumps()
 
@@ -492,14 +402,12 @@ class Engine:
         first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
         with self.lock:
             if last - first > 64:
-                known = {*self.cache.by_page, *self.insn_pages, *self.pages}
+                known = {*self.cache.by_page, *self.insn_pages, *self.code.pages}
                 pages = [page for page in known if first <= page <= last]
             else:
                 pages = list(range(first, last + 1))
             self.statistics.invalidations += self.cache.invalidate(pages)
-            for page in pages:
-                self.pages.pop(page, None)
-            self.peeks.clear()
+            self.code.forget(pages)
             for page in pages:
                 for eip in self.insn_pages.pop(page, ()):
                     self.insns.pop(eip, None)
@@ -513,10 +421,7 @@ class Engine:
         """Drop everything, as execve does."""
         with self.lock:
             self._flush_all()
-            self.pages.clear()
-            self.peeks.clear()
-            self.open_pages.clear()
-            self.writes.clear()
+            self.code.clear()
             self.insns.clear()
             self.insn_pages.clear()
 
@@ -534,7 +439,6 @@ class Engine:
                 self._at_block(cpu)
             self.cache.clear()
             self.recipes.clear()
-            self.recipe_numbers.clear()
             self._forget_jumps()
         finally:
             self.flushing.clear()
@@ -544,7 +448,7 @@ class Engine:
         """Save what was compiled, for later runs."""
         codestore.save_stencils()
 
-    # -- fork ------------------------------------------------------------------------------------------------------
+    # -- fork --------------------------------------------------------------------------------------
     def before_fork(self) -> None:
         """Get hold of every lock, so that the child finds none held by a thread it lacks."""
         self.lock.acquire()
@@ -568,5 +472,3 @@ class Engine:
                 self.cpus.discard(other)
         if cpu is not None:
             native.after_fork(cpu)
-
-

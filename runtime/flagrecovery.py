@@ -1,4 +1,8 @@
-"""Registers and an insn in, exact flags in the state out: see translator/recovery.py."""
+"""Registers and an insn in, exact flags in the state out: see translator/recovery.py.
+
+Inside a block the plan tells whose flags are missing.  For those that a block leaves to its
+successor, host code stores the number of a recipe in the upper half of szp.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from functools import cache
 
 from runtime.cpu import Cpu
 from translator import flags
+from translator.planner import Plan
 from translator.recovery import flags_unit
-from translator.shape import GROUP_BITS, Shape, Slots
+from translator.shape import ALL_FLAGS, GROUP_BITS, Shape, Slots
 from translator.state import FIELDS
 from translator.tiers import interp
 
@@ -16,7 +21,9 @@ _PLACES = {group: FIELDS[group] for group in flags.GROUPS}
 
 @cache
 def _function(rule_name: str, width: int) -> interp.Run:
-    found = next(r for r in vars(flags).values() if isinstance(r, flags.Rule) and r.name == rule_name)
+    found = next(
+        r for r in vars(flags).values() if isinstance(r, flags.Rule) and r.name == rule_name
+    )
     return interp.compile_unit(flags_unit(found, width))
 
 
@@ -35,3 +42,49 @@ def recover(cpu: Cpu, shape: Shape, slots: Slots, groups: int) -> None:
     for group, data in keep.items():
         at = _PLACES[group].offset
         cpu.r8[at : at + len(data)] = data
+
+
+# The upper half of szp when it is the number of a recipe: no flags stored there look like this.
+RECIPE, RECIPE_MASK = 0x40000000, 0xC0000000
+SZP_HIGH = FIELDS["szp"].offset // 4 + 1
+
+
+class Recipes:
+    """Insns whose flags the next block may have to recover, by number."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[Shape, Slots]] = []
+        self.numbers: dict[tuple[object, ...], int] = {}
+
+    def name(self, plan: Plan) -> None:
+        """Give the recipe of a plan, if it has one, its number."""
+        if plan.recipe < 0:
+            return
+        shape, slots = item = plan.items[plan.recipe]
+        number = self.numbers.setdefault((shape, *slots[:6]), len(self.items))
+        if number == len(self.items):
+            self.items.append(item)
+        plan.recipe_id = RECIPE | number
+
+    def follow(self, cpu: Cpu) -> None:
+        """Compute the flags that the block before this one left to be recovered, if it did."""
+        number = cpu.r32[SZP_HIGH]
+        if number & RECIPE_MASK == RECIPE and number - RECIPE < len(self.items):
+            recover(cpu, *self.items[number - RECIPE], ALL_FLAGS)
+
+    def at_fault(self, cpu: Cpu, plan: Plan, index: int) -> None:
+        """Compute the flags that were not stored before insn number *index*, which faulted."""
+        missing = ALL_FLAGS
+        for i in range(index - 1, -1, -1):
+            shape, slots = plan.items[i]
+            dropped = shape.writes & missing & ~plan.live[i]
+            if dropped:
+                recover(cpu, shape, slots, dropped)
+            missing &= ~shape.writes
+        if missing == ALL_FLAGS:
+            self.follow(cpu)
+
+    def clear(self) -> None:
+        """Forget all; no code that stores their numbers may be left."""
+        self.items.clear()
+        self.numbers.clear()

@@ -117,15 +117,19 @@ copy = arena.function("jitemu_copy", _u64, _u64, _u64, _u64, keep_gil=True)
 stoppable_syscall = arena.function(
     "jitemu_syscall", ctypes.c_int64, _u64, ctypes.c_int64, *([_u64] * 6)
 )
-loads = {w: arena.function(f"jitemu_load{w}", _u64, _u64, _ptr, keep_gil=True) for w in (8, 16, 32, 64)}
-stores = {w: arena.function(f"jitemu_store{w}", _u64, _u64, _u64, keep_gil=True) for w in (8, 16, 32, 64)}
+loads = {
+    w: arena.function(f"jitemu_load{w}", _u64, _u64, _ptr, keep_gil=True) for w in (8, 16, 32, 64)
+}
+stores = {
+    w: arena.function(f"jitemu_store{w}", _u64, _u64, _u64, keep_gil=True) for w in (8, 16, 32, 64)
+}
 exchanges = {
     w: arena.function(f"jitemu_cmpxchg{w}", _u64, _u64, _u64, _u64, _ptr, keep_gil=True)
     for w in (8, 16, 32, 64)
 }
 
 
-# -- threads -----------------------------------------------------------------------------------------
+# -- threads ---------------------------------------------------------------------------------------
 _registry_lock = threading.Lock()
 
 
@@ -207,7 +211,7 @@ def interruptible(number: int, *args: int) -> int:
 host.set_interruptible(interruptible)
 
 
-# -- host signals ------------------------------------------------------------------------------------
+# -- host signals ----------------------------------------------------------------------------------
 def _sigaction(signo: int, handler: int, flags: int = 0) -> bytes:
     """Install a handler by the raw system call; return the old struct kernel_sigaction."""
     restorer = arena.base + arena.symbols["jitemu_restorer"]
@@ -266,7 +270,9 @@ def install_fault_handlers() -> None:
         _old_actions.append(buffer)
         arena.set_global(name, ctypes.addressof(buffer))
         buffer.raw = _sigaction(signo, handler, _SA_SIGINFO | _SA_NODEFER | _SA_ONSTACK)
-    _sigaction(KICK_SIGNAL, arena.base + arena.symbols["jitemu_on_signal"], _SA_SIGINFO | _SA_ONSTACK)
+    _sigaction(
+        KICK_SIGNAL, arena.base + arena.symbols["jitemu_on_signal"], _SA_SIGINFO | _SA_ONSTACK
+    )
 
 
 install_fault_handlers()

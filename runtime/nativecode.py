@@ -351,7 +351,7 @@ define void @jitemu_restorer() naked nounwind {{
 
 
 def _copies() -> str:
-    """Copies and accesses that report a fault instead of crashing: i64 result, 0 = done."""
+    """Return copies and accesses that report a fault: i64 result, 0 = done."""
     table = (
         f"\\0A.pushsection {FAULT_SECTION},\\22a\\22\\0A.long 1b-., ${{%d:l}}-., -1\\0A.popsection"
     )
@@ -364,9 +364,7 @@ ok:
 fault:
   ret i64 1
 }}
-""".replace(
-            "callbr void", "%x = callbr {ptr, ptr, i64}"
-        )
+""".replace("callbr void", "%x = callbr {ptr, ptr, i64}")
     ]
     for width, load_asm, store_asm, ty in (
         (8, "movzbl ($1), ${0:k}", "movb ${1:b}, ($0)", "i64"),

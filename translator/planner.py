@@ -194,9 +194,7 @@ def _reads(shape: Shape) -> int:
     return shape.recovery.registers if shape.recovery is not None else 0
 
 
-def look(
-    pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int = PEEK
-) -> Peek:
+def look(pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int = PEEK) -> Peek:
     """Say which flag groups the code at *pc* can read or show before it defines them.
 
     Direct jumps and calls are followed, two-way branches *depth* times, all for *limit* insns.

@@ -139,7 +139,8 @@ class _Solver:
             shift = self._position(full, v)
             if shift is not None:
                 return _Known(
-                    lambda regs, slots, k=register, n=shift: regs[k] >> n, 1 << register  # type: ignore[misc]
+                    lambda regs, slots, k=register, n=shift: regs[k] >> n,
+                    1 << register,  # type: ignore[misc]
                 )
         return None
 

@@ -71,9 +71,27 @@ class Shape:
     """
 
     __slots__ = (
-        "exposes", "fpu", "insn", "is_conditional", "is_jump", "is_float", "is_fusible_jump",
-        "is_supported", "key", "leaks", "pairs", "reads", "recoverable", "recovery", "registers",
-        "single", "stores", "terminal", "unit", "wraps_target", "writes",
+        "exposes",
+        "fpu",
+        "insn",
+        "is_conditional",
+        "is_float",
+        "is_fusible_jump",
+        "is_jump",
+        "is_supported",
+        "key",
+        "leaks",
+        "pairs",
+        "reads",
+        "recoverable",
+        "recovery",
+        "registers",
+        "single",
+        "stores",
+        "terminal",
+        "unit",
+        "wraps_target",
+        "writes",
     )  # fmt: skip
 
     def __init__(self, key: bytes) -> None:

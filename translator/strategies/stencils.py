@@ -26,8 +26,10 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
         shape, slots = items[index]
         if index == plan.recipe:
             pieces.append(Piece(service(b"!recipe"), [numbers(recipe=plan.recipe_id)]))
-        if index < last and (jump := items[index + 1][0]).is_fusible_jump and (
-            jump.reads & shape.writes
+        if (
+            index < last
+            and (jump := items[index + 1][0]).is_fusible_jump
+            and (jump.reads & shape.writes)
         ):
             # The jump is compiled together with the insn that sets its flags.
             index += 1

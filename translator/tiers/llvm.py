@@ -17,13 +17,13 @@ from translator.hostops import HOSTOPS
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import hostasm
-from translator.vectors import VECTORS
+from translator.tiers.llvm_ops import INTRINSICS, LOWER, llvm_type
 
 ARGS = ["ptr %st", "i64 %budget", *(f"i64 %r{i}" for i in range(8))]
 SIGNATURE = "(" + ", ".join(a.split()[0] for a in ARGS) + ")"
 
 
-class Unsupported(Exception):
+class Unsupported(Exception):  # noqa: N818 (a fact, not a failure)
     """The unit holds an op that host code cannot do: the interp tier executes the insn."""
 
 
@@ -41,75 +41,6 @@ class Slots(Protocol):
 
     def st(self, index: int) -> str:
         """Return the state field that holds ST(index), counted from the insn's starting TOP."""
-
-
-Text = Callable[[str], str]
-
-
-def llvm_type(width: int) -> str:
-    """Return the LLVM type of IR values of a width."""
-    return "x86_fp80" if width == 80 else f"i{width}"
-
-
-def _binary(name: str) -> Callable[..., str]:
-    return lambda t, v, a, b: t(f"{name} {llvm_type(v.width)} {a}, {b}")
-
-
-def _compare(name: str) -> Callable[..., str]:
-    return lambda t, v, a, b: t(f"icmp {name} {llvm_type(v.args[0].width)} {a}, {b}")
-
-
-def _cast(name: str) -> Callable[..., str]:
-    return lambda t, v, a: t(f"{name} {llvm_type(v.args[0].width)} {a} to {llvm_type(v.width)}")
-
-
-def _intrinsic(name: str, extra: str = "") -> Callable[..., str]:
-    def lower(t: Text, v: Value, a: str) -> str:
-        ty = llvm_type(v.width)
-        return t(f"call {ty} @llvm.{name}.{ty}({ty} {a}{extra})")
-
-    return lower
-
-
-# Pure ops: (text emitter, value, names of the arguments) -> name of the result.
-LOWER: dict[Op, Callable[..., str]] = {
-    Op.ADD: _binary("add"),
-    Op.SUB: _binary("sub"),
-    Op.MUL: _binary("mul"),
-    Op.UDIV: _binary("udiv"),
-    Op.UREM: _binary("urem"),
-    Op.SDIV: _binary("sdiv"),
-    Op.SREM: _binary("srem"),
-    Op.AND: _binary("and"),
-    Op.OR: _binary("or"),
-    Op.XOR: _binary("xor"),
-    Op.SHL: _binary("shl"),
-    Op.LSHR: _binary("lshr"),
-    Op.ASHR: _binary("ashr"),
-    Op.EQ: _compare("eq"),
-    Op.NE: _compare("ne"),
-    Op.ULT: _compare("ult"),
-    Op.ULE: _compare("ule"),
-    Op.SLT: _compare("slt"),
-    Op.SLE: _compare("sle"),
-    Op.SELECT: lambda t, v, c, a, b: t(
-        f"select i1 {c}, {llvm_type(v.width)} {a}, {llvm_type(v.width)} {b}"
-    ),
-    Op.ZEXT: _cast("zext"),
-    Op.SEXT: _cast("sext"),
-    Op.TRUNC: _cast("trunc"),
-    Op.CTLZ: _intrinsic("ctlz", ", i1 false"),
-    Op.CTTZ: _intrinsic("cttz", ", i1 false"),
-    Op.POPCNT: _intrinsic("ctpop"),
-    Op.BSWAP: _intrinsic("bswap"),
-    Op.VEC: lambda t, v, *args: VECTORS[v.attr[0]].lower(t, v.attr[1], v.width, *args, *v.attr[2:]),
-}
-INTRINSICS = "\n".join(
-    f"declare i{w} @llvm.{name}.i{w}(i{w}{', i1' if name in ('ctlz', 'cttz') else ''})"
-    for name in ("ctlz", "cttz", "ctpop", "bswap")
-    for w in (8, 16, 32, 64)
-    if (name, w) != ("bswap", 8)
-)
 
 
 class _Pending(NamedTuple):
@@ -169,7 +100,9 @@ class Lowering:
         return "\n".join([self.head, *narrow, *self.allocas, *self.hot, *self.cold, "}"])
 
     # -- state -----------------------------------------------------------------------------------
-    def _save(self) -> tuple[list[str], dict[str, tuple[str, int]], dict[str, None], dict[str, _Pending]]:
+    def _save(
+        self,
+    ) -> tuple[list[str], dict[str, tuple[str, int]], dict[str, None], dict[str, _Pending]]:
         return (list(self.regs), dict(self.fields), dict(self.dirty), dict(self.flags))
 
     def pointer(self, field: str) -> str:
@@ -253,14 +186,18 @@ class Lowering:
             direct = flags.from_rule(code, first.rule, *first.args)
             if direct is not None:
                 return self.value(direct)
-        return self.value(flags.from_groups(code, lambda g: v.unit.emit(Op.GETFLAG, flags.GROUP_WIDTHS[g], attr=g)))
+        return self.value(
+            flags.from_groups(
+                code, lambda g: v.unit.emit(Op.GETFLAG, flags.GROUP_WIDTHS[g], attr=g)
+            )
+        )
 
     def zext64(self, name: str) -> str:
         """Return an i32 as i64; free for a register that came in unchanged."""
         wide = self.wide.get(name)
         return wide if wide is not None else self.t(f"zext i32 {name} to i64")
 
-    # -- one insn ------------------------------------------------------------------------------------
+    # -- one insn ----------------------------------------------------------------------------------
     def insn(self, unit: Unit, slots: Slots) -> None:
         """Emit the ops of one insn; its terminal is left to the caller."""
         self.slots = slots
@@ -298,7 +235,7 @@ class Lowering:
     def _condition(self, v: Value) -> None:
         self.names[v] = self._cond(v)
 
-    # -- memory --------------------------------------------------------------------------------------
+    # -- memory ------------------------------------------------------------------------------------
     def _access(self, v: Value, template: hostasm.Access, address: Value, *values: str) -> str:
         pointer = hostasm.guest_pointer(self.t, self.zext64(self.value(address)))
         ok, fault = self.fresh("ok"), self.fresh("fault")
@@ -349,7 +286,9 @@ class Lowering:
 
     def _host(self, v: Value) -> None:
         row = HOSTOPS[str(v.attr)]
-        results = hostasm.host(self.t, self.allocas, self.fresh, row, [self.value(a) for a in v.args])
+        results = hostasm.host(
+            self.t, self.allocas, self.fresh, row, [self.value(a) for a in v.args]
+        )
         self.parts[v] = results
         if results:
             self.names[v] = results[0]
@@ -357,7 +296,7 @@ class Lowering:
     def _part(self, v: Value) -> None:
         self.names[v] = self.parts[v.args[0]][_int(v.attr)]
 
-    # -- x87 stack -----------------------------------------------------------------------------------
+    # -- x87 stack ---------------------------------------------------------------------------------
     def _getst(self, v: Value) -> None:
         self.names[v] = self.get_field(self.slots.st(_int(v.attr)), 80)
 
@@ -370,7 +309,7 @@ class Lowering:
         self.fields["fpu"] = (self.slots.value("fpu", 16), 16)
         self.dirty["fpu"] = None
 
-    # -- leaving ---------------------------------------------------------------------------------------
+    # -- leaving -----------------------------------------------------------------------------------
     def _fault_if(self, v: Value) -> None:
         ok, fault = self.fresh("ok"), self.fresh("trap")
         self.do(f"br i1 {self.value(v.args[0])}, label %{fault}, label %{ok}, !prof !0")
@@ -507,5 +446,8 @@ def module(functions: list[str], symbols: set[str], holes: set[str]) -> str:
     parts += [f"declare ghccc void @{s}{SIGNATURE}" for s in sorted(symbols)]
     parts += [f"@{h} = external dso_local global i8" for h in sorted(holes)]
     parts += functions
-    parts += ['!0 = !{!"branch_weights", i32 1, i32 2000}', '!1 = !{!"branch_weights", i32 2000, i32 1}']
+    parts += [
+        '!0 = !{!"branch_weights", i32 1, i32 2000}',
+        '!1 = !{!"branch_weights", i32 2000, i32 1}',
+    ]
     return "\n".join(parts)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from translator.ir import Terminal
 from translator.semantics import lift
-from translator.shape import GROUP_BITS, SLOT_INDEX, Shape, shape_of
+from translator.shape import GROUP_BITS, SLOT_INDEX, shape_of
 from translator.tiers import backend, elf
-from translator.tiers.llvm import Lowering, Unsupported, module
+from translator.tiers.llvm import Lowering, module
 from translator.tiers.services import SERVICES
 
 LEAVE = "jitemu_leave"
@@ -195,9 +195,7 @@ def extract(obj: elf.Object, section: elf.Code) -> Stencil:
         )
         for f in section.faults
     )
-    return Stencil(
-        code[:cut], cold, tuple(holes), tuple(branches), faults, tuple(constants)
-    )
+    return Stencil(code[:cut], cold, tuple(holes), tuple(branches), faults, tuple(constants))
 
 
 def _constant(data: elf.Code, addend: int) -> tuple[int, bytes]:
