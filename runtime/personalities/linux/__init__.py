@@ -41,7 +41,9 @@ class Linux:
         try:
             self._start(program, argv)
         except BaseException:
+            self.process.vfs.close()
             self.process.release_host()
+            mem.close()
             raise
 
     def _start(self, program: str, argv: list[str]) -> None:

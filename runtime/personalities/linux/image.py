@@ -209,7 +209,7 @@ def load(process: Process, plan: Plan) -> Start:
     mem.mmap_top = min(mem.mmap_top, bottom - _GAP & -PAGE)
     try:
         mem.map(bottom, stack_size, stack_prot, fixed=True, name="[stack]", noreserve=True)
-    except MemoryMapError as error:
+    except MemoryMapError:
         text = f"no room for a stack of {stack_size >> 10} KiB (see --memory and --stack-size)"
         raise LoadError(text, errno.ENOMEM) from None
     base = PIE_BASE if plan.interpreter is not None else None

@@ -18,6 +18,7 @@ class LinuxOptions:
     stack_size: int = 8 << 20  # -s
     strace: bool = False
     report: bool = False
+    quiet: bool = False  # say nothing at the end: the caller asks for what it wants to know
     memory_limit: int | None = None
     timeout: float | None = None  # seconds
     release: str = "6.1.0"  # -r: what uname tells

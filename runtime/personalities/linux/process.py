@@ -247,13 +247,20 @@ class Process:
     def run_to_death(self) -> None:
         """Run a forked child to its end, and end the host process with it."""
         try:
-            note = f"the budget of child process {os.getpid()} is used up"
-            end = self.run() or End(LIMIT_STATUS, note=note)
+            end = self.run() or self._out_of_budget()
         except BaseException as error:
             self.end_by_error(error)
             end = self.ending or End(INTERNAL_STATUS)
         self.finish(end)
         die(end)
+
+    def _out_of_budget(self) -> End:
+        """End a forked child that used up its budget."""
+        if not self.options.quiet:
+            print(f"jitemu: child process {os.getpid()} used up its budget", file=sys.stderr)
+        self.end(End(LIMIT_STATUS))
+        self.resume()
+        return self.run() or End(LIMIT_STATUS)
 
     def finish(self, end: End) -> None:
         """Say what must be said at the end, in the first process only."""
@@ -261,12 +268,15 @@ class Process:
         self.engine.close()
         if self.vfork is not None:
             self.vfork.finish()
-        if end.note and (not self.is_fork or end.status == INTERNAL_STATUS):
+        quiet = self.options.quiet
+        if end.note and not quiet and (not self.is_fork or end.status == INTERNAL_STATUS):
             print(f"jitemu: {end.note}", file=sys.stderr)
         if self.is_fork:
             return
         self._cancel_timers()
         self.release_host()
+        if quiet:
+            return
         failed = end.status != 0 or end.signal != 0
         if self.options.report:
             print(f"jitemu: {self.report.full()}", file=sys.stderr)

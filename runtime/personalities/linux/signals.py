@@ -61,10 +61,24 @@ class SignalTable:
             set_host_mask(mask)
             self._host_state = None
 
-    def adopt_host(self) -> None:
-        """Start from what this process inherited, as execve leaves it: ignored or default."""
+    def take_host(self, mask: int, kept: frozenset[int] = frozenset()) -> None:
+        """Put the guest's dispositions and mask in force again, after `give_back_host`.
+
+        Signals in *kept* stay the host's as long as the guest leaves them their default action.
+        """
+        self._save_host()
+        for signo in range(1, defs.NSIG + 1):
+            if signo not in kept or self.actions[signo].handler != defs.SIG_DFL:
+                self._apply(signo)
+        set_host_mask(mask & ~defs.HOST_OWNED)
+
+    def _save_host(self) -> None:
         taken = (s for s in range(1, defs.NSIG + 1) if not sigbit(s) & _LEFT_ALONE)
         self._host_state = (host_mask(), {signo: _host_action(signo) for signo in taken})
+
+    def adopt_host(self) -> None:
+        """Start from what this process inherited, as execve leaves it: ignored or default."""
+        self._save_host()
         for signo in range(1, defs.NSIG + 1):
             if signo in _PYTHON_IGNORES or sigbit(signo) & _LEFT_ALONE:
                 ignored = False
