@@ -98,7 +98,7 @@ class Cpu:
     def eflags(self) -> int:
         """EFLAGS, exact."""
         szp = self.r64[_SZP]
-        value = self.r32[_REST] | 2 | (self.r8[_CF] & 1) | (self.r8[_AF] & 0x10)
+        value: int = self.r32[_REST] | 2 | (self.r8[_CF] & 1) | (self.r8[_AF] & 0x10)
         if not ((szp ^ szp >> 32) & 0xFF).bit_count() & 1:
             value |= 1 << flags.PF
         if not szp & 0xFFFFFFFF:
@@ -144,7 +144,7 @@ class Cpu:
     @property
     def budget(self) -> int:
         """Insns that may still run."""
-        value = self.r64[_BUDGET]
+        value: int = self.r64[_BUDGET]
         value -= value >> 63 << 64
         return value + self.reserve
 

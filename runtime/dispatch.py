@@ -90,7 +90,9 @@ class Engine:
         self.access = threading.local()
         self.lock = threading.RLock()
         self.statistics = Statistics()
-        self.tables = [memoryview(bytearray(16 * HASH_SIZE)).cast("Q") for _ in range(2)]
+        buffers = [bytearray(16 * HASH_SIZE) for _ in range(2)]  # one for each floating-point mode
+        self.tables = [memoryview(b).cast("Q") for b in buffers]
+        self.table_addresses = [native.address_of(b) for b in buffers]
         self.cpus: weakref.WeakSet[Cpu] = weakref.WeakSet()
         self.running: set[Cpu] = set()
         self.flushing = threading.Event()
@@ -185,25 +187,12 @@ class Engine:
             or cpu.r16[_FSW] & _ES
         )
         mode = 1 if precise else 0
-        table = self.table_address(mode)
+        table = self.table_addresses[mode]
         if cpu.r64[_HASH] != table:
             cpu.r64[_HASH] = table
             cpu.flush_jump_cache()
-        return cpu.r32[_EIP] | (LOCATION_PRECISE if precise else 0)
-
-    def table_address(self, mode: int) -> int:
-        """Return the host address of a lookup table."""
-        return self._table_addresses[mode]
-
-    @property
-    def _table_addresses(self) -> tuple[int, int]:
-        import ctypes
-
-        found = self.__dict__.get("_addresses")
-        if found is None:
-            found = tuple(ctypes.addressof(ctypes.c_char.from_buffer(t.obj)) for t in self.tables)
-            self.__dict__["_addresses"] = found
-        return found  # type: ignore[no-any-return]
+        eip: int = cpu.r32[_EIP]
+        return eip | LOCATION_PRECISE if precise else eip
 
     def _fault(self, cpu: Cpu) -> Exit | None:
         """Handle a native memory fault: None for a write to translated code, which goes on."""

@@ -70,7 +70,8 @@ class Recipes:
         """Compute the flags that the block before this one left to be recovered, if it did."""
         number = cpu.r32[SZP_HIGH]
         if number & RECIPE_MASK == RECIPE and number - RECIPE < len(self.items):
-            recover(cpu, *self.items[number - RECIPE], ALL_FLAGS)
+            shape, slots = self.items[number - RECIPE]
+            recover(cpu, shape, slots, ALL_FLAGS)
 
     def at_fault(self, cpu: Cpu, plan: Plan, index: int) -> None:
         """Compute the flags that were not stored before insn number *index*, which faulted."""

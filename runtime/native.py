@@ -42,6 +42,11 @@ def _reserve(size: int, prot: int) -> tuple[mmap.mmap, int]:
     return area, ctypes.addressof(ctypes.c_char.from_buffer(area))
 
 
+def address_of(buffer: bytearray) -> int:
+    """Return the host address of a buffer's contents; the buffer must never be resized."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
 class Arena:
     """Executable memory with the tables that the native fault handler reads.
 

@@ -91,6 +91,10 @@ def _combine(x: _Known, y: _Known, op: Callable[[int, int], int]) -> _Known:
     return _Known(lambda regs, slots: op(f(regs, slots), g(regs, slots)), x.registers | y.registers)
 
 
+def _field(register: int, shift: int) -> _Known:
+    return _Known(lambda regs, slots: regs[register] >> shift, 1 << register)
+
+
 class _Solver:
     """Finds values of a unit in the registers behind it."""
 
@@ -138,10 +142,7 @@ class _Solver:
         for register, full in self.written.items():
             shift = self._position(full, v)
             if shift is not None:
-                return _Known(
-                    lambda regs, slots, k=register, n=shift: regs[k] >> n,
-                    1 << register,  # type: ignore[misc]
-                )
+                return _field(register, shift)
         return None
 
     def _position(self, full: Value, v: Value) -> int | None:

@@ -249,14 +249,18 @@ class Lowering:
 
     def _fault_edge(self, label: str) -> None:
         # The handler itself stores eip and the kind of exit: most fault edges are a bare jump.
-        self._on_cold(label, lambda: (self.commit(flags.ALL), self.tail("jitemu_leave")))
+        def leave() -> None:
+            self.commit(flags.ALL)
+            self.tail("jitemu_leave")
+
+        self._on_cold(label, leave)
 
     def _on_cold(self, label: str, body: Callable[[], None]) -> None:
         """Emit a cold block that starts from the state at the start of the insn."""
         now, names, lines, budget = self._save(), dict(self.names), self.lines, self.budget
-        self.regs, self.fields, self.dirty, self.flags = (
-            list(self.snapshot[0]), *(dict(d) for d in self.snapshot[1:]),
-        )  # type: ignore[assignment]  # fmt: skip
+        regs, fields, dirty, pending = self.snapshot
+        self.regs, self.fields = list(regs), dict(fields)
+        self.dirty, self.flags = dict(dirty), dict(pending)
         self.lines = self.cold
         self.label(label)
         body()
