@@ -89,14 +89,11 @@ def zero_sign(zf: Value, sf: Value) -> Value:
     return (zf ^ 1).zext(64) | zf.zext(64).shl(32) | sf.zext(64).shl(63)
 
 
-# ZF of the result, CF = left, OF = right; the others become 0 (ptest, popcnt; lzcnt and tzcnt).
-ZERO = Rule(
-    "zero",
-    {
-        "szp": lambda r, a, b: zero_sign(r.eq(0), r.unit.const(0, 1)),
-        **ROTATE.groups,
-        "af": _zero(8),
-    },
+# ZF and SF of the result, CF = left, OF = right; PF and AF become 0: later insns on bits, which
+# leave some of them undefined.
+BITS = Rule(
+    "bits",
+    {"szp": lambda r, a, b: zero_sign(r.eq(0), r.msb()), **ROTATE.groups, "af": _zero(8)},
 )
 
 
@@ -160,7 +157,7 @@ def from_groups(code: str, group: Group) -> Value:
 
 
 # Rules whose szp group is that of the result.
-_RESULT_RULES = {"sub", "add", "adc", "sbb", "inc", "dec", "logic", "shift", "szp", "bcd"}
+_RESULT_RULES = {"sub", "add", "adc", "sbb", "inc", "dec", "logic", "shift", "szp", "bcd", "bits"}
 
 
 def from_rule(code: str, rule: Rule, res: Value, left: Value, right: Value) -> Value | None:
@@ -183,7 +180,7 @@ def from_rule(code: str, rule: Rule, res: Value, left: Value, right: Value) -> V
             bit = res.sle(0)
         case "logic", "be":
             bit = res.eq(0)
-        case name, "e" if name in _RESULT_RULES or name == "zero":
+        case name, "e" if name in _RESULT_RULES:
             bit = res.eq(0)
         case name, "s" if name in _RESULT_RULES:
             bit = res.slt(0)

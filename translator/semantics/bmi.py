@@ -11,62 +11,54 @@ from translator.semantics import Dst, insn
 STEPS = 5  # distances of 1 to 16 bits
 
 
+def _with_flags(b: Builder, res: Value, cf: Value) -> Value:
+    """Set ZF SF CF; OF ← 0; AF and PF, mostly undefined, ← 0 as on hardware."""
+    b.set_flags(flags.BITS, res, cf, b.const(0, 1))
+    return res
+
+
 # -- counts --------------------------------------------------------------------------------------
 @insn("popcnt")
 def popcnt(b: Builder, dst: Dst, src: Value) -> Value:
     """Dst ← number of 1 bits; ZF: src = 0; the other flags ← 0."""
-    res = src.popcnt()
-    b.set_flags(flags.ZERO, src, b.const(0, 1), b.const(0, 1))
-    return res
+    return _with_flags(b, src.popcnt(), b.const(0, 1))
 
 
 @insn("lzcnt")
 def lzcnt(b: Builder, dst: Dst, src: Value) -> Value:
     """Dst ← number of leading 0 bits; CF: src = 0; ZF of dst; the other flags, undefined, ← 0."""
-    res = src.ctlz()
-    b.set_flags(flags.ZERO, res, src.eq(0), b.const(0, 1))
-    return res
+    return _with_flags(b, src.ctlz(), src.eq(0))
 
 
 @insn("tzcnt")
 def tzcnt(b: Builder, dst: Dst, src: Value) -> Value:
     """Dst ← number of trailing 0 bits; flags as lzcnt."""
-    res = src.cttz()
-    b.set_flags(flags.ZERO, res, src.eq(0), b.const(0, 1))
-    return res
+    return _with_flags(b, src.cttz(), src.eq(0))
 
 
 # -- lowest bit, fields --------------------------------------------------------------------------
 @insn("andn")
 def andn(b: Builder, dst: Dst, left: Value, right: Value) -> Value:
-    """Dst ← ~left & right; flags of logic."""
-    res = ~left & right
-    b.set_flags(flags.LOGIC, res, res, res)
-    return res
-
-
-def _lowest(b: Builder, res: Value, cf: Value) -> Value:
-    """ZF SF of the result, OF ← 0; AF and PF, undefined, as after shifts."""
-    b.set_flags(flags.SHIFT, res, cf, b.const(0, 1))
-    return res
+    """Dst ← ~left & right; CF ← 0."""
+    return _with_flags(b, ~left & right, b.const(0, 1))
 
 
 @insn("blsr")
 def blsr(b: Builder, dst: Dst, src: Value) -> Value:
     """Dst ← src without its lowest 1 bit; CF: src = 0."""
-    return _lowest(b, src - 1 & src, src.eq(0))
+    return _with_flags(b, src - 1 & src, src.eq(0))
 
 
 @insn("blsmsk")
 def blsmsk(b: Builder, dst: Dst, src: Value) -> Value:
     """Dst ← all bits up to the lowest 1 bit; CF: src = 0."""
-    return _lowest(b, src - 1 ^ src, src.eq(0))
+    return _with_flags(b, src - 1 ^ src, src.eq(0))
 
 
 @insn("blsi")
 def blsi(b: Builder, dst: Dst, src: Value) -> Value:
     """Dst ← the lowest 1 bit of src; CF: src ≠ 0."""
-    return _lowest(b, -src & src, src.ne(0))
+    return _with_flags(b, -src & src, src.ne(0))
 
 
 def _low_bits(b: Builder, src: Value, count: Value) -> Value:
@@ -78,11 +70,11 @@ def _low_bits(b: Builder, src: Value, count: Value) -> Value:
 
 @insn("bextr")
 def bextr(b: Builder, dst: Dst, src: Value, field: Value) -> Value:
-    """Dst ← bits of src: field's byte 0 says from where, byte 1 how many; ZF; CF OF ← 0."""
+    """Dst ← bits of src: field's byte 0 says from where, byte 1 how many; ZF; the others ← 0."""
     start = field.trunc(8).zext(32)
     moved = start.ult(32).select(src.lshr(start & 31), 0)
     res = _low_bits(b, moved, field.bits(8, 8))
-    b.set_flags(flags.ZERO, res, b.const(0, 1), b.const(0, 1))
+    b.set_flags(flags.BITS, res.ne(0).zext(8), b.const(0, 1), b.const(0, 1))  # without SF
     return res
 
 
@@ -90,7 +82,7 @@ def bextr(b: Builder, dst: Dst, src: Value, field: Value) -> Value:
 def bzhi(b: Builder, dst: Dst, src: Value, count: Value) -> Value:
     """Dst ← the low bits of src, as many as count's byte 0 says; CF: more than there are."""
     number = count.trunc(8)
-    return _lowest(b, _low_bits(b, src, number), (number & 0xE0).ne(0))
+    return _with_flags(b, _low_bits(b, src, number), (number & 0xE0).ne(0))
 
 
 # -- without flags -------------------------------------------------------------------------------

@@ -122,7 +122,8 @@ def ptest(b: Builder, dst: Operand, src: Operand) -> None:
     """ZF: src & dst = 0; CF: src & ~dst = 0; the other flags ← 0."""
     left, right = b.read(dst), whole(b, src)
     missing = b.vec("andn", 64, 128, left, right)
-    b.set_flags(flags.ZERO, left & right, missing.eq(0), b.const(0, 1))
+    both = (left & right).ne(0).zext(8)  # bit 7, SF, is 0
+    b.set_flags(flags.BITS, both, missing.eq(0), b.const(0, 1))
 
 
 @insn("pmuldq")
