@@ -7,8 +7,8 @@ descriptor, s signal, t memory protection.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from runtime.memory import MemoryFault
@@ -154,6 +154,16 @@ def unknown(t: Thread, number: int) -> None:
     _print(f"{os.getpid()} {name}() = -1 errno=38 (not implemented by jitemu)")
 
 
+_output = 2
+
+
+def write_to(fd: int) -> None:
+    """Write to a descriptor other than stderr from now on."""
+    global _output
+    _output = fd
+
+
 def _print(line: str) -> None:
     # One write, so that lines of several processes do not mix.
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, line.encode() + b"\n")
+    with contextlib.suppress(OSError):  # the guest may have closed its stderr
+        os.write(_output, line.encode(errors="replace") + b"\n")

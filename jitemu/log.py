@@ -1,0 +1,125 @@
+"""The items of -d: hooks on an engine that write what it translates and why it stops."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from jitemu import stages
+from runtime.codecache import Block
+from runtime.cpu import Cpu
+from runtime.dispatch import Exit
+from runtime.personalities.linux import strace
+from translator.insn import Insn
+from translator.planner import Plan
+from translator.shape import shape_of
+
+if TYPE_CHECKING:
+    from jitemu.config import Config
+    from runtime.personalities.linux import Linux
+
+_VECTORS = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 11: "#NP", 12: "#SS"}
+_VECTORS |= {13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 19: "#XM"}
+
+
+class Log:
+    """One file that the process and its forked children append to."""
+
+    def __init__(self, linux: Linux, path: str | None) -> None:
+        fds = linux.process.vfs.fds
+        if path is None:
+            self.fd = fds.reserve_copy(2)
+        else:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+            name = path.replace("%d", str(os.getpid()))
+            self.fd = fds.reserve(os.open(name, flags, 0o666))
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Write some lines at once, so that those of several processes do not mix."""
+        data = "".join(f"{line}\n" for line in lines).encode()
+        while data:
+            data = data[os.write(self.fd, data) :]
+
+
+def attach(linux: Linux, config: Config) -> None:
+    """Make a guest's engine write the items that the settings ask for."""
+    log = Log(linux, config.log_file)
+    if config.log_file is not None:
+        strace.write_to(log.fd)
+    engine = linux.process.engine
+    # The hooks replace methods of these objects: no cost, and no code in the engine, without -d.
+    if config.log & {"in_asm", "op", "op_opt", "out_asm"}:
+        _hook(engine.cache, "install", lambda install: _installer(linux, config, log, install))
+    if config.log & {"in_asm", "op"} and engine.strategy is None:
+        _hook(engine, "_decode", lambda known: _decoder(linux, config, log, known))
+    if config.log & {"int", "exits"}:
+        _hook(engine, "run", lambda run: _runner(config, log, run))
+
+
+def _hook(owner: object, name: str, wrap: Callable[[Any], Any]) -> None:
+    setattr(owner, name, wrap(getattr(owner, name)))
+
+
+def _installer(
+    linux: Linux, config: Config, log: Log, install: Callable[..., Block]
+) -> Callable[..., Block]:
+    engine = linux.process.engine
+
+    def hooked(location: int, plan: Plan, *rest: Any) -> Block:
+        block = install(location, plan, *rest)
+        items = config.log
+        code = engine.mem.fetch(plan.pc, plan.end - plan.pc)
+        lines = [f"---- block {plan.pc:#010x}, {len(plan.items)} insns"]
+        if "in_asm" in items:
+            lines += ["IN:", *stages.decode(plan, code)]
+        if "op" in items:
+            lines += ["OP:", *stages.ir(plan, code)]
+        if "op_opt" in items:
+            lines += ["OP_OPT:", *stages.llvm(plan, engine.strategy)]
+        if "out_asm" in items:
+            start = block.offset
+            host = bytes(engine.cache.arena.code[start : start + block.size])
+            lines += [f"OUT: {block.size} bytes", *stages.placed(host, engine.cache.address(block))]
+        log.write(lines)
+        return block
+
+    return hooked
+
+
+def _decoder(
+    linux: Linux, config: Config, log: Log, known: Callable[[int], Insn]
+) -> Callable[[int], Insn]:
+    engine = linux.process.engine
+
+    def hooked(eip: int) -> Insn:
+        is_new = eip not in engine.insns
+        insn = known(eip)
+        if is_new:
+            code = engine.mem.fetch(eip, insn.length)
+            shown = [stages.line(*found) for found in stages.hostdis.lines(code, eip, 32)]
+            lines = shown or [stages.line(eip, code, insn.mnemonic)]
+            if "op" in config.log:
+                lines.append(str(shape_of(insn.key).unit))
+            log.write(lines)
+        return insn
+
+    return hooked
+
+
+def _runner(config: Config, log: Log, run: Callable[[Cpu], Exit]) -> Callable[[Cpu], Exit]:
+    def hooked(cpu: Cpu) -> Exit:
+        stop = run(cpu)
+        if stop.kind == "fault":
+            name = _VECTORS.get(stop.vector, f"vector {stop.vector}")
+            where = f" address={stop.address:#010x}" if stop.vector == 14 else ""
+            registers = " ".join(f"{n}={getattr(cpu, n):08x}" for n in _SHOWN)
+            log.write([f"---- {name} error={stop.error:#x}{where} {registers}"])
+        elif "exits" in config.log:
+            log.write([f"---- {stop.kind} eip={cpu.eip:08x} eax={cpu.eax:08x}"])
+        return stop
+
+    return hooked
+
+
+_SHOWN = ("eip", "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eflags")
