@@ -50,7 +50,13 @@ def _cases() -> list[Case]:
             count = width // lane
             mask = tuple(random.Random(lane).randrange(2 * count) for _ in range(count))
             cases.append(Case("shuffle", lane, width, (width, width), (mask,)))
-    cases += [Case("widen", lane, 128, (lane,)) for lane in (32, 64)]
+    cases += [Case("widen", lane, 128, (lane,)) for lane in (16, 32, 64)]
+    for lane in (8, 32, 64):
+        cases.append(Case("blend", lane, 128, (128, 128, 128)))
+        for source in (n for n in (8, 16, 32) if n < lane):
+            cases.append(Case("extend", lane, 128, (128,), (source,)))
+    cases.append(Case("insert", 8, 128, (128, 8), (9,)))
+    cases.append(Case("ashr", 64, 128, (128,), (32,)))
     cases.append(Case("signs", 64, 32, (128,), (128,)))
     return cases
 
@@ -100,7 +106,7 @@ def _number(rng: random.Random, width: int, lane: int) -> int:
 
 
 def _call(function: Callable[..., None], case: Case, arguments: tuple[int, ...]) -> int:
-    given = ctypes.create_string_buffer(2 * SLOT + SLOT)
+    given = ctypes.create_string_buffer(3 * SLOT + SLOT)
     out = ctypes.create_string_buffer(2 * SLOT)
     address, result = ((ctypes.addressof(x) + 15) & ~15 for x in (given, out))
     for i, number in enumerate(arguments):
