@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from translator.state import FIELDS, PENDING_MAX, PENDING_RECORD, STOP_FLAG, Exit
 from translator.tiers.hostasm import FAULT_SECTION
-from translator.tiers.llvm import ARGS, SIGNATURE
+from translator.tiers.llvm import ARGS, PINNED_XMM, SIGNATURE, VECTOR
 
 # Offsets into the table of globals, 8 bytes each.
 GLOBALS = {
@@ -44,6 +44,12 @@ def _global(name: str, result: str) -> str:
     return f"  %{result} = load i64, ptr {pointer}"
 
 
+def _pinned() -> str:
+    """Return the arguments that hold the guest's general and vector registers."""
+    vectors = [f"{VECTOR} %x{i}" for i in range(PINNED_XMM)]
+    return ", ".join([*(f"i64 %r{i}" for i in range(8)), *vectors])
+
+
 def _thunks() -> str:
     """jitemu_leave: back to jitemu_enter. jitemu_lookup: eip's code from the hash table."""
     stores = "\n".join(
@@ -51,10 +57,15 @@ def _thunks() -> str:
         f"  %t{i} = trunc i64 %r{i} to i32\n  store i32 %t{i}, ptr %p{i}"
         for i in range(8)
     )
-    regs = ", ".join(f"i64 %r{i}" for i in range(8))
+    vector_stores = "\n".join(
+        f"{_field(f'xmm{i}', f'v{i}')}\n  store {VECTOR} %x{i}, ptr %v{i}, align 16"
+        for i in range(PINNED_XMM)
+    )
+    regs = _pinned()
     return f"""
 define ghccc void @jitemu_leave({", ".join(ARGS)}) nounwind {{
 {stores}
+{vector_stores}
 {_field("budget", "budget_at")}
   store i64 %budget, ptr %budget_at
   ret void
@@ -114,7 +125,11 @@ def _enter() -> str:
         f"  %n{i} = load i32, ptr %p{i}\n  %r{i} = zext i32 %n{i} to i64"
         for i in range(8)
     )
-    regs = ", ".join(f"i64 %r{i}" for i in range(8))
+    vector_loads = "\n".join(
+        f"{_field(f'xmm{i}', f'v{i}')}\n  %x{i} = load {VECTOR}, ptr %v{i}, align 16"
+        for i in range(PINNED_XMM)
+    )
+    regs = _pinned()
     return f"""
 define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
   %host_mxcsr = alloca i32
@@ -122,6 +137,7 @@ define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
   %host_fcw = alloca i16
   %fcw_work = alloca i16
 {loads}
+{vector_loads}
 {_field("budget", "budget_at")}
   %budget = load i64, ptr %budget_at
 {_field("mxcsr", "mxcsr_at")}

@@ -9,6 +9,7 @@ edge leaves with the exact state of the insn's start.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -19,8 +20,17 @@ from translator.state import FIELDS, JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import hostasm
 from translator.tiers.llvm_ops import INTRINSICS, LOWER, llvm_type
 
-ARGS = ["ptr %st", "i64 %budget", *(f"i64 %r{i}" for i in range(8))]
-SIGNATURE = "(" + ", ".join(a.split()[0] for a in ARGS) + ")"
+VECTOR = "<2 x i64>"
+PINNED_XMM = 6  # so many XMM registers travel in host registers, all that ghccc has
+ARGS = [
+    "ptr %st",
+    "i64 %budget",
+    *(f"i64 %r{i}" for i in range(8)),
+    *(f"{VECTOR} %x{i}" for i in range(PINNED_XMM)),
+]
+SIGNATURE = "(" + ", ".join(a.rpartition(" ")[0] for a in ARGS) + ")"
+_CAST = re.compile(r"bitcast (i128|<[^>]+>) (%\w+) to (i128|<[^>]+>)")
+_PINNED = {f"xmm{i}": i for i in range(PINNED_XMM)}
 
 
 class Unsupported(Exception):  # noqa: N818 (a fact, not a failure)
@@ -50,6 +60,16 @@ class _Pending(NamedTuple):
     args: tuple[Value, ...]
 
 
+class _Saved(NamedTuple):
+    """Copies of what a Lowering knows of the guest's state."""
+
+    regs: list[str]
+    vectors: list[str]
+    fields: dict[str, tuple[str, int]]
+    dirty: dict[str, None]
+    flags: dict[str, _Pending]
+
+
 class Lowering:
     """Emit one host function."""
 
@@ -63,6 +83,8 @@ class Lowering:
         self.count = 0
         self.names: dict[Value, str] = {}
         self.regs = [f"%q{i}" for i in range(8)]  # current SSA value, i32
+        self.vectors = [f"%x{i}" for i in range(PINNED_XMM)]
+        self.vector_of: dict[str, tuple[str, str]] = {}  # i128 name -> vector type, name
         self.wide = {f"%q{i}": f"%r{i}" for i in range(8)}  # i32 name -> the same as i64
         self.fields: dict[str, tuple[str, int]] = {}  # known value of a field: name, width
         self.dirty: dict[str, None] = {}  # fields to store on leaving
@@ -76,10 +98,23 @@ class Lowering:
     # -- text ----------------------------------------------------------------------------------
     def t(self, line: str) -> str:
         """Emit an instruction with a result; return its name."""
+        # A vector that goes through i128 stays a vector: LLVM would carry an i128 across a basic
+        # block's end (every memory access is one) in two general registers.
+        cast = _CAST.fullmatch(line)
+        if cast is not None:
+            source, name, target = cast.groups()
+            known = self.vector_of.get(name) if source == "i128" else None
+            if known is not None:
+                source, name = known
+                if source == target:
+                    return name
+                line = f"bitcast {source} {name} to {target}"
         self.count += 1
-        name = f"%v{self.count}"
-        self.lines.append(f"  {name} = {line}")
-        return name
+        result = f"%v{self.count}"
+        self.lines.append(f"  {result} = {line}")
+        if cast is not None and target == "i128":
+            self.vector_of[result] = (source, name)
+        return result
 
     def do(self, line: str) -> None:
         """Emit an instruction without a result."""
@@ -100,10 +135,14 @@ class Lowering:
         return "\n".join([self.head, *narrow, *self.allocas, *self.hot, *self.cold, "}"])
 
     # -- state -----------------------------------------------------------------------------------
-    def _save(
-        self,
-    ) -> tuple[list[str], dict[str, tuple[str, int]], dict[str, None], dict[str, _Pending]]:
-        return (list(self.regs), dict(self.fields), dict(self.dirty), dict(self.flags))
+    def _save(self) -> _Saved:
+        return _Saved(
+            list(self.regs),
+            list(self.vectors),
+            dict(self.fields),
+            dict(self.dirty),
+            dict(self.flags),
+        )
 
     def pointer(self, field: str) -> str:
         """Emit the address of a state field; `st0`... are holes of a stencil."""
@@ -113,12 +152,17 @@ class Lowering:
 
     def get_field(self, field: str, width: int) -> str:
         """Return the current value of a state field."""
+        if field in _PINNED:
+            return self.t(f"bitcast {VECTOR} {self.vectors[_PINNED[field]]} to i128")
         known = self.fields.get(field)
         if known is not None and known[1] == width:
             return known[0]
         if known is not None and field in self.dirty:
             self.store_field(field)
-        value = self.t(f"load {llvm_type(width)}, ptr {self.pointer(field)}, align {_align(width)}")
+        ty = VECTOR if width == 128 else llvm_type(width)
+        value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {_align(width)}")
+        if width == 128:
+            value = self.t(f"bitcast {VECTOR} {value} to i128")
         if known is None:
             self.fields[field] = (value, width)
         return value
@@ -127,6 +171,10 @@ class Lowering:
         """Store a pending state field."""
         value, width = self.fields[field]
         pointer = self.pointer(field)
+        if width == 128:
+            vector = self.t(f"bitcast i128 {value} to {VECTOR}")
+            self.do(f"store {VECTOR} {vector}, ptr {pointer}, align 16")
+            return
         self.do(f"store {llvm_type(width)} {value}, ptr {pointer}, align {_align(width)}")
         if field.startswith("fpr") and width == 64:  # an MMX write sets the exponent to all ones
             above = self.t(f"getelementptr i8, ptr {pointer}, i64 8")
@@ -220,7 +268,11 @@ class Lowering:
 
     def _set(self, v: Value) -> None:
         field = str(v.attr)
-        self.fields[field] = (self.value(v.args[0]), v.args[0].width)
+        value = self.value(v.args[0])
+        if field in _PINNED:
+            self.vectors[_PINNED[field]] = self.t(f"bitcast i128 {value} to {VECTOR}")
+            return
+        self.fields[field] = (value, v.args[0].width)
         self.dirty[field] = None
 
     def _flags(self, v: Value) -> None:
@@ -258,14 +310,14 @@ class Lowering:
     def _on_cold(self, label: str, body: Callable[[], None]) -> None:
         """Emit a cold block that starts from the state at the start of the insn."""
         now, names, lines, budget = self._save(), dict(self.names), self.lines, self.budget
-        regs, fields, dirty, pending = self.snapshot
-        self.regs, self.fields = list(regs), dict(fields)
+        regs, vectors, fields, dirty, pending = self.snapshot
+        self.regs, self.vectors, self.fields = list(regs), list(vectors), dict(fields)
         self.dirty, self.flags = dict(dirty), dict(pending)
         self.lines = self.cold
         self.label(label)
         body()
         self.lines, self.budget = lines, budget
-        self.regs, self.fields, self.dirty, self.flags = now
+        self.regs, self.vectors, self.fields, self.dirty, self.flags = now
         self.names = names
 
     def _load(self, v: Value) -> None:
@@ -358,7 +410,12 @@ class Lowering:
         if not symbol.startswith("%"):
             self.symbols.add(symbol)
             symbol = "@" + symbol
-        regs = ", ".join(f"i64 {self.zext64(r)}" for r in self.regs)
+        regs = ", ".join(
+            [
+                *(f"i64 {self.zext64(r)}" for r in self.regs),
+                *(f"{VECTOR} {x}" for x in self.vectors),
+            ]
+        )
         # Arguments are emitted before the call text is.
         self.do(f"musttail call ghccc void {symbol}(ptr %st, i64 {self.budget}, {regs})")
         self.do("ret void")
