@@ -233,14 +233,18 @@ found:
   %recovery32 = load i32, ptr %recovery_at, align 4
   %recovery64 = zext i32 %recovery32 to i64
   %recovery = add i64 %start, %recovery64
-  store i64 %recovery, ptr %rip_at
   %pc_at = getelementptr i8, ptr %row, i64 8
   %pc = load i32, ptr %pc_at, align 4
   %r13_at = getelementptr i8, ptr %uc, i64 {_R13}
   %st = load ptr, ptr %r13_at
   %is_support = icmp eq i32 %pc, -1
-  br i1 %is_support, label %out, label %guest
+  br i1 %is_support, label %support, label %guest
+support:
+  store i64 %recovery, ptr %rip_at
+  ret void
 guest:
+  %resume = call i64 @jitemu_resume(i64 %rip, i64 %recovery, ptr %st)
+  store i64 %resume, ptr %rip_at
 {_field("eip", "eip_at")}
   store i32 %pc, ptr %eip_at
 {_field("exit_kind", "kind_at")}
@@ -262,8 +266,6 @@ guest:
 {_field("fault_error", "error_at")}
   store i16 %err, ptr %error_at
   ret void
-out:
-  ret void
 chain:
   ; Not ours: what was installed before takes it; the default action ends the process.
   %is_bus = icmp eq i32 %sig, 7
@@ -282,6 +284,60 @@ restore:
   %sig64 = zext i32 %sig to i64
   %r = call i64 asm sideeffect "movq $$8, %r10; syscall", "={{ax}},{{ax}},{{di}},{{si}},{{dx}},~{{r10}},~{{rcx}},~{{r11}},~{{memory}}"(i64 13, i64 %sig64, ptr %old, i64 0)
   ret void
+}}
+"""
+
+
+def _resume() -> str:
+    """Where to go on after a fault: LLVM lays recovery code out as if the access had been done.
+
+    Of the accesses only those of the x87 change more than their outputs: a load has not pushed
+    and a store not popped what the recovery code takes for pushed or popped.
+    """
+    thunks = "".join(
+        f"""
+define internal void @jitemu_{name}() naked nounwind {{
+  call void asm sideeffect "{asm}; jmpq *{FIELDS["recovery"].offset}(%r13)", ""()
+  unreachable
+}}"""
+        for name, asm in (("push", "fldz"), ("pop", "fstp %st(0)"))
+    )
+    return f"""{thunks}
+define internal i64 @jitemu_resume(i64 %rip, i64 %recovery, ptr %st) noinline nounwind {{
+  br label %prefix
+prefix:
+  ; A segment override, then REX.
+  %at = phi i64 [ %rip, %0 ], [ %following, %more ]
+  %pointer = inttoptr i64 %at to ptr
+  %byte = load i8, ptr %pointer
+  %following = add i64 %at, 1
+  %group = and i8 %byte, -16
+  %is_rex = icmp eq i8 %group, 64
+  %is_gs = icmp eq i8 %byte, 101
+  %is_prefix = or i1 %is_rex, %is_gs
+  br i1 %is_prefix, label %more, label %opcode
+more:
+  br label %prefix
+opcode:
+  ; D9 DB DD DF load (reg field 0 and 5) and store; D8 DA DC DE compute.
+  %kind = and i8 %byte, -7
+  %is_move = icmp eq i8 %kind, -39
+  br i1 %is_move, label %move, label %plain
+move:
+  %modrm_at = inttoptr i64 %following to ptr
+  %modrm = load i8, ptr %modrm_at
+  %reg = and i8 %modrm, 56
+  %is_first = icmp eq i8 %reg, 0
+  %is_fifth = icmp eq i8 %reg, 40
+  %is_load = or i1 %is_first, %is_fifth
+{_field("recovery", "recovery_at")}
+  store i64 %recovery, ptr %recovery_at
+  %push = ptrtoint ptr @jitemu_push to i64
+  %pop = ptrtoint ptr @jitemu_pop to i64
+  %thunk = select i1 %is_load, i64 %push, i64 %pop
+  ret i64 %thunk
+plain:
+  ret i64 %recovery
 }}
 """
 
@@ -431,7 +487,7 @@ define i64 @jitemu_syscall(ptr %stop, i64 %nr, i64 %a, i64 %b, i64 %c, i64 %d, i
 def text() -> str:
     """Return the whole module."""
     head = "@jitemu_globals = external dso_local global i8\n"
-    return head + _thunks() + _enter() + _on_fault() + _on_signal() + _copies() + _syscall()
+    return head + _thunks() + _enter() + _on_fault() + _resume() + _on_signal() + _copies() + _syscall()
 
 
 __all__ = ["GLOBALS", "GLOBALS_SIZE", "SIGNATURE", "THREADS_MAX", "text"]

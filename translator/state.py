@@ -57,6 +57,7 @@ def _layout() -> dict[str, Field]:
         ("host_mxcsr", 408, 32),
         ("host_fcw", 412, 16),
         ("fault_pc", 416, 64),  # host address of the access that faulted last
+        ("recovery", 424, 64),  # where host code goes on after that
         ("thread_id", 432, 32),  # host thread that runs this guest thread; 0 for none
         ("pending_count", 436, 32),  # siginfo records in `pending`
         ("hash_table", 440, 64),  # host address of this thread's table (guest pc, host code)

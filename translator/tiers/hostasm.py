@@ -26,6 +26,23 @@ def guest_pointer(t: Text, address: str) -> str:
     return t(f"inttoptr i64 {address} to ptr")
 
 
+def _fault_row(label: int) -> str:
+    """Make what the SIGSEGV handler looks up: faulting insn, recovery (an operand), guest pc."""
+    return (
+        f"\\0A.pushsection {FAULT_SECTION},\\22a\\22\\0A"
+        f".long 1b-., ${{{label}:l}}-., ${{{label - 1}:c}}\\0A.popsection"
+    )
+
+
+class Place(NamedTuple):
+    """Guest memory that a HOST row works on: pointer, the insn's address, labels to go on at."""
+
+    pointer: str
+    pc: str
+    ok: str
+    fault: str
+
+
 class Access(NamedTuple):
     """One kind of memory access: assembly with `{fault}` after label 1, types and constraints."""
 
@@ -40,11 +57,7 @@ class Access(NamedTuple):
         """Return the callbr (without the result's name); *pc* is the insn's guest address."""
         outs = int(bool(self.result))
         label = outs + 2 + len(self.values)
-        # What the SIGSEGV handler looks up: faulting instruction, recovery label, guest pc.
-        table = (
-            f"\\0A.pushsection {FAULT_SECTION},\\22a\\22\\0A"
-            f".long 1b-., ${{{label}:l}}-., ${{{label - 1}:c}}\\0A.popsection"
-        )
+        table = _fault_row(label)
         result = {"x86_fp80": "={st}", "<2 x i64>": "=x"}.get(self.result, "=r") if outs else ""
         if "cmpxchg" in self.asm:
             result = "={ax}"
@@ -151,55 +164,77 @@ def _operand_type(constraint: str, width: int) -> str:
 
 
 def host(
-    t: Text, allocas: list[str], fresh: Callable[[str], str], row: HostOp, args: list[str]
+    t: Text,
+    allocas: list[str],
+    fresh: Callable[[str], str],
+    row: HostOp,
+    args: list[str],
+    place: Place | None = None,
 ) -> list[str]:
     """Emit a HOST row; return the names of its outputs.
 
-    A constraint ``*m`` passes an input by address, ``=*m`` returns an output through memory.
+    A constraint ``*m`` passes an input by address, ``=*m`` returns an output through memory; with
+    a *place* that is guest memory, whose access may fault.
     """
+    do = t.__self__.do  # type: ignore[attr-defined]
+    asm = row.asm
     call_args: list[str] = []
     types: list[str] = []
     constraints: list[str] = []
-    memory_outs: dict[int, tuple[str, str]] = {}
+    memory_outs: dict[int, str] = {}
+
+    def pass_memory(width: int) -> str:
+        """Pass the next operand in memory; return the pointer to it."""
+        nonlocal asm
+        slot = "%" + fresh("slot") if place is None else place.pointer
+        if place is None:
+            allocas.append(f"  {slot} = alloca {_memory_type(width)}, align 16")
+        else:
+            asm = asm.replace(f"${len(constraints)}", f"{GUEST}${len(constraints)}")
+        call_args.append(f"ptr elementtype({_memory_type(width)}) {slot}")
+        return slot
+
     for i, (constraint, width) in enumerate(row.outs):
-        constraints.append(constraint)
         if "*m" in constraint:
-            ty = _memory_type(width)
-            slot = "%" + fresh("slot")
-            allocas.append(f"  {slot} = alloca {ty}, align 16")
-            call_args.append(f"ptr elementtype({ty}) {slot}")
-            memory_outs[i] = (slot, ty)
+            memory_outs[i] = pass_memory(width)
         else:
             types.append(_operand_type(constraint, width))
+        constraints.append(constraint)
     outs = [c for c, _ in row.outs]
     for (constraint, width), name in zip(row.ins, args, strict=True):
-        constraints.append(constraint)
         if "*m" in constraint:
-            ty = _memory_type(width)
-            slot = "%" + fresh("slot")
-            allocas.append(f"  {slot} = alloca {ty}, align 16")
-            t_store = f"store {ty} {name}, ptr {slot}"
-            t.__self__.do(t_store)  # type: ignore[attr-defined]
-            call_args.append(f"ptr elementtype({ty}) {slot}")
-            continue
-        tied = outs[int(constraint)] if constraint.isdigit() else constraint
-        ty = _operand_type(tied, width)
-        call_args.append(f"{ty} {_cast(t, name, f'i{width}' if width != 80 else ty, ty)}")
+            slot = pass_memory(width)
+            if place is None:
+                do(f"store {_memory_type(width)} {name}, ptr {slot}")
+        else:
+            tied = outs[int(constraint)] if constraint.isdigit() else constraint
+            ty = _operand_type(tied, width)
+            call_args.append(f"{ty} {_cast(t, name, f'i{width}' if width != 80 else ty, ty)}")
+        constraints.append(constraint)
+    call, labels = "call", ""
+    if place is not None:
+        asm = f"1: {asm}{_fault_row(len(constraints) + 1)}"
+        constraints += ["i", "!i"]
+        call_args.append(place.pc)
+        call, labels = "callbr", f" to label %{place.ok} [label %{place.fault}]"
     if row.clobbers:
         constraints.append(row.clobbers)
     result = "void" if not types else types[0] if len(types) == 1 else "{" + ", ".join(types) + "}"
-    text = f'call {result} asm sideeffect "{row.asm}", "{",".join(constraints)}"({", ".join(call_args)})'
-    names: list[str] = []
+    text = f'{call} {result} asm sideeffect "{asm}", "{",".join(constraints)}"'
+    text += f"({', '.join(call_args)}){labels}"
     packed = ""
     if types:
         packed = t(text)
     else:
-        t.__self__.do(text)  # type: ignore[attr-defined]
+        do(text)
+    if place is not None:
+        t.__self__.label(place.ok)  # type: ignore[attr-defined]
+    names: list[str] = []
     position = 0
     for i, (_, width) in enumerate(row.outs):
         if i in memory_outs:
-            slot, ty = memory_outs[i]
-            names.append(t(f"load {ty}, ptr {slot}"))
+            slot = memory_outs[i]
+            names.append(t(f"load {_memory_type(width)}, ptr {slot}") if place is None else "")
             continue
         ty = types[position]
         name = packed if len(types) == 1 else t(f"extractvalue {result} {packed}, {position}")

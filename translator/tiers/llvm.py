@@ -18,6 +18,7 @@ from translator.hostops import HOSTOPS
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import hostasm
+from translator.tiers.fusion import fusion
 from translator.tiers.llvm_ops import INTRINSICS, LOWER, llvm_type
 
 VECTOR = "<2 x i64>"
@@ -250,7 +251,10 @@ class Lowering:
         """Emit the ops of one insn; its terminal is left to the caller."""
         self.slots = slots
         self.snapshot = self._save()
+        self.fusion = fusion(unit)
         for v in list(unit.ops):
+            if v in self.fusion.useless:
+                continue
             handler = _EFFECTS.get(v.op)
             if handler is not None:
                 handler(self, v)
@@ -342,9 +346,15 @@ class Lowering:
 
     def _host(self, v: Value) -> None:
         row = HOSTOPS[str(v.attr)]
-        results = hostasm.host(
-            self.t, self.allocas, self.fresh, row, [self.value(a) for a in v.args]
-        )
+        args = ["" if a in self.fusion.useless else self.value(a) for a in v.args]
+        address, place = self.fusion.addresses.get(v), None
+        if address is not None:
+            pointer = hostasm.guest_pointer(self.t, self.zext64(self.value(address)))
+            pc = self.slots.constant("pc")
+            place = hostasm.Place(pointer, pc, self.fresh("ok"), self.fresh("fault"))
+        results = hostasm.host(self.t, self.allocas, self.fresh, row, args, place)
+        if place is not None:
+            self._fault_edge(place.fault)
         self.parts[v] = results
         if results:
             self.names[v] = results[0]
