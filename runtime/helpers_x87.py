@@ -41,10 +41,20 @@ def _store(mem: Any, address: int, data: bytes) -> None:
     """Write guest memory."""
     done = 0
     while done < len(data):
-        step = 8 if len(data) - done >= 8 else 2
+        step = next(n for n in (8, 4, 2) if n <= len(data) - done)
         piece = data[done : done + step]
         mem.store(address + done & 0xFFFFFFFF, int.from_bytes(piece, "little"), 8 * step)
         done += step
+
+
+def _touch(mem: Any, address: int, *offsets: int, write: bool) -> None:
+    """Fault where the host would before it loads or stores anything: it tries these bytes first."""
+    for offset in offsets:
+        at = address + offset & 0xFFFFFFFF
+        if write:
+            mem.cmpxchg(at, 0, 0, 8)
+        else:
+            mem.load(at, 8)
 
 
 def _modrm(mem: Any, address: int) -> int:
@@ -89,12 +99,16 @@ def x87_native(cpu: Any, mem: Any, opcode: int, address: int) -> None:
 
 def _environment(cpu: Any, mem: Any, name: str, address: int, width: int) -> None:
     state = cpu.r8
-    size = fpstate.ENV_SIZE[width]
+    size = fpstate.ENV_SIZE[width] + (80 if name in ("frstor", "fnsave") else 0)
+    # The first number, which may cross into the next page, then the last byte.
+    crossing = -address & 0xFFF
+    first = (0, crossing) if crossing < width // 8 else (0,)
+    _touch(mem, address, *first, size - 1, write=name.startswith("fn"))
     match name:
         case "fldenv":
             fpstate.fldenv(state, _load(mem, address, size))
         case "frstor":
-            fpstate.frstor(state, _load(mem, address, size + 80))
+            fpstate.frstor(state, _load(mem, address, size))
         case "fnstenv":
             _store(mem, address, fpstate.fnstenv(state, width))
             fpstate.set_control(state, cpu.r16[_FCW] | 0x3F)
@@ -106,11 +120,13 @@ def _environment(cpu: Any, mem: Any, name: str, address: int, width: int) -> Non
 
 def fxsave(cpu: Any, mem: Any, address: int) -> None:
     """Store the FXSAVE image; the 96 bytes for software at its end stay."""
+    _touch(mem, address, fpstate.FXSAVE_SIZE - 1, 0, write=True)
     _store(mem, address, fpstate.fxsave(cpu.r8)[:288])
 
 
 def fxrstor(cpu: Any, mem: Any, address: int) -> None:
     """Load the FXSAVE image; reserved bits in MXCSR are #GP."""
+    _touch(mem, address, fpstate.FXSAVE_SIZE - 1, write=False)
     image = _load(mem, address, fpstate.FXSAVE_SIZE)
     if int.from_bytes(image[24:28], "little") & ~fpstate.MXCSR_MASK:
         raise GuestFault(_GP)

@@ -65,7 +65,7 @@ def lift(insn: Insn) -> Unit:
         _repeat(b, semantics)
     else:
         _apply(b, semantics)
-    written = {op.args[0] for op in b.unit.ops if op.op in _WRITES}
+    written = {op.args[0] for op in b.unit.ops if op.op in _WRITES} | {*b.helper_writes}
     if not written.isdisjoint(b.code_places):
         b = Builder(insn)
         b.trap("#GP")

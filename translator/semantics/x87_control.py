@@ -23,7 +23,10 @@ _MASKS = 0x3F
 @insn("fbld", "fbstp")
 def fbld(b: Builder, operand: Mem) -> None:
     """Push packed decimal, or store ST(0) as packed decimal and pop."""
-    b.call(X87_NATIVE, 0, b.const(opcode(b), 16), b.operand_address(operand))
+    address = b.operand_address(operand)
+    if b.insn.mnemonic == "fbstp":
+        b.helper_writes.append(address)
+    b.call(X87_NATIVE, 0, b.const(opcode(b), 16), address)
 
 
 @insn("fincstp", "fdecstp")
@@ -122,6 +125,8 @@ def environment(b: Builder, operand: Mem) -> None:
     address = b.operand_address(operand)
     if name in ("fldenv", "frstor"):
         wait(b)
+    else:
+        b.helper_writes.append(address)
     b.call(ENVIRONMENT[name], 0, address, b.const(b.insn.width, 8))
 
 
@@ -130,4 +135,6 @@ def fxsave(b: Builder, operand: Mem) -> None:
     """Store or load x87 and SSE state, 512 bytes, aligned to 16."""
     address = b.operand_address(operand)
     b.fault_if((address & 15).ne(0), "#GP")
+    if b.insn.mnemonic == "fxsave":
+        b.helper_writes.append(address)
     b.call(IMAGE[b.insn.mnemonic], 0, address)
