@@ -143,29 +143,35 @@ def callfi(b: Builder, pointer: Mem) -> None:
     _far_call(b, *_far_pointer(b, pointer))
 
 
+def _pop_far(b: Builder, count: int) -> list[Value]:
+    """Pop *count* values, the one that was pushed first being read first."""
+    top, size = b.reg(ESP), b.width // 8
+    values = [b.load(top + size * i if i else top, b.width) for i in reversed(range(count))]
+    b.set_reg(ESP, top + size * count)
+    return values[::-1]
+
+
 @insn("retf")
 def retf(b: Builder) -> None:
     """Pop EIP and CS."""
-    target = pop_value(b, b.width)
-    _far(b, pop_value(b, b.width).trunc(16), target, is_return=True)
+    target, selector = _pop_far(b, 2)
+    _far(b, selector.trunc(16), target, is_return=True)
 
 
 @insn("retfn")
 def retfn(b: Builder, size: Value) -> None:
     """Pop EIP and CS, then release *size* bytes of arguments."""
-    target = pop_value(b, b.width)
-    selector = pop_value(b, b.width).trunc(16)
+    target, selector = _pop_far(b, 2)
     b.set_reg(ESP, b.reg(ESP) + size.zext(32))
-    _far(b, selector, target, is_return=True)
+    _far(b, selector.trunc(16), target, is_return=True)
 
 
 @insn("iret")
 def iret(b: Builder) -> None:
     """Pop EIP, CS and (E)FLAGS, within ring 3."""
-    target = pop_value(b, b.width)
-    selector = pop_value(b, b.width).trunc(16)
-    set_eflags(b, pop_value(b, b.width))
-    _far(b, selector, target, is_return=True)
+    target, selector, bits = _pop_far(b, 3)
+    set_eflags(b, bits)
+    _far(b, selector.trunc(16), target, is_return=True)
 
 
 # -- interrupts ----------------------------------------------------------------------------------
