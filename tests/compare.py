@@ -50,6 +50,27 @@ def fx_differences(got: np.ndarray, want: np.ndarray) -> list[str]:
     return lines
 
 
+def in_mmx_mode(image: np.ndarray) -> np.ndarray:
+    """Return an FXSAVE image as it is in the middle of the transition to MMX, with TOP 0.
+
+    An MMX insn whose memory operand faults leaves it so on hardware (maskmovq also with all
+    registers in use), and has not begun it in ours (README).
+    """
+    changed = image.copy()
+    top = int(image[3]) >> 3 & 7
+    changed[3] &= ~np.uint8(0x38)
+    changed[32:160] = np.roll(image[32:160].reshape(8, 16), top, axis=0).ravel()
+    return changed
+
+
+def is_in_mmx_mode(image: np.ndarray, before: np.ndarray) -> bool:
+    """Tell whether an FXSAVE image is that of a faulting MMX insn, executed in state *before*."""
+    changed = in_mmx_mode(before)
+    if image[4] == 0xFF:
+        changed[4] = 0xFF
+    return not (changed != image)[FX_MASK].any()
+
+
 ENDINGS = {0xFFFF: "budget used up", 0xFFFE: "system call", 0xFFFD: "stop", 0xFFFC: "CRASHED"}
 
 
@@ -83,7 +104,9 @@ def differences(
     for index in np.flatnonzero(got["segments"] != want["segments"]).tolist():
         mine, theirs = got["segments"][index], want["segments"][index]
         lines.append(f"{SEGMENTS[index]} {mine:04x} expected {theirs:04x}")
-    if (got["fx"] != want["fx"])[FX_MASK].any():
+    if (got["fx"] != want["fx"])[FX_MASK].any() and not (
+        want["vector"] == PAGE_FAULT and is_in_mmx_mode(want["fx"], got["fx"])
+    ):
         lines += fx_differences(got["fx"], want["fx"])
     if got["memory"].tobytes() != want["memory"].tobytes():
         changed = got["memory"] != want["memory"]
