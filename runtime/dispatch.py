@@ -45,7 +45,7 @@ _ERROR = FIELDS["fault_error"].offset // 2
 _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
-_EXPLORE = 24  # blocks formed ahead when stencils are missing, to compile in larger batches
+_EXPLORE = 24  # blocks planned ahead when stencils are missing, to compile larger batches
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 SMC_LIMIT = 8  # writes to a page with code after which its blocks verify themselves instead
 
