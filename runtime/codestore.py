@@ -22,6 +22,7 @@ from translator.features import llvm_features
 
 _DIGEST = hashlib.blake2b
 _DIGEST_SIZE = 32
+VERSIONS_KEPT = 4  # files of one kind, for that many versions of jitemu, LLVM or Python
 SAVE_EVERY = 256  # fresh stencils after which they are saved although the guest still runs
 
 
@@ -109,12 +110,22 @@ def save(kind: str, value: Any) -> None:
             file.write(_DIGEST(payload, digest_size=_DIGEST_SIZE).digest() + payload)
         os.replace(temporary, path)
         temporary = None
+        _drop_old(kind)
     except OSError:
         pass
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def _drop_old(kind: str) -> None:
+    """Delete the files of versions that have not been used for longest."""
+    files = sorted(directory().glob(f"{kind}-*.bin"), key=lambda p: p.stat().st_mtime)
+    for path in files[:-VERSIONS_KEPT]:
+        for old in (path, path.with_suffix(".lock")):
+            with contextlib.suppress(OSError):
+                old.unlink()
 
 
 @contextlib.contextmanager
