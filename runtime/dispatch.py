@@ -245,6 +245,8 @@ class Engine:
         if ahead.needed == ALL_FLAGS:
             return None
         for _ in range(ahead.insns):
+            if cpu.budget <= 0:  # the last insns of a budget run one by one: nothing is missing
+                break
             done = self._interpret(cpu)
             if done is not None:
                 return done
