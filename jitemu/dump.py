@@ -1,4 +1,4 @@
-"""`jitemu dump`: a program file and a place in it -> what the translator makes of the code there."""
+"""`jitemu dump`: a place in a program file -> what the translator makes of the code there."""
 
 from __future__ import annotations
 

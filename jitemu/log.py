@@ -14,6 +14,7 @@ from runtime.personalities.linux import strace
 from translator.insn import Insn
 from translator.planner import Plan
 from translator.shape import shape_of
+from translator.tiers import hostdis
 
 if TYPE_CHECKING:
     from jitemu.config import Config
@@ -97,7 +98,7 @@ def _decoder(
         insn = known(eip)
         if is_new:
             code = engine.mem.fetch(eip, insn.length)
-            shown = [stages.line(*found) for found in stages.hostdis.lines(code, eip, 32)]
+            shown = [stages.line(*found) for found in hostdis.lines(code, eip, 32)]
             lines = shown or [stages.line(eip, code, insn.mnemonic)]
             if "op" in config.log:
                 lines.append(str(shape_of(insn.key).unit))

@@ -128,56 +128,115 @@ def parser() -> Parser:
     )
     add = made.add_argument_group("program").add_argument
     add("-L", "--sysroot", metavar="DIR", help="directory that the guest sees as /")
-    add("-E", "--env", dest="environment", action=_Environment, const="set", metavar="VAR=VALUE",
-        help="set a variable of the guest's environment, which is else the caller's")
-    add("-U", "--unset-env", dest="environment", action=_Environment, const="unset", metavar="VAR",
-        help="remove a variable from it")
+    add(
+        "-E",
+        "--env",
+        dest="environment",
+        action=_Environment,
+        const="set",
+        metavar="VAR=VALUE",
+        help="set a variable of the guest's environment, which is else the caller's",
+    )
+    add(
+        "-U",
+        "--unset-env",
+        dest="environment",
+        action=_Environment,
+        const="unset",
+        metavar="VAR",
+        help="remove a variable from it",
+    )
     add("-0", "--argv0", metavar="NAME", help="what the guest sees as its own name")
-    add("-s", "--stack-size", type=size, default=8 << 20, metavar="SIZE[KMG]",
-        help="size of the first thread's stack (8M)")
-    add("-r", "--uname-release", default="6.1.0", metavar="TEXT",
-        help="kernel release that uname tells (6.1.0)")
+    add(
+        "-s",
+        "--stack-size",
+        type=size,
+        default=8 << 20,
+        metavar="SIZE[KMG]",
+        help="size of the first thread's stack (8M)",
+    )
+    add(
+        "-r",
+        "--uname-release",
+        default="6.1.0",
+        metavar="TEXT",
+        help="kernel release that uname tells (6.1.0)",
+    )
     add = made.add_argument_group("what the guest may use").add_argument
-    add("--mount", action="append", default=[], metavar="HOST[:GUEST][:ro|rw]",
-        help="show a host directory or file; read-only unless rw")
-    add("--host-fs", action="store_true",
-        help="show the whole host file system as under qemu-user, not confined")
+    add(
+        "--mount",
+        action="append",
+        default=[],
+        metavar="HOST[:GUEST][:ro|rw]",
+        help="show a host directory or file; read-only unless rw",
+    )
+    add(
+        "--host-fs",
+        action="store_true",
+        help="show the whole host file system as under qemu-user, not confined",
+    )
     add("--net", choices=("off", "host"), default="off", help="internet sockets (off)")
-    add("--memory", type=size, metavar="SIZE[KMG]",
-        help="limit of accessible guest memory, the stack included")
+    add(
+        "--memory",
+        type=size,
+        metavar="SIZE[KMG]",
+        help="limit of accessible guest memory, the stack included",
+    )
     add("--timeout", type=seconds, metavar="SECONDS", help="end the guest after this time")
     add("--budget", type=count, metavar="INSNS", help="end the guest after so many insns")
     add = made.add_argument_group("translation").add_argument
-    add("--strategy", default="stencil", metavar="NAME",
-        help="interp, stencil (default) or block")
+    add("--strategy", default="stencil", metavar="NAME", help="interp, stencil (default) or block")
     add = made.add_argument_group("looking at it").add_argument
     add("-strace", "--strace", action="store_true", help="print the guest's system calls")
-    add("-d", "--log", type=log_items, default=frozenset(), metavar="ITEMS",
-        help="log ITEMS, a comma-separated list; `-d help` lists them")
-    add("-D", "--logfile", metavar="FILE",
-        help="write -d and -strace to FILE instead of stderr; %%d is the process id")
+    add(
+        "-d",
+        "--log",
+        type=log_items,
+        default=frozenset(),
+        metavar="ITEMS",
+        help="log ITEMS, a comma-separated list; `-d help` lists them",
+    )
+    add(
+        "-D",
+        "--logfile",
+        metavar="FILE",
+        help="write -d and -strace to FILE instead of stderr; %%d is the process id",
+    )
     add("--stats", action="store_true", help="print counts and times at the end, to stderr")
-    add("--report", action="store_true",
-        help="print at the end what the guest asked for that jitemu lacks")
+    add(
+        "--report",
+        action="store_true",
+        help="print at the end what the guest asked for that jitemu lacks",
+    )
     return made  # fmt: skip
 
 
 def split(made: Parser, words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Cut the arguments at PROGRAM: what comes before is ours, the rest the guest's."""
-    takes_value = {
-        name: action.nargs != 0
-        for action in made._actions
-        for name in action.option_strings
-    }
+    """Cut the arguments at PROGRAM: what comes before is ours, the rest the guest's.
+
+    Values are joined to their options as --name=value: argparse would refuse `-0 -sh`.
+    """
+    actions = {name: action for action in made._actions for name in action.option_strings}
+    own: list[str] = []
     index = 0
     while index < len(words):
         word = words[index]
         if word == "--":
-            return list(words[:index]), list(words[index + 1 :])
+            return own, list(words[index + 1 :])
         if not word.startswith("-") or word == "-":
             break
-        index += 2 if takes_value.get(word) else 1
-    return list(words[:index]), list(words[index:])
+        index += 1
+        short = actions.get(word[:2])
+        if (action := actions.get(word)) is not None and action.nargs != 0:
+            if index == len(words):
+                raise UsageError(f"{word} needs a value")
+            own.append(f"{action.option_strings[-1]}={words[index]}")
+            index += 1
+        elif action is None and short is not None and short.nargs != 0 and word[1] != "-":
+            own.append(f"{short.option_strings[-1]}={word[2:]}")
+        else:
+            own.append(word)
+    return own, list(words[index:])
 
 
 def parse(words: Sequence[str]) -> Config:

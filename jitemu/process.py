@@ -59,7 +59,7 @@ class Result:
 
 
 class Process:
-    """A Linux i386 guest process inside this Python process.
+    r"""A Linux i386 guest process inside this Python process.
 
     Only one may be unfinished at a time: finish or `close` it before making the next. Everything
     but `memory` and `regs` must be used by the host thread that made it. The guest runs in this
@@ -70,7 +70,7 @@ class Process:
     >>> with Process("tests/hello", capture=True) as guest:
     ...     result = guest.run()
     >>> result.exit_status, result.stdout
-    (0, b'hello\\n')
+    (0, b'hello\n')
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Process:
         self._check_usable()
         if self._end is not None:
             raise ValueError("the guest has ended")
-        if budget is not None and budget < 0 or timeout is not None and timeout < 0:
+        if min(budget or 0, timeout or 0) < 0:
             raise ValueError("budget and timeout must not be negative")
         process = self._linux.process
         process.budget.set(budget)
@@ -267,5 +267,6 @@ class Process:
         self.close()
 
     def __repr__(self) -> str:
+        """Name the program and say where it is."""
         state = "ended" if self._end is not None else f"at {self.regs.eip:#010x}"
         return f"<Process {self._linux.process.exe!r} {state}>"

@@ -65,4 +65,7 @@ class Registers:
         return self._cpu.fxsave()
 
     def __repr__(self) -> str:
-        return " ".join(f"{name}={getattr(self, name):#010x}" for name in (*GENERAL, "eip", "eflags"))
+        """Show the integer registers in hexadecimal."""
+        return " ".join(
+            f"{name}={getattr(self, name):#010x}" for name in (*GENERAL, "eip", "eflags")
+        )

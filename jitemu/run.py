@@ -87,7 +87,7 @@ def _keep_stderr(linux: Linux) -> None:
         own = fds.reserve_copy(2)
     except OSError:
         own = fds.reserve(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC))
-    sys.stderr = open(own, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(own, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _finish(linux: Linux, config: Config, started: float) -> None:

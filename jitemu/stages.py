@@ -95,7 +95,7 @@ def _requests(pieces: list[Piece]) -> Iterator[tuple[Stencil, Request]]:
     for piece in pieces:
         request = known.get(id(piece.stencil))
         if request is not None:
-            yield piece.stencil, request
+            yield piece.stencil, Request(*request)  # from disk it comes as a plain tuple
 
 
 def host(plan: Plan, code: bytes, strategy: Strategy | None) -> Iterator[str]:

@@ -41,6 +41,7 @@ class Watch:
         return frozenset({int(signal.SIGINT)} if self._handler is not None else ())
 
     def __enter__(self) -> Watch:
+        """Start watching."""
         global _active
         if self._handler is None and self._timeout is None:
             return self
@@ -77,6 +78,7 @@ class Watch:
                 self._process.pause_from_outside("interrupt")
 
     def __exit__(self, *details: object) -> None:
+        """Stop watching."""
         global _active
         if self._thread is not None:
             os.write(self._ends[1], b"\0")

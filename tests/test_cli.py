@@ -1,0 +1,432 @@
+"""The command line: options, exit statuses, limits, signals, logs; each run is a process."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.building import build
+from tests.running import (
+    LAUNCH,
+    REPOSITORY,
+    STRATEGIES,
+    Outcome,
+    host_environment,
+    jitemu,
+    run,
+    work_directory,
+)
+
+FRONT = Path(__file__).parent / "front"
+BAD = Path(__file__).parent / "bad"
+GUESTS = Path(__file__).parent / "guests"
+COMMAND = [sys.executable, "-c", LAUNCH]
+
+
+def program(name: str, folder: Path = FRONT) -> str:
+    return str(build(folder / f"{name}.c"))
+
+
+def start(*words: str, stdin: bytes = b"", timeout: float = 60, **env: str) -> Outcome:
+    """Run a command of jitemu in an empty directory."""
+    with work_directory({}) as work:
+        variables = {**host_environment(), **env}
+        return run([*COMMAND, *words], stdin=stdin, work=work, env=variables, timeout=timeout)
+
+
+def assert_refused(got: Outcome, status: int, *parts: str) -> None:
+    text = got.stderr.decode()
+    assert got.status == status, text
+    assert len(text.splitlines()) == 1, text
+    assert text.startswith("jitemu: "), text
+    for part in parts:
+        assert part in text
+
+
+# ---- options ----
+
+
+def test_arguments_and_streams() -> None:
+    """Everything behind PROGRAM is the guest's, options and -- included."""
+    path = program("echo")
+    words = ["3", "-L", "x", "--", "--help", "-strace"]
+    got = start("run", path, *words, stdin=b"input\n")
+    lines = got.stdout.decode().splitlines()
+    assert lines[: len(words) + 1] == [f"argv[{i}]={w}" for i, w in enumerate([path, *words])]
+    assert lines[-1] == "input"
+    assert (got.status, got.stderr) == (3, b"")
+
+
+@pytest.mark.parametrize("style", ["short", "joined", "long", "equals"])
+def test_option_names(style: str) -> None:
+    """Short options are qemu-user's; each has a long form, both take = or the next word."""
+    path = program("echo")
+    values = [
+        ("-E", "--env", "ADDED=a=b"), ("-E", "--env", "EMPTY="), ("-U", "--unset-env", "INHERITED"),
+        ("-0", "--argv0", "-other"), ("-r", "--uname-release", "9.8.7"),
+        ("-s", "--stack-size", "1M"),
+    ]  # fmt: skip
+    forms = {
+        "short": lambda s, n, v: [s, v],
+        "joined": lambda s, n, v: [s + v],
+        "long": lambda s, n, v: [n, v],
+        "equals": lambda s, n, v: [f"{n}={v}"],
+    }
+    words = [word for row in values for word in forms[style](*row)]
+    got = start("run", *words, "--", path, INHERITED="yes")
+    text = got.stdout.decode()
+    assert got.status == 0, got.stderr
+    assert "argv[0]=-other\n" in text
+    assert "ADDED=a=b\nEMPTY=\nINHERITED=(unset)\n9.8.7 i686\n" in text
+
+
+def test_environment_is_inherited_and_ordered() -> None:
+    """The caller's variables are there; a later -E or -U wins."""
+    path = program("echo")
+    got = start(
+        "run", "-U", "ADDED", "-E", "ADDED=2", "-E", "EMPTY=x", "-U", "EMPTY", path, INHERITED="7"
+    )
+    assert b"ADDED=2\nEMPTY=(unset)\nINHERITED=7\n" in got.stdout
+
+
+USAGE = {
+    "no command": ([], "a command is missing"),
+    "unknown command": (["walk"], "walk"),
+    "no program": (["run"], "PROGRAM"),
+    "unknown option": (["run", "--nosuch", "x"], "--nosuch"),
+    "abbreviation": (["run", "--strat", "interp", "x"], "--strat"),
+    "missing value": (["run", "-L"], "-L"),
+    "strategy": (["run", "--strategy", "nosuch", "x"], "stencil"),
+    "sysroot": (["run", "-L", "/nosuch", "x"], "/nosuch"),
+    "env": (["run", "-E", "NAME", "x"], "VAR=VALUE"),
+    "unset": (["run", "-U", "A=B", "x"], "VAR"),
+    "size": (["run", "--memory", "lots", "x"], "lots"),
+    "negative": (["run", "--memory", "-5", "x"], "memory"),
+    "seconds": (["run", "--timeout", "0", "x"], "seconds"),
+    "budget": (["run", "--budget", "1.5", "x"], "insns"),
+    "mount": (["run", "--mount", "/nosuch", "x"], "/nosuch"),
+    "mount mode": (["run", "--mount", "a:b:c:d", "x"], "HOST"),
+    "log item": (["run", "-d", "in_asm,nosuch", "x"], "-d help"),
+    "log file": (["run", "-d", "in_asm", "-D", "/nosuch/log", "PROGRAM"], "/nosuch/log"),
+    "net": (["run", "--net", "maybe", "x"], "host"),
+    "dump": (["dump"], "FILE"),
+    "stage": (["dump", "--stage", "nosuch", "x"], "decode"),
+    "cache": (["cache", "burn"], "clear"),
+}
+
+
+@pytest.mark.parametrize("name", USAGE)
+def test_usage_error(name: str) -> None:
+    """One line that says what is wrong, status 2."""
+    words, part = USAGE[name]
+    got = start(*(program("echo") if word == "PROGRAM" else word for word in words))
+    assert_refused(got, 2, part)
+
+
+def test_help_and_version() -> None:
+    """Help goes to stdout; `python -m jitemu` is the same command."""
+    version = re.search(r'__version__ = "(.*)"', (REPOSITORY / "jitemu/__init__.py").read_text())
+    assert version
+    for command in (COMMAND, [sys.executable, "-m", "jitemu"]):
+        env = {**host_environment(), "PYTHONPATH": str(REPOSITORY)}
+        got = run([*command, "--version"], env=env)
+        assert got.stdout.decode() == f"jitemu {version[1]}\n"
+    assert b"examples:" in start("--help").stdout
+    for command in ("run", "dump", "cache"):
+        got = start(command, "--help")
+        assert (got.status, got.stderr) == (0, b"")
+        assert f"usage: jitemu {command}".encode() in got.stdout
+    assert b"in_asm" in start("run", "-d", "help").stdout
+
+
+def test_help_into_a_closed_pipe() -> None:
+    """Nobody reads: no traceback."""
+    command = " ".join(
+        [sys.executable, "-m", "jitemu", "dump", "--function", program("echo") + "@main"]
+    )
+    script = f"cd {REPOSITORY}; {command} --stage ir | head -1"
+    got = run(["bash", "-c", script], timeout=60)
+    assert got.stderr == b""
+
+
+# ---- the end of the guest ----
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("status", [0, 1, 77, 255])
+def test_exit_status(strategy: str, status: int) -> None:
+    """The guest's status is passed on."""
+    got = run([*jitemu(strategy), program("echo"), str(status)])
+    assert (got.status, got.stderr) == (status, b"")
+
+
+def test_statuses_of_programs_that_do_not_start() -> None:
+    """127 for what is not there, 126 for what cannot run; the line names the file."""
+    with work_directory({"text": b"words\n", "closed": b"#!/bin/sh\n"}) as work:
+        (work / "text").chmod(0o755)
+        (work / "closed").chmod(0o644)
+        for name, status in (("nosuch", 127), ("text", 126), ("closed", 126), ("/", 126)):
+            target = name if name == "/" else f"./{name}"
+            assert_refused(run([*jitemu("stencil"), target], work=work), status, name)
+
+
+@pytest.mark.parametrize("how", ["null", "abort", "divide", "ud2", "stack"])
+def test_death_by_signal(how: str) -> None:
+    """The host process dies by the guest's signal; with --stats the counts come all the same."""
+    got = run([*jitemu("stencil", "--stats"), program("crash", BAD), how])
+    names = {"abort": "SIGABRT", "divide": "SIGFPE", "ud2": "SIGILL"}
+    assert got.status == -signal.Signals[names.get(how, "SIGSEGV")]
+    assert b"statistics:" in got.stderr
+
+
+# ---- limits ----
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_budget(strategy: str) -> None:
+    """A guest that needs more is stopped, status 124, one line; one that needs less is not."""
+    path = program("mix")
+    got = run([*jitemu(strategy, "--budget", "500", "--stats"), path])
+    assert got.status == 124
+    assert b"500 insns" in got.stderr.splitlines()[0]
+    assert re.search(rb"^  insns +500$", got.stderr, re.M)
+    whole = run([*jitemu(strategy, "--budget", "1e6", "--stats"), path])
+    assert whole.status == run([*jitemu("interp"), path]).status
+    needed = re.search(rb"^  insns +(\d+)$", whole.stderr, re.M)
+    assert needed
+    exact = int(needed[1])
+    assert run([*jitemu(strategy, "--budget", str(exact)), path]).status == whole.status
+    assert run([*jitemu(strategy, "--budget", str(exact - 1)), path]).status == 124
+
+
+def test_budget_of_threads() -> None:
+    """Threads share one budget."""
+    got = run([*jitemu("stencil", "--budget", "20e6", "--stats"), program("workers")], timeout=60)
+    assert got.status == 124, got.stderr
+    assert re.search(rb"^  insns +20000000$", got.stderr, re.M), got.stderr
+
+
+def test_budget_of_children() -> None:
+    """A forked child has what its parent has left; both end."""
+    command = [*jitemu("stencil", "--budget", "5e6"), program("workers"), "fork"]
+    got = run(command, timeout=60)
+    assert got.status == 124
+    assert sorted(re.sub(rb"\d+", b"N", line) for line in got.stderr.splitlines()) == [
+        b"jitemu: child process N used up its budget",
+        b"jitemu: the budget of N insns is used up (--budget)",
+    ]
+
+
+@pytest.mark.parametrize("guest", ["spin", "workers", "catch"])
+def test_timeout(guest: str) -> None:
+    """Computing, with threads or waiting: the time limit ends it, status 124."""
+    path = program(guest, BAD if guest == "spin" else FRONT)
+    got = run([*jitemu("stencil", "--timeout", "0.5"), path], timeout=30)
+    assert_refused(got, 124, "0.5 s")
+    assert got.seconds < 15
+
+
+def test_memory_limit() -> None:
+    """The stack counts; what to change is said."""
+    assert_refused(start("run", "--memory", "4M", program("echo")), 126, "--memory")
+    assert start("run", "--memory", "4M", "-s", "256K", program("echo")).status == 0
+
+
+# ---- signals from outside ----
+
+
+def test_interrupt_of_a_handler() -> None:
+    """A guest that handles SIGINT gets it; afterwards it kills at once."""
+    command = [*jitemu("stencil"), program("catch")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=host_environment()
+    ) as guest:
+        assert guest.stdout is not None
+        assert guest.stderr is not None
+        assert guest.stdout.readline() == b"ready\n"
+        for _ in range(3):
+            guest.send_signal(signal.SIGINT)
+            assert guest.stdout.readline() == b"caught\n"
+        assert guest.stdout.readline() == b"ready\n"
+        begun = time.monotonic()
+        guest.send_signal(signal.SIGINT)
+        assert guest.wait(20) == -signal.SIGINT
+        assert time.monotonic() - begun < 3
+        assert guest.stderr.read() == b""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_interrupt_of_the_start(delay: float) -> None:
+    """Ctrl-C before the guest runs: death by SIGINT, no traceback."""
+    command = [sys.executable, "-m", "jitemu", "run", program("spin", BAD)]
+    env = {**host_environment(), "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
+    ) as guest:
+        assert guest.stderr is not None
+        time.sleep(0.05 + delay)  # Python itself must be up
+        guest.send_signal(signal.SIGINT)
+        status = guest.wait(20)
+        text = guest.stderr.read()
+    assert status == -signal.SIGINT
+    assert b"jitemu" not in text or b"Traceback" not in text
+
+
+# ---- looking at it ----
+
+
+def test_strace_lines() -> None:
+    """Lines are `PID name(arguments) = result`; the guest's own output stays apart."""
+    got = start("run", "-strace", program("echo"), stdin=b"abc")
+    lines = got.stderr.decode().splitlines()
+    for line in lines[:-1]:
+        assert re.fullmatch(
+            r"\d+ \w+\(.*\) = (-?\d+|0x[0-9a-f]+|-1 errno=\d+ \(.*\))( \".*\"(\.\.\.)?)?", line
+        ), line
+    assert any(re.fullmatch(r'\d+ read\(0,0x[0-9a-f]+,256\) = 3 "abc"', line) for line in lines)
+    assert any(re.fullmatch(r'\d+ write\(1,"abc",3\) = 3', line) for line in lines)
+    assert re.fullmatch(r"\d+ exit_group\(0\)", lines[-1])
+    assert got.stdout.endswith(b"abc")
+
+
+def test_strace_into_a_file() -> None:
+    """-D takes the lines; -d strace is the same; %d is the process."""
+    with work_directory({}) as work:
+        got = run([*jitemu("stencil", "-d", "strace", "-D", "log.%d"), program("echo")], work=work)
+        (log,) = work.glob("log.*")
+        text = log.read_text()
+    assert got.stderr == b""
+    assert re.fullmatch(r"log\.\d+", log.name)
+    assert re.search(r"^\d+ exit_group\(0\)$", text, re.M)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_log_items(strategy: str) -> None:
+    """Each item writes its part of every block."""
+    items = "in_asm,op,op_opt,out_asm,int,exits"
+    with work_directory({}) as work:
+        command = [*jitemu(strategy, "-d", items, "-D", "log"), program("mix")]
+        status = run(command, work=work).status
+        text = (work / "log").read_text()
+    assert status == run([*jitemu(strategy), program("mix")]).status
+    assert re.search(r"^0x[0-9a-f]{8}  f3 a4 +rep movsb", text, re.M)
+    assert "= getreg" in text
+    assert "---- syscall" in text
+    if strategy != "interp":
+        for mark in ("IN:", "OP:", "OP_OPT:", "define ghccc void", "OUT: "):
+            assert mark in text
+
+
+def test_log_of_a_fault() -> None:
+    """-d int shows the exception and the registers."""
+    got = start("run", "-d", "int", program("crash", BAD), "null")
+    assert re.search(rb"^---- #PF error=0x6 address=0x00000000 eip=\w{8} eax=", got.stderr, re.M)
+
+
+STATISTICS = (
+    "strategy", "insns", "insns interpreted", "blocks", "insns translated", "invalidations",
+    "start seconds", "translate seconds", "compile seconds", "run seconds", "exits",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_statistics(strategy: str) -> None:
+    """One line per number, on stderr, in this order."""
+    got = run([*jitemu(strategy, "--stats"), program("echo")])
+    head, *lines = got.stderr.decode().splitlines()
+    assert head == "jitemu: statistics:"
+    assert tuple(line[2:23].strip() for line in lines) == STATISTICS
+    numbers = {line[2:23].strip(): line[23:] for line in lines}
+    assert numbers["strategy"] == strategy
+    assert int(numbers["insns"]) > 1000
+    if strategy != "interp":
+        assert "syscall" in numbers["exits"]
+
+
+def test_statistics_when_stderr_is_closed() -> None:
+    """The guest may close or redirect its descriptors: ours are others."""
+    got = run([*jitemu("stencil", "--stats"), program("descriptors")])
+    assert b"statistics:" in got.stderr
+    assert got.stdout == b"0 1 2 \n"
+    assert got.status == 1  # /dev/null got descriptor 0, /dev/zero 1
+
+
+def test_report() -> None:
+    """--report lists what was missing."""
+    got = start("run", "--report", program("echo"))
+    assert got.stderr.startswith(b"jitemu: system call report:\n")
+
+
+# ---- dump and cache ----
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("stage", ["decode", "ir", "opt", "host"])
+def test_dump(stage: str, strategy: str) -> None:
+    """Every stage of every strategy shows a whole function."""
+    where = f"{program('mix')}@collatz"
+    got = start("dump", "--stage", stage, "--strategy", strategy, "--function", where)
+    text = got.stdout.decode()
+    assert (got.status, got.stderr) == (0, b"")
+    assert text.startswith("block 0x")
+    sign = {
+        "decode": "ret", "ir": "= setreg", "opt": "define ghccc", "host": "; may fault",
+    }[stage]  # fmt: skip
+    if strategy == "interp" and stage in ("opt", "host"):
+        sign = "def run(cpu"
+    assert sign in text
+
+
+def test_dump_places() -> None:
+    """An address, a symbol with an offset, the entry point; what is not there is said."""
+    path = program("mix")
+    whole = start("dump", path).stdout.decode()
+    entry = whole.splitlines()[1].split()[0]
+    assert start("dump", f"{path}@{entry}").stdout.decode() == whole
+    assert start("dump", f"{path}@_start").stdout.decode() == whole
+    several = start("dump", "--blocks", "4", f"{path}@_start+0").stdout.decode()
+    assert several.count("block 0x") == 4
+    assert_refused(start("dump", f"{path}@nosuch"), 2, "nosuch")
+    assert_refused(start("dump", f"{path}@0x10"), 2, "0x00000010")
+    assert_refused(start("dump", "/nosuch"), 127, "/nosuch")
+    assert_refused(start("dump", __file__), 126, "not an ELF")
+
+
+def test_cache() -> None:
+    """`info` counts what a run has left, `clear` removes it; other files stay."""
+    with work_directory({"cache/keep": b"mine"}) as work:
+        env = {**host_environment(), "JITEMU_CACHE": str(work / "cache")}
+        assert run([*jitemu("stencil"), program("mix")], env=env).status is not None
+        shown = run([*COMMAND, "cache", "info"], env=env).stdout.decode()
+        assert str(work / "cache") in shown
+        assert re.search(r"^stencils +[1-9]\d*$", shown, re.M)
+        assert b"removed" in run([*COMMAND, "cache", "clear"], env=env).stdout
+        left = os.listdir(work / "cache")
+        again = run([*COMMAND, "cache", "info"], env=env).stdout.decode()
+    assert left == ["keep"]
+    assert re.search(r"^stencils +0$", again, re.M)
+
+
+# ---- failures of our own ----
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_internal_error(debug: str) -> None:
+    """One line and 125; JITEMU_DEBUG shows where."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import jitemu.options as o; "
+        "o.parse = lambda words: 1 // 0; from jitemu.cli import main; sys.exit(main())"
+    )
+    env = {**host_environment(), **({"JITEMU_DEBUG": "1"} if debug else {})}
+    got = run([sys.executable, "-c", script, "run", "x"], env=env)
+    if debug:
+        assert b"Traceback" in got.stderr
+    else:
+        assert_refused(got, 125, "ZeroDivisionError", "JITEMU_DEBUG=1")
