@@ -6,6 +6,7 @@ from typing import Any
 
 from translator.faults import GuestFault
 from translator.state import FIELDS
+from translator.vectors import join, lanes
 
 __all__ = ["GuestFault"]
 
@@ -113,6 +114,29 @@ def _move_stack(fpu: int, delta: int, fill: int, empty: int, mode: str = "") -> 
 # -- host ops ------------------------------------------------------------------------------------
 def _host(cpu: Any, name: str, args: tuple[int, ...]) -> tuple[tuple[int, ...], int, int]:
     """Compute a HOST op; return its outputs and the x87 and SSE exception flags that it raised."""
+    if name.startswith("dpp") and ~cpu.r32[_MXCSR] >> 7 & _MASKS:
+        _dot_product(cpu, name, args)
+    return _step(cpu, name, args)
+
+
+def _dot_product(cpu: Any, name: str, args: tuple[int, ...]) -> None:
+    """Fault as the steps of dpps or dppd do: products, then sums of neighbours."""
+    kind, number = name[2:4], int(name.partition(":")[2])
+    lane = 32 if kind == "ps" else 64
+    selected = (((1 << lane) - 1) << i * lane for i in range(128 // lane) if number >> 4 + i & 1)
+    mask = sum(selected)
+    (value,), _, flags = _step(cpu, "mul" + kind, (args[0] & mask, args[1] & mask))
+    for _ in range(128 // lane // 2):
+        numbers = lanes(value, lane, 128)
+        neighbours = join(numbers[0::2], lane), join(numbers[1::2], lane)
+        (value,), _, more = _step(cpu, "add" + kind, neighbours, flags)
+        flags |= more
+
+
+def _step(
+    cpu: Any, name: str, args: tuple[int, ...], before: int = 0
+) -> tuple[tuple[int, ...], int, int]:
+    """Run a HOST row; *before* are the flags of the insn's earlier steps."""
     from translator.tiers import micro
 
     mxcsr = cpu.r32[_MXCSR]
@@ -126,7 +150,7 @@ def _host(cpu: Any, name: str, args: tuple[int, ...]) -> tuple[tuple[int, ...], 
         if raised & unmasked:
             # Invalid, denormal and division by zero are found before computing.
             early = raised & unmasked & _EARLY
-            cpu.r32[_MXCSR] = mxcsr | (raised & _EARLY if early else raised)
+            cpu.r32[_MXCSR] = mxcsr | before | (raised & _EARLY if early else raised)
             raise GuestFault(19)
     # FPCHECK has made sure that all x87 exceptions are masked.
     return outs, fsw & _MASKS, raised
