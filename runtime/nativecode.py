@@ -7,8 +7,8 @@ compiled.  They share a table of globals (GLOBALS below) with runtime/native.py.
 from __future__ import annotations
 
 from translator.state import FIELDS, PENDING_MAX, PENDING_RECORD, STOP_FLAG, Exit
+from translator.tiers.emitter import ARGS, PINNED_XMM, SIGNATURE, VECTOR
 from translator.tiers.hostasm import FAULT_SECTION
-from translator.tiers.llvm import ARGS, PINNED_XMM, SIGNATURE, VECTOR
 
 # Offsets into the table of globals, 8 bytes each.
 GLOBALS = {

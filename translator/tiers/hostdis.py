@@ -20,11 +20,8 @@ def _engine(bits: int, detail: bool) -> Any:
 def jumps(code: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield (offset, size, target offset) of every direct jump in x86-64 code."""
     for address, size, mnemonic, operands in _engine(64, False).disasm_lite(code, 0):
-        if (
-            mnemonic.startswith("j") and operands.startswith(("0x", "0", "-"))
-        ) or operands.isdigit():
-            if mnemonic.startswith("j"):
-                yield address, size, int(operands, 0)
+        if mnemonic.startswith("j") and operands[:1].isdigit():
+            yield address, size, int(operands, 0)
 
 
 def ends_with_jump(code: bytes) -> bool:

@@ -1,6 +1,6 @@
 """IR -> LLVM IR text: the lowering that the `stencil` and `block` tiers share.
 
-A host function takes the CPU state, the memory base and the eight general registers in the
+A host function takes the CPU state, the budget, the eight general and six vector registers in the
 host's pinned registers (`ghccc`) and leaves by a tail call.  Guest registers, state fields and
 flags are SSA values inside the function and are stored only where control leaves it; flags are
 computed where they are read or stored.  Every guest memory access is a `callbr` whose fault
@@ -9,248 +9,26 @@ edge leaves with the exact state of the insn's start.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
 
 from translator import flags
 from translator.hostops import HOSTOPS
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
-from translator.state import FIELDS, JUMP_CACHE_ENTRIES, Exit
+from translator.state import JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import hostasm
+from translator.tiers.emitter import PINNED, SIGNATURE, VECTOR, Emitter, Pending, Slots
 from translator.tiers.fusion import fusion
-from translator.tiers.llvm_ops import INTRINSICS, LOWER, llvm_type
-
-VECTOR = "<2 x i64>"
-PINNED_XMM = 6  # so many XMM registers travel in host registers, all that ghccc has
-ARGS = [
-    "ptr %st",
-    "i64 %budget",
-    *(f"i64 %r{i}" for i in range(8)),
-    *(f"{VECTOR} %x{i}" for i in range(PINNED_XMM)),
-]
-SIGNATURE = "(" + ", ".join(a.rpartition(" ")[0] for a in ARGS) + ")"
-_CAST = re.compile(r"bitcast (i128|<[^>]+>) (%\w+) to (i128|<[^>]+>)")
-_PINNED = {f"xmm{i}": i for i in range(PINNED_XMM)}
+from translator.tiers.llvm_ops import INTRINSICS
 
 
-class Unsupported(Exception):  # noqa: N818 (a fact, not a failure)
-    """The unit holds an op that host code cannot do: the interp tier executes the insn."""
-
-
-class Slots(Protocol):
-    """What a unit's slots are: holes in a stencil, constants in a block."""
-
-    def value(self, name: str, width: int) -> str:
-        """Return an LLVM constant of type i*width* for a slot."""
-
-    def constant(self, name: str) -> str:
-        """Return a slot as a typed constant operand of inline assembly."""
-
-    def link(self, name: str) -> str:
-        """Return the symbol of the code for the guest address in a slot."""
-
-    def st(self, index: int) -> str:
-        """Return the state field that holds ST(index), counted from the insn's starting TOP."""
-
-
-class _Pending(NamedTuple):
-    """A flag group whose value is known but not stored: a rule with operands, or a value."""
-
-    rule: flags.Rule | None
-    args: tuple[Value, ...]
-
-
-class _Saved(NamedTuple):
-    """Copies of what a Lowering knows of the guest's state."""
-
-    regs: list[str]
-    vectors: list[str]
-    fields: dict[str, tuple[str, int]]
-    dirty: dict[str, None]
-    flags: dict[str, _Pending]
-
-
-class Lowering:
+class Lowering(Emitter):
     """Emit one host function."""
-
-    def __init__(self, name: str, live: frozenset[str] = flags.ALL) -> None:
-        self.live = live  # flag groups that somebody may read behind this function
-        self.head = f"define ghccc void @{name}({', '.join(ARGS)}) nounwind {{"
-        self.hot: list[str] = []
-        self.cold: list[str] = []
-        self.allocas: list[str] = []
-        self.lines = self.hot
-        self.count = 0
-        self.names: dict[Value, str] = {}
-        self.regs = [f"%q{i}" for i in range(8)]  # current SSA value, i32
-        self.vectors = [f"%x{i}" for i in range(PINNED_XMM)]
-        self.vector_of: dict[str, tuple[str, str]] = {}  # i128 name -> vector type, name
-        self.wide = {f"%q{i}": f"%r{i}" for i in range(8)}  # i32 name -> the same as i64
-        self.fields: dict[str, tuple[str, int]] = {}  # known value of a field: name, width
-        self.dirty: dict[str, None] = {}  # fields to store on leaving
-        self.flags: dict[str, _Pending] = {}
-        self.symbols: set[str] = set()
-        self.budget = "%budget"  # insns that may still run
-        self.slots: Slots
-        self.snapshot = self._save()
-        self.parts: dict[Value, list[str]] = {}
-
-    # -- text ----------------------------------------------------------------------------------
-    def t(self, line: str) -> str:
-        """Emit an instruction with a result; return its name."""
-        # A vector that goes through i128 stays a vector: LLVM would carry an i128 across a basic
-        # block's end (every memory access is one) in two general registers.
-        cast = _CAST.fullmatch(line)
-        if cast is not None:
-            source, name, target = cast.groups()
-            known = self.vector_of.get(name) if source == "i128" else None
-            if known is not None:
-                source, name = known
-                if source == target:
-                    return name
-                line = f"bitcast {source} {name} to {target}"
-        self.count += 1
-        result = f"%v{self.count}"
-        self.lines.append(f"  {result} = {line}")
-        if cast is not None and target == "i128":
-            self.vector_of[result] = (source, name)
-        return result
-
-    def do(self, line: str) -> None:
-        """Emit an instruction without a result."""
-        self.lines.append("  " + line)
-
-    def label(self, name: str) -> None:
-        """Start a basic block."""
-        self.lines.append(name + ":")
-
-    def fresh(self, stem: str) -> str:
-        """Return a new label."""
-        self.count += 1
-        return f"{stem}{self.count}"
-
-    def text(self) -> str:
-        """Return the finished function."""
-        narrow = [f"  %q{i} = trunc i64 %r{i} to i32" for i in range(8)]
-        return "\n".join([self.head, *narrow, *self.allocas, *self.hot, *self.cold, "}"])
-
-    # -- state -----------------------------------------------------------------------------------
-    def _save(self) -> _Saved:
-        return _Saved(
-            list(self.regs),
-            list(self.vectors),
-            dict(self.fields),
-            dict(self.dirty),
-            dict(self.flags),
-        )
-
-    def pointer(self, field: str) -> str:
-        """Emit the address of a state field; `st0`... are holes of a stencil."""
-        if field.startswith("st") and field not in FIELDS:
-            return self.t(f"getelementptr i8, ptr %st, i64 {self.slots.value(field, 64)}")
-        return self.t(f"getelementptr i8, ptr %st, i64 {FIELDS[field].offset}")
-
-    def get_field(self, field: str, width: int) -> str:
-        """Return the current value of a state field."""
-        if field in _PINNED:
-            return self.t(f"bitcast {VECTOR} {self.vectors[_PINNED[field]]} to i128")
-        known = self.fields.get(field)
-        if known is not None and known[1] == width:
-            return known[0]
-        if known is not None and field in self.dirty:
-            self.store_field(field)
-        ty = VECTOR if width == 128 else llvm_type(width)
-        value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {_align(width)}")
-        if width == 128:
-            value = self.t(f"bitcast {VECTOR} {value} to i128")
-        if known is None:
-            self.fields[field] = (value, width)
-        return value
-
-    def store_field(self, field: str) -> None:
-        """Store a pending state field."""
-        value, width = self.fields[field]
-        pointer = self.pointer(field)
-        if width == 128:
-            vector = self.t(f"bitcast i128 {value} to {VECTOR}")
-            self.do(f"store {VECTOR} {vector}, ptr {pointer}, align 16")
-            return
-        self.do(f"store {llvm_type(width)} {value}, ptr {pointer}, align {_align(width)}")
-        if field.startswith("fpr") and width == 64:  # an MMX write sets the exponent to all ones
-            above = self.t(f"getelementptr i8, ptr {pointer}, i64 8")
-            self.do(f"store i16 -1, ptr {above}")
-
-    def commit(self, live: frozenset[str]) -> None:
-        """Store every pending field and the pending flags among *live*."""
-        for field in self.dirty:
-            self.store_field(field)
-        for group, pending in self.flags.items():
-            if group in live:
-                value = self.value(self._flag_value(group, pending))
-                width = flags.GROUP_WIDTHS[group]
-                if width == 1:
-                    value, width = self.t(f"zext i1 {value} to i8"), 8
-                self.do(f"store i{width} {value}, ptr {self.pointer(group)}")
-
-    def _flag_value(self, group: str, pending: _Pending) -> Value:
-        if pending.rule is None:
-            return pending.args[0]
-        return pending.rule.groups[group](*pending.args)
-
-    # -- values ------------------------------------------------------------------------------------
-    def value(self, v: Value) -> str:
-        """Return the SSA name of a value; emit it if it is pure and new."""
-        name = self.names.get(v)
-        if name is None:
-            name = self.names[v] = self._pure(v)
-        return name
-
-    def _pure(self, v: Value) -> str:
-        if v.op is Op.CONST:
-            return str(v.attr)
-        if v.op is Op.SLOT:
-            return self.slots.value(str(v.attr), v.width)
-        if v.op is Op.GETFLAG:
-            return self._get_flag(str(v.attr))
-        lower = LOWER.get(v.op)
-        if lower is None:
-            raise Unsupported(v.op.name)
-        return lower(self.t, v, *(self.value(a) for a in v.args))
-
-    def _get_flag(self, group: str) -> str:
-        pending = self.flags.get(group)
-        if pending is not None:
-            return self.value(self._flag_value(group, pending))
-        width = flags.GROUP_WIDTHS[group]
-        stored = self.t(f"load i{max(width, 8)}, ptr {self.pointer(group)}")
-        return self.t(f"trunc i8 {stored} to i1") if width == 1 else stored
-
-    def _cond(self, v: Value) -> str:
-        code = str(v.attr)
-        needed = flags.code_groups(code)
-        pending = [self.flags.get(g) for g in sorted(needed)]
-        first = pending[0]
-        if first is not None and first.rule is not None and all(p == first for p in pending):
-            direct = flags.from_rule(code, first.rule, *first.args)
-            if direct is not None:
-                return self.value(direct)
-        return self.value(
-            flags.from_groups(
-                code, lambda g: v.unit.emit(Op.GETFLAG, flags.GROUP_WIDTHS[g], attr=g)
-            )
-        )
-
-    def zext64(self, name: str) -> str:
-        """Return an i32 as i64; free for a register that came in unchanged."""
-        wide = self.wide.get(name)
-        return wide if wide is not None else self.t(f"zext i32 {name} to i64")
 
     # -- one insn ----------------------------------------------------------------------------------
     def insn(self, unit: Unit, slots: Slots) -> None:
         """Emit the ops of one insn; its terminal is left to the caller."""
         self.slots = slots
-        self.snapshot = self._save()
+        self.snapshot = self.save()
         self.fusion = fusion(unit)
         for v in list(unit.ops):
             if v in self.fusion.useless:
@@ -273,8 +51,8 @@ class Lowering:
     def _set(self, v: Value) -> None:
         field = str(v.attr)
         value = self.value(v.args[0])
-        if field in _PINNED:
-            self.vectors[_PINNED[field]] = self.t(f"bitcast i128 {value} to {VECTOR}")
+        if field in PINNED:
+            self.vectors[PINNED[field]] = self.t(f"bitcast i128 {value} to {VECTOR}")
             return
         self.fields[field] = (value, v.args[0].width)
         self.dirty[field] = None
@@ -283,10 +61,10 @@ class Lowering:
         rule = v.attr
         assert isinstance(rule, flags.Rule)
         for group in rule.groups:
-            self.flags[group] = _Pending(rule, v.args)
+            self.flags[group] = Pending(rule, v.args)
 
     def _setflag(self, v: Value) -> None:
-        self.flags[str(v.attr)] = _Pending(None, v.args)
+        self.flags[str(v.attr)] = Pending(None, v.args)
 
     def _condition(self, v: Value) -> None:
         self.names[v] = self._cond(v)
@@ -313,7 +91,7 @@ class Lowering:
 
     def _on_cold(self, label: str, body: Callable[[], None]) -> None:
         """Emit a cold block that starts from the state at the start of the insn."""
-        now, names, lines, budget = self._save(), dict(self.names), self.lines, self.budget
+        now, names, lines, budget = self.save(), dict(self.names), self.lines, self.budget
         regs, vectors, fields, dirty, pending = self.snapshot
         self.regs, self.vectors, self.fields = list(regs), list(vectors), dict(fields)
         self.dirty, self.flags = dict(dirty), dict(pending)
@@ -482,10 +260,6 @@ class Lowering:
 def _int(attr: object) -> int:
     assert isinstance(attr, int)
     return attr
-
-
-def _align(width: int) -> int:
-    return 16 if width in (80, 128) else max(width // 8, 1)
 
 
 _EFFECTS: Mapping[Op, Callable[[Lowering, Value], None]] = {
