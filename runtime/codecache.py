@@ -213,6 +213,8 @@ class CodeCache:
         link = self.links.get(site)
         if link is None or not link.owner.is_valid or not target.is_valid:
             return
+        if link.target != target.pc or link.owner.location >> 32 != target.location >> 32:
+            return  # everything was dropped meanwhile, and the site belongs to another jump now
         if (
             target.location == link.owner.location
             and target.serial <= link.owner.serial

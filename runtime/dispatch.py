@@ -24,10 +24,7 @@ from runtime.nativecode import HASH_SIZE
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
-from translator.planner import (
-    FetchFault,
-    Plan,
-)
+from translator.planner import FetchFault, Plan
 from translator.semantics import updates
 from translator.shape import ALL_FLAGS, PC, REST
 from translator.state import FIELDS
@@ -38,7 +35,7 @@ from translator.tiers import backend, interp
 from translator.tiers.store import STORE
 
 _ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
-_EIP, _STOP, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "stop", "exit_kind"))
+_EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
 _INFO, _ADDRESS = FIELDS["exit_info"].offset // 4, FIELDS["fault_address"].offset // 4
 _FPU, _FCW, _FSW = (FIELDS[n].offset // 2 for n in ("fpu", "fcw", "fsw"))
 _ERROR = FIELDS["fault_error"].offset // 2
@@ -47,7 +44,6 @@ _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset /
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _EXPLORE = 24  # blocks planned ahead when stencils are missing, to compile larger batches
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
-SMC_LIMIT = 8  # writes to a page with code after which its blocks verify themselves instead
 
 
 class Exit(NamedTuple):
@@ -234,8 +230,10 @@ class Engine:
     def _stop(self, cpu: Cpu) -> Exit:
         """Take a stop request; first run on to where no flags are missing."""
         done = self._settle(cpu)
+        if done is not None:
+            return done  # the request stays, for the next call
         native.clear_stop(cpu)
-        return done or STOP
+        return STOP
 
     def _settle(self, cpu: Cpu) -> Exit | None:
         """Execute the few insns that define the flags which the last block left undefined."""
