@@ -42,6 +42,11 @@ class Capture:
             writer.write(content)
         os.lseek(fd, 0, os.SEEK_SET)
         self.fd = fds.reserve(fd)
+        self._fds = fds
+
+    def release(self) -> None:
+        """Let go of it; what the guest has stays open."""
+        self._fds.release(self.fd)
 
     def content(self) -> bytes:
         """Return all that is in it so far."""

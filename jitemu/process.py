@@ -139,14 +139,15 @@ class Process:
         self._end: End | None = None
         self._is_closed = False
         fds = process.vfs.fds
-        self._captured: list[Capture | None] = [None, None]
-        streams: list[Stream | Capture | None] = [None, stdout, stderr]
-        streams[0] = Capture(fds, "stdin", stdin) if isinstance(stdin, bytes) else stdin
-        if capture:
-            for number in (1, 2):
-                if streams[number] is None:
-                    streams[number] = self._captured[number - 1] = Capture(fds, f"out{number}")
-        self._descriptors = Descriptors(fds, streams, pass_fds)
+        source = Capture(fds, "stdin", stdin) if isinstance(stdin, bytes) else stdin
+        self._captured = [
+            Capture(fds, name) if capture and given is None else None
+            for name, given in (("stdout", stdout), ("stderr", stderr))
+        ]
+        targets = [c or given for c, given in zip(self._captured, (stdout, stderr), strict=True)]
+        self._descriptors = Descriptors(fds, [source, *targets], pass_fds)
+        if isinstance(source, Capture):
+            source.release()
         self.regs = Registers(self._linux.cpu)  # of the first thread
         self.memory = ProcessMemory(process.mem)
 
@@ -238,7 +239,7 @@ class Process:
         self._is_closed = True
         for captured in self._captured:
             if captured is not None:
-                self._linux.process.vfs.fds.release(captured.fd)
+                captured.release()
         self.memory.release()
 
     def _finish(self) -> None:

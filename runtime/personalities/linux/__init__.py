@@ -28,11 +28,13 @@ class Linux:
         from runtime.cpu import Cpu
         from runtime.dispatch import Engine
         from runtime.memory import Memory
-        from runtime.personalities.linux import handlers
+        from runtime.personalities.linux import handlers, mounts
         from runtime.personalities.linux.hostview import make_vfs
         from runtime.personalities.linux.process import Process
 
         handlers.load()
+        for text in options.mounts:  # while nothing has to be given back
+            mounts.parse_mount(text)
         mem = Memory(options.memory_limit)
         engine = Engine(mem, strategy)
         vfs = make_vfs(options, os.fsencode(program))
@@ -41,7 +43,9 @@ class Linux:
         try:
             self._start(program, argv)
         except BaseException:
-            self.process.vfs.close()
+            vfs.close()
+            for fd in list(vfs.fds.reserved):
+                vfs.fds.release(fd)
             self.process.release_host()
             mem.close()
             raise
