@@ -26,6 +26,7 @@ class Builder:
         self.unit = Unit()
         self.width = insn.width
         self.code_places: list[Value] = []  # linear addresses in CS, which must not be written
+        self.going_on: Value | None = None  # repeated cmps, scas: whether another iteration comes
         self.helper_writes: list[Value] = []  # linear addresses that a helper writes to
 
     # -- leaves ------------------------------------------------------------------------------

@@ -125,10 +125,7 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     _apply(b, semantics)
     left = count - 1
     b.set_reg(1, left)
-    done = left.eq(0)
-    if STRINGS[b.insn.mnemonic]:
-        done = done | b.cond("ne" if b.insn.rep == 0xF3 else "e")
-    b.branch(done, "next", "pc")
+    b.branch(left.ne(0) if b.going_on is None else b.going_on, "pc", "next")
 
 
 from translator.semantics import (  # noqa: E402  (they register)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from translator import flags
 from translator.builder import Builder
 from translator.insn import Operand
 from translator.ir import Value
 from translator.semantics import Dst, insn
-from translator.semantics.arith import cmp
 
 ESI, EDI = 6, 7
 
@@ -21,6 +21,15 @@ def _advance(b: Builder, size: int, *registers: int) -> None:
         b.set_reg(register, b.reg(register, width) + step.trunc(width))
 
 
+def _compare(b: Builder, left: Value, right: Value) -> None:
+    """Flags of left - right. Repeated: of the last iteration; a fault before it shows the old."""
+    res = left - right
+    if b.insn.rep:
+        fits = res.eq(0) if b.insn.rep == 0xF3 else res.ne(0)
+        b.going_on = fits & b.reg(1, b.insn.addr_width).ne(1)
+    b.set_flags(flags.SUB, res, left, right, unless=b.going_on)
+
+
 @insn("movs", string=True)
 def movs(b: Builder, dst: Dst, src: Value) -> Value:
     """[EDI] ← [ESI]."""
@@ -31,7 +40,7 @@ def movs(b: Builder, dst: Dst, src: Value) -> Value:
 @insn("cmps", string=True, compares=True)
 def cmps(b: Builder, right: Value, left: Value) -> None:
     """Flags of [ESI] - [EDI]; [EDI] is read first."""
-    cmp(b, left, right)
+    _compare(b, left, right)
     _advance(b, left.width // 8, ESI, EDI)
 
 
@@ -52,5 +61,5 @@ def lods(b: Builder, dst: Operand, src: Value) -> None:
 @insn("scas", string=True, compares=True)
 def scas(b: Builder, left: Value, right: Value) -> None:
     """Flags of accumulator - [EDI]."""
-    cmp(b, left, right)
+    _compare(b, left, right)
     _advance(b, right.width // 8, EDI)

@@ -183,6 +183,10 @@ class Emitter:
         """Store every pending field and the pending flags among *live*."""
         for field in self.dirty:
             self.store_field(field)
+        self.commit_flags(live)
+
+    def commit_flags(self, live: frozenset[str]) -> None:
+        """Store the pending flags among *live*."""
         for group, pending in self.flags.items():
             if group in live:
                 value = self.value(self._flag_value(group, pending))

@@ -208,6 +208,16 @@ class Lowering(Emitter):
         self.do(f"musttail call ghccc void {symbol}(ptr %st, i64 {self.budget}, {regs})")
         self.do("ret void")
 
+    def _kept_where(self, cond: Value) -> frozenset[str]:
+        """Return the flag groups in memory that this insn keeps where a condition is 1."""
+        return frozenset(
+            group
+            for group, (rule, args) in self.flags.items()
+            if rule is None and args[0].op is Op.SELECT and args[0].args[0] is cond
+            if args[0].args[1].op is Op.GETFLAG and args[0].args[1].attr == group
+            if group not in self.snapshot.flags
+        )
+
     def terminal(self, terminal: Terminal | None, live: frozenset[str]) -> None:
         """Emit how control leaves; None falls through to the code that follows."""
         match terminal:
@@ -219,7 +229,8 @@ class Lowering(Emitter):
                 self.tail(self.slots.link(slot))
             case CondLink(cond, taken, otherwise):
                 name = self.value(cond)
-                self.commit(live)
+                kept = self._kept_where(cond) & live
+                self.commit(live - kept)
                 yes, no = self.fresh("yes"), self.fresh("no")
                 self.do(f"br i1 {name}, label %{yes}, label %{no}")
                 self.label(yes)
@@ -227,6 +238,9 @@ class Lowering(Emitter):
                 self.tail(self.slots.link(taken))
                 self.wide = wide
                 self.label(no)
+                for group in kept:
+                    self.flags[group] = Pending(None, (self.flags[group].args[0].args[2],))
+                self.commit_flags(kept)
                 self.tail(self.slots.link(otherwise))
             case Jump(target):
                 name = self.value(target)
