@@ -105,7 +105,7 @@ def differences(
         mine, theirs = got["segments"][index], want["segments"][index]
         lines.append(f"{SEGMENTS[index]} {mine:04x} expected {theirs:04x}")
     if (got["fx"] != want["fx"])[FX_MASK].any() and not (
-        want["vector"] == PAGE_FAULT and is_in_mmx_mode(want["fx"], got["fx"])
+        want["vector"] in (PAGE_FAULT, PROTECTION) and is_in_mmx_mode(want["fx"], got["fx"])
     ):
         lines += fx_differences(got["fx"], want["fx"])
     if got["memory"].tobytes() != want["memory"].tobytes():

@@ -7,7 +7,7 @@ from random import Random
 from tests.generate import undefined, values
 from tests.generate.encode import STRINGS, Encoded, encode
 from tests.generate.state import EBP, ECX, EDI, ESI, ESP, State, uses_floats
-from translator.opcodes import ROWS, Row
+from translator.opcodes import ROWS, VEX, Row
 
 # Not in sequences: what leaves the code, faults by design, or moves ESP or EBP out of reach.
 EXCLUDED = {
@@ -85,6 +85,9 @@ def writes_pinned(insn: Encoded) -> bool:
         at = len(row.opcode) - 1
         return opcode[at] & 7 in PINNED
     for number, operand in enumerate(row.operands):
+        if operand[0] == "B" and (not number or row.mnemonic == "mulx"):
+            # VEX.vvvv, in the third byte of the prefix
+            return ~insn.code[insn.code.index(VEX) + 2] >> 3 & 7 in PINNED
         if operand == "Gb" or operand == "Eb" or insn.modrm < 0:
             continue  # the 8-bit registers lie in EAX to EBX
         if number and row.mnemonic not in ("xchg", "xadd"):
