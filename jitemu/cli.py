@@ -8,6 +8,7 @@ import sys
 USAGE = """\
 usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code
+       jitemu sysroot DIR PACKAGE...            fetch i386 Debian packages into DIR, for run -L
        jitemu cache info|clear                  the compiled code kept for later runs
        jitemu --version | --help
 
@@ -15,8 +16,9 @@ jitemu runs 32-bit x86 Linux programs by translating them to native code.
 
 examples:
   jitemu run ./hello                            a static program; arguments follow it
-  jitemu run -L sysroot /usr/bin/perl -e 'print 6*7'
-                                                a dynamic one, its libraries below sysroot/
+  jitemu sysroot ~/i386 bash coreutils perl-base
+  jitemu run -L ~/i386 /usr/bin/perl -e 'print 6*7'
+                                                a dynamic program with its libraries
   jitemu run --timeout 10 --memory 256M --budget 1000000000 ./guest
                                                 limits: seconds, bytes, insns
   jitemu run --mount ~/data:/data:rw --net host ./guest
@@ -52,6 +54,10 @@ def _command(words: list[str]) -> int:
         from jitemu.dump import dump
 
         return dump(words[1:])
+    if name == "sysroot":
+        from jitemu.sysroot import sysroot
+
+        return sysroot(words[1:])
     if name == "cache":
         from jitemu.cache import cache
 
@@ -65,7 +71,7 @@ def _command(words: list[str]) -> int:
         print(f"jitemu {__version__}", flush=True)
         return 0
     what = f"unknown command {name!r}" if name else "a command is missing"
-    print(f"jitemu: {what}: run, dump or cache (see jitemu --help)", file=sys.stderr)
+    print(f"jitemu: {what}: run, dump, sysroot or cache (see jitemu --help)", file=sys.stderr)
     return 2
 
 
