@@ -388,6 +388,7 @@ def test_memory_calls(call: Caller) -> None:
     assert call.fails("madvise", at, 4096, 4) == "ENOMEM"
     assert call.fails("mmap2", 0, 0, 3, 0x22, -1, 0) == "EINVAL"
     assert call.fails("mmap2", 0, 4096, 3, 2, -1, 0) == "EBADF"
+    assert call.fails("mmap2", 0, 4096, 3, 2, 99, 0) == "EBADF"
     assert call.fails("mmap2", 0xFFFFF000, 8192, 3, 0x32, -1, 0) == "ENOMEM"
     reserved = next(iter(call.t.process.vfs.fds.reserved))
     assert call.fails("mmap2", 0, 4096, 1, 2, reserved, 0) == "EBADF"

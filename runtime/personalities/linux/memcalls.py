@@ -42,7 +42,10 @@ def _mmap(t: Thread, address: int, size: int, prot: int, flags: int, fd: int, of
         number = vfs.fds.check(signed(fd))
         if number < 0:
             return -errno.EBADF
-        name = os.fsdecode(vfs.fd_path(number))
+        try:
+            name = os.fsdecode(vfs.fd_path(number))
+        except FileNotFoundError:  # not open
+            return -errno.EBADF
     is_fixed = bool(flags & (_MAP_FIXED | _MAP_FIXED_NOREPLACE))
     result = t.mem.map(
         address,
