@@ -8,6 +8,8 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -334,5 +336,9 @@ def test_host_fs_shows_everything_and_the_sysroot_first(
     info = vfs.open(AT_FDCWD, b"/proc/cpuinfo", 0)
     assert b"jitemu virtual CPU" in os.read(info, 1000)
     assert World.error(lambda: vfs.open(1 << 20, b"x", 0)) == "EBADF"
-    for each in (fd, new, info):
+    vfs.process = cast(Any, SimpleNamespace(exe=str(tmp_path / "new")))
+    assert World.error(lambda: vfs.open(AT_FDCWD, b"/proc/self/exe", os.O_NOFOLLOW)) == "ELOOP"
+    exe = vfs.open(AT_FDCWD, b"/proc/self/exe", 0)
+    assert os.path.samestat(os.fstat(exe), (tmp_path / "new").stat())
+    for each in (fd, new, info, exe):
         os.close(each)

@@ -19,6 +19,7 @@ from runtime.personalities.linux.opening import open_node
 from runtime.personalities.linux.place import Place, fail
 from runtime.personalities.linux.procfs import replaced
 from runtime.personalities.linux.vfs import Vfs
+from runtime.personalities.linux.virtual import Link
 
 if TYPE_CHECKING:
     from runtime.personalities.linux.options import LinuxOptions
@@ -45,13 +46,17 @@ class HostVfs(Vfs):
             return self._sysroot + path
         return path
 
-    def _made_up(self, path: bytes) -> Node | None:
-        return replaced(self, path) if path.startswith(b"/proc/") else None
+    def _made_up(self, path: bytes, follow: bool) -> tuple[bytes, Node | None]:
+        """Return the node that stands in for the host's file, if any; where a link leads."""
+        node = replaced(self, path) if path.startswith(b"/proc/") else None
+        if follow and isinstance(node, Link):
+            return node.target(), None
+        return path, node
 
     def open(self, dirfd: int, path: bytes, flags: int, mode: int = 0) -> int:
         """Open for the guest: a guest descriptor or -errno. *flags* are the guest's."""
         flags = to_host(flags)
-        node = self._made_up(path)
+        path, node = self._made_up(path, not flags & os.O_NOFOLLOW)
         if node is not None:
             return open_node(self, Place(-1, path, self.root.mount, node), node, flags)
         if dirfd != AT_FDCWD:
@@ -69,7 +74,7 @@ class HostVfs(Vfs):
                 path = b"."
             else:
                 return self.self_place(dirfd)
-        node = self._made_up(path)
+        path, node = self._made_up(path, follow)
         if node is not None:
             return Place(-1, path, self.root.mount, node)
         flags = os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
