@@ -9,6 +9,8 @@ from translator.features import llvm_features
 
 # llvmlite serialises its own calls, but a module and its passes are several calls.
 LOCK = threading.RLock()
+# Passes that cost a quarter of the time and gain nothing on functions of ten machine insns.
+_OPTIONS = ("-enable-misched=false", "-disable-cgp", "-disable-lsr", "-disable-select-optimize")
 _machines: dict[str, Any] = {}
 
 
@@ -16,6 +18,8 @@ def _llvm() -> Any:
     import llvmlite.binding as llvm
 
     if not _machines:
+        for option in _OPTIONS:
+            llvm.set_option("jitemu", option)
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
