@@ -311,7 +311,7 @@ def test_interrupt() -> None:
 def test_interrupt_that_the_guest_handles() -> None:
     """Its own handler runs; KeyboardInterrupt comes only when it has none."""
     script = SCRIPT.format(root=str(REPOSITORY), path=str(program("catch")))
-    ready = "while b'ready' not in (guest.run(budget=1000).stdout or b''): pass"
+    ready = "while b'ready' not in (guest.run(timeout=0.05).stdout or b''): pass"
     for old, new in (
         ("    for n in range(2)", f"    {ready}\n    for n in range(1)"),
         ('print("?")', "pass"),
