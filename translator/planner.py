@@ -155,8 +155,13 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
         shown = changed = 0
     pending = shown  # a fault in a successor would show what this block leaves
     result = [0] * len(items)
+    fused_reads = 0  # what a jump reads that is compiled together with the insn before it
     for index in range(len(items) - 1, -1, -1):
         shape = items[index][0]
+        if index and fuses(items[index - 1][0], shape):
+            result[index] = live
+            fused_reads = shape.reads
+            continue
         writes = shape.writes
         need = live & writes
         if shown & writes:
@@ -178,7 +183,8 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
                 changed = 0
         if shown:
             changed |= shape.registers
-        live |= shape.reads
+        live |= shape.reads | fused_reads & ~writes
+        fused_reads = 0
         if shape.leaks:
             live, shown, changed = ALL_FLAGS, 0, 0
         elif shape.exposes:
@@ -187,6 +193,11 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
             else:
                 live = ALL_FLAGS
     plan.live = result
+
+
+def fuses(setter: Shape, jump: Shape) -> bool:
+    """Whether a jump shall be compiled together with the insn before it, which sets its flags."""
+    return jump.is_fusible_jump and bool(jump.reads & setter.writes)
 
 
 def _reads(shape: Shape) -> int:

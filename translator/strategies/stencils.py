@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from translator.planner import Plan
+from translator.planner import Plan, fuses
 from translator.shape import SLOT_INDEX, Slots
 from translator.strategies import Lowered, Piece, strategy
 from translator.tiers.stencil import Request, Stencil
@@ -26,14 +26,9 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
         shape, slots = items[index]
         if index == plan.recipe:
             pieces.append(Piece(service(b"!recipe"), [numbers(recipe=plan.recipe_id)]))
-        if (
-            index < last
-            and (jump := items[index + 1][0]).is_fusible_jump
-            and (jump.reads & shape.writes)
-        ):
-            # The jump is compiled together with the insn that sets its flags.
+        if index < last and fuses(shape, jump := items[index + 1][0]):
+            mask = live[index] & shape.writes
             index += 1
-            mask = live[index] & (shape.writes | jump.writes)
             stencil = shape.pairs.get((jump, mask))
             if stencil is None:
                 stencil = STORE.find(Request((shape.key, jump.key), mask), missing)
