@@ -1,0 +1,1 @@
+"""Everything outside the CPU: memory, code cache, dispatcher, operating system."""

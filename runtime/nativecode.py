@@ -487,7 +487,16 @@ define i64 @jitemu_syscall(ptr %stop, i64 %nr, i64 %a, i64 %b, i64 %c, i64 %d, i
 def text() -> str:
     """Return the whole module."""
     head = "@jitemu_globals = external dso_local global i8\n"
-    return head + _thunks() + _enter() + _on_fault() + _resume() + _on_signal() + _copies() + _syscall()
+    return (
+        head
+        + _thunks()
+        + _enter()
+        + _on_fault()
+        + _resume()
+        + _on_signal()
+        + _copies()
+        + _syscall()
+    )
 
 
 __all__ = ["GLOBALS", "GLOBALS_SIZE", "SIGNATURE", "THREADS_MAX", "text"]

@@ -273,6 +273,7 @@ def test_closed_output() -> None:
     """Output into a closed pipe kills by SIGPIPE, as natively."""
     program = build(BAD / "spin.c")
     command = shlex.join([*jitemu(STRATEGY), str(program), "write"])
-    got = run(["bash", "-c", f'{command} | head -c1 >/dev/null; echo "${{PIPESTATUS[0]}}"'], timeout=60)
+    script = f'{command} | head -c1 >/dev/null; echo "${{PIPESTATUS[0]}}"'
+    got = run(["bash", "-c", script], timeout=60)
     assert got.stdout.split()[-1] == b"141"
     assert b"Traceback" not in got.stderr

@@ -79,9 +79,7 @@ SHIFT = Rule("shift", {**SZP, **ROTATE.groups, "af": _zero(8)})
 MULTIPLY = Rule("multiply", {**SHIFT.groups, "szp": lambda r, a, b: r.sext(64) | 0x100})
 SZP_ONLY = Rule("szp", SZP)
 # SZP of the result, CF = left, AF = right (bit 4); OF, undefined, becomes 0 (BCD insns).
-BCD = Rule(
-    "bcd", {**SZP, "cf": lambda r, a, b: a, "af": lambda r, a, b: b, "of": _zero(1)}
-)
+BCD = Rule("bcd", {**SZP, "cf": lambda r, a, b: a, "af": lambda r, a, b: b, "of": _zero(1)})
 
 
 def zero_sign(zf: Value, sf: Value) -> Value:

@@ -70,7 +70,7 @@ class Op(enum.Enum):
     # Leaving. attr: vector of the fault; terminal of the exit.
     FAULT_IF = (1, True, 80)
     EXIT_IF = (1, True, 81)
-    # Vectors: attr = (name, lane width): one row a name in vectors.py. HOST: attr = name in hostops.py.
+    # Vectors: attr = (name, lane width): a row per name in vectors.py. HOST: a name in hostops.py.
     VEC = (-1, False, 90)
     HOST = (-1, True, 91)
     # Part of the result of a HOST op beyond its value (attr = index).

@@ -1,4 +1,4 @@
-"""Layout of the guest CPU state: one table (name, offset, size) shared by every tier and the runtime.
+"""Layout of the guest CPU state: one table (name, offset, size), shared by tiers and runtime.
 
 The state is one native buffer per guest thread; host code reaches it through a pinned
 register.  All offsets are in bytes; the hot fields lie in the first 128 bytes so that

@@ -64,7 +64,8 @@ def parse(line: str) -> Row:
     if words[0].startswith("vex."):
         words[0] = words[0].removeprefix("vex.")
         opcode.append(VEX)
-    prefix = words.pop(0) if words[0] == "np" or (words[0] in PREFIXES and len(words[1]) == 2) else ""
+    has_prefix = words[0] == "np" or (words[0] in PREFIXES and len(words[1]) == 2)
+    prefix = words.pop(0) if has_prefix else ""
     while words and len(words[0].rstrip("+")) == 2 and _is_hex(words[0].rstrip("+")):
         # a mnemonic is never two hex digits (there is no insn called "ad" or "fa")
         word = words.pop(0)

@@ -16,9 +16,7 @@ ALWAYS = 1 << 1 | 1 << flags.IF
 
 def szp(zf: Value, sf: Value, pf: Value) -> Value:
     """Build the szp group from three bits: the low word says ZF, byte 4 PF, the top bit SF."""
-    return (
-        (zf ^ 1).zext(64).shl(8) | (pf ^ 1).zext(64).shl(32) | sf.zext(64).shl(63)
-    )
+    return (zf ^ 1).zext(64).shl(8) | (pf ^ 1).zext(64).shl(32) | sf.zext(64).shl(63)
 
 
 def set_zf(b: Builder, zf: Value) -> None:
