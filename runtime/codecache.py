@@ -276,7 +276,7 @@ def _hash(pc: int) -> int:
     return (pc * 2654435761 >> 12) & (HASH_SIZE - 1)
 
 
-_EMPTY_TABLE = memoryview(b"\xff" * (16 * HASH_SIZE)).cast("Q")
+_EMPTY_TABLE = memoryview(struct.pack("<Qq", _EMPTY, 0) * HASH_SIZE).cast("Q")
 
 
 class _Writer:

@@ -15,12 +15,13 @@ from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
 if TYPE_CHECKING:
     from runtime.memory import Memory
 
-_CACHE = FIELDS["jump_cache"].offset
+_CACHE = FIELDS["jump_cache"].offset // 8
+_CACHE_KEYS = slice(_CACHE, _CACHE + 2 * JUMP_CACHE_ENTRIES, 2)
 _SZP = FIELDS["szp"].offset // 8
 _CF, _OF, _AF = (FIELDS[name].offset for name in ("cf", "of", "af"))
 _DF, _REST = FIELDS["df"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
-_EMPTY_CACHE = b"\xff" * (16 * JUMP_CACHE_ENTRIES)
+_NO_KEYS = memoryview(b"\xff" * (8 * JUMP_CACHE_ENTRIES)).cast("Q")
 UNLIMITED = 1 << 60  # a budget that nobody uses up
 # Native code is given this much less than the budget: the last insns run one by one, and they are
 # at least as many as may be needed until every flag is defined again (planner.PEEK).
@@ -163,8 +164,9 @@ class Cpu:
         native.request_stop(self)
 
     def flush_jump_cache(self) -> None:
-        """Forget every remembered indirect target."""
-        self.buffer[_CACHE : _CACHE + len(_EMPTY_CACHE)] = _EMPTY_CACHE
+        """Forget every remembered indirect target; the thread itself may be running."""
+        # The keys only: a jump that has just read its key goes on to read the code.
+        self.r64[_CACHE_KEYS] = _NO_KEYS
 
     def copy(self) -> Cpu:
         """Return a second CPU with the same registers, for a new thread."""

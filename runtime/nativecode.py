@@ -97,16 +97,28 @@ more:
 hit:
   %code_at = getelementptr i8, ptr %entry, i64 8
   %code = load ptr, ptr %code_at
+  ; The key again: the entry may have become another's in between (CodeCache._rehash).
+  %key_now = load atomic i64, ptr %entry acquire, align 8
+  %moved = icmp ne i64 %key_now, %pc
   %none = icmp eq ptr %code, null
-  br i1 %none, label %miss, label %go
+  %unknown = or i1 %moved, %none
+  br i1 %unknown, label %miss, label %go
 go:
 {_field("jump_cache", "cache")}
   %slot = and i64 %pc, 4095
   %slot_offset = shl i64 %slot, 4
   %line = getelementptr i8, ptr %cache, i64 %slot_offset
-  store i64 %pc, ptr %line
   %line_code = getelementptr i8, ptr %line, i64 8
   store ptr %code, ptr %line_code
+  %line_was = atomicrmw xchg ptr %line, i64 %pc seq_cst
+  ; If the block was dropped meanwhile, the cache was perhaps flushed before it was written.
+  %code_now = load atomic ptr, ptr %code_at seq_cst, align 8
+  %stays = icmp eq ptr %code_now, %code
+  br i1 %stays, label %run, label %stale
+stale:
+  store i64 -1, ptr %line
+  br label %run
+run:
   musttail call ghccc void %code(ptr %st, i64 %budget, {regs})
   ret void
 miss:
