@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from runtime import host
+from runtime import host, native
 from runtime.host import Sys
 from runtime.personalities.linux import defs, fpframe, frames, image, segments, signals
 from runtime.personalities.linux.ending import End
@@ -86,6 +86,7 @@ def carry_out(t: Thread) -> None:
     request = process.exec_request
     assert request is not None
     process.wait_for_others(t)
+    native.clear_stop(t.cpu)
     t.notify_clear_tid()
     with process.changed:
         process.threads = {t.tid: t}

@@ -148,17 +148,26 @@ class Process:
         if self.ending is None and self.exec_request is not None:
             execve.carry_out(leader)
 
-    def check_requests(self, t: Thread) -> None:
-        """Do what others asked of this thread: end, make room for execve, pause."""
+    @property
+    def has_request(self) -> bool:
+        """Whether the threads are asked for something: see check_requests."""
+        return not (self.ending is None and self.exec_request is None and self.pause_reason is None)
+
+    def check_requests(self, t: Thread) -> bool:
+        """Do what others asked of this thread: end, make room for execve, pause.
+
+        Return whether the thread now runs another program.
+        """
         if self.ending is not None:
             t.ended = True
         elif self.exec_request is not None:
             if t.is_leader:
                 execve.carry_out(t)
-            else:
-                t.ended = True
+                return True
+            t.ended = True
         elif self.pause_reason is not None:
             self._hold(t)
+        return False
 
     # ---- pausing: the instruction budget ----
 

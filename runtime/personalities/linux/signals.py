@@ -196,6 +196,8 @@ def block_all() -> int:
 def collect(t: Thread) -> None:
     """Move what the native handler recorded into the thread's queue."""
     native.clear_stop(t.cpu)  # before the records are read: a later signal asks again
+    if t.process.has_request:
+        t.cpu.request_stop()  # still to be looked at: no call may wait before that
     for signo, info in native.take_pending(t.cpu):
         add(t, Pending(signo, siginfo.to_guest(info), bytes(info)))
 

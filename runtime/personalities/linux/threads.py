@@ -170,8 +170,7 @@ class Thread:
         """Settle a call that gave EINTR: run handlers, or make the call again if none will run."""
         while True:
             signals.collect(self)
-            self.process.check_requests(self)
-            if self.ended:
+            if self.process.check_requests(self) or self.ended:
                 return -defs.EINTR
             if self.paused:  # make the call again when the process goes on
                 self.cpu.eip = (self.cpu.eip - 2) & _U32
