@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,30 @@ def sysroot() -> Path:
         return debian.sysroot()
     except debian.SysrootError as problem:
         pytest.skip(f"no i386 Debian sysroot: {problem}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test marked `alone` in a forked child if this process has other threads.
+
+    They (pytest-xdist's) would take signals that the kernel should keep pending for the test.
+    """
+    if not pyfuncitem.get_closest_marker("alone") or len(os.listdir("/proc/self/task")) == 1:
+        return None
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            names = pyfuncitem._fixtureinfo.argnames
+            pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+        except BaseException:
+            os.write(writer, traceback.format_exc()[-4000:].encode())
+            os._exit(1)
+        os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        text = pipe.read().decode(errors="replace")
+    status = os.waitpid(child, 0)[1]
+    if status:
+        pytest.fail(text or f"the test's process died: status {status:#x}", pytrace=False)
+    return True

@@ -14,6 +14,7 @@ from runtime.personalities.linux.report import Report
 from runtime.personalities.linux.table import SYSCALLS, syscall
 from tests.runtime.linux_fakes import DATA, call, guest, perform, play
 
+pytestmark = pytest.mark.alone
 FORK, WAIT4, EXIT_GROUP, CLONE, VFORK = 2, 114, 252, 120, 190
 
 

@@ -16,6 +16,7 @@ from runtime.personalities.linux.signals import Action
 from runtime.personalities.linux.threads import Thread
 from tests.runtime.linux_fakes import DATA, Exit, call, guest, perform, play
 
+pytestmark = pytest.mark.alone
 HANDLER = 0x08049000
 USR1, USR2 = defs.SIGUSR1, defs.SIGUSR2
 KILL, PAUSE, NANOSLEEP, READ_ALARM = 37, 29, 162, 27
