@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from jitemu.complain import complain
 
 USAGE = """\
 usage: jitemu cache info     where the cache is, what it holds
@@ -20,7 +21,7 @@ def cache(words: Sequence[str]) -> int:
         print(USAGE, end="", flush=True)
         return 0
     if len(words) != 1 or words[0] not in ("info", "clear"):
-        print("jitemu: cache: say info or clear (see jitemu cache --help)", file=sys.stderr)
+        complain("cache: say info or clear (see jitemu cache --help)")
         return 2
     from runtime import codestore
 
@@ -61,7 +62,7 @@ def _clear(directory: Path) -> int:
         for path in files:
             path.unlink(missing_ok=True)
     except OSError as error:
-        print(f"jitemu: cache: {error.filename}: {error.strerror}", file=sys.stderr)
+        complain(f"cache: {error.filename}: {error.strerror}")
         return 1
     print(f"removed {len(files)} files, {size} bytes, from {directory}", flush=True)
     return 0

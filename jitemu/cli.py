@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+
+from jitemu.complain import complain
 
 USAGE = """\
 usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
@@ -71,7 +74,7 @@ def _command(words: list[str]) -> int:
         print(f"jitemu {__version__}", flush=True)
         return 0
     what = f"unknown command {name!r}" if name else "a command is missing"
-    print(f"jitemu: {what}: run, dump, sysroot or cache (see jitemu --help)", file=sys.stderr)
+    complain(f"{what}: run, dump, sysroot or cache (see jitemu --help)")
     return 2
 
 
@@ -99,9 +102,18 @@ def _internal(error: Exception) -> int:
     if is_debugging():
         raise error
     text = " ".join(str(error).split())
-    print(
-        f"jitemu: internal error: {type(error).__name__}: {text} "
-        "(JITEMU_DEBUG=1 shows where; please report it)",
-        file=sys.stderr,
-    )
+    if isinstance(error, OSError):  # the machine's fault: a full disk, a missing right
+        complain(
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror or text
+        )
+        _drop_output()
+    else:
+        hint = "(JITEMU_DEBUG=1 shows where; please report it)"
+        complain(f"internal error: {type(error).__name__}: {text} {hint}")
     return INTERNAL_STATUS
+
+
+def _drop_output() -> None:
+    """Forget what could not be written: the interpreter would try again at its end."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

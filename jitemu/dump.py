@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitemu.complain import complain
 from jitemu.config import USAGE_STATUS
 from jitemu.options import Parser, UsageError
 
@@ -107,15 +108,15 @@ def dump(words: Sequence[str]) -> int:
         for plan in _plans(image, place, strategy, limit, inside=found.function):
             _show(image, plan, found.stage, strategy)
     except UsageError as error:
-        print(f"jitemu: dump: {error}", file=sys.stderr)
+        complain(f"dump: {error}")
         return USAGE_STATUS
     except LoadError as error:
-        print(f"jitemu: {error}", file=sys.stderr)
+        complain(f"{error}")
         return error.status
     except BrokenPipeError:
         raise
     except OSError as error:
-        print(f"jitemu: {error.filename}: {error.strerror}", file=sys.stderr)
+        complain(f"{error.filename}: {error.strerror}")
         return 127 if isinstance(error, FileNotFoundError) else 126
     sys.stdout.flush()
     _save()

@@ -10,15 +10,11 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jitemu.complain import complain
 from jitemu.config import LIMIT_STATUS, USAGE_STATUS, Config
 
 if TYPE_CHECKING:
     from runtime.personalities.linux import Linux
-
-
-def complain(text: str) -> None:
-    """Print one line on stderr."""
-    print(f"jitemu: {text}", file=sys.stderr, flush=True)
 
 
 def run(words: Sequence[str]) -> int:

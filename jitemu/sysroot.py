@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jitemu.complain import complain
 from jitemu.options import Parser, UsageError
 
 RELEASE = "bookworm"
@@ -192,11 +193,11 @@ def sysroot(words: Sequence[str]) -> int:
         root.parent.mkdir(parents=True, exist_ok=True)
         versions = make(root, found.packages, show)
     except UsageError as error:
-        print(f"jitemu: sysroot: {error}", file=sys.stderr)
+        complain(f"sysroot: {error}")
         return 2
     except (SysrootError, OSError, subprocess.SubprocessError) as error:
         show("")
-        print(f"jitemu: sysroot: {error}", file=sys.stderr)
+        complain(f"sysroot: {error}")
         return 1
     print(f"{root}: {len(versions)} packages", flush=True)
     return 0
@@ -204,5 +205,5 @@ def sysroot(words: Sequence[str]) -> int:
 
 def show(text: str) -> None:
     """Show progress, on a terminal only."""
-    if sys.stderr.isatty():
+    if sys.stderr is not None and sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -154,6 +155,37 @@ def test_help_into_a_closed_pipe() -> None:
     script = f"cd {REPOSITORY}; {command} --stage ir | head -1"
     got = run(["bash", "-c", script], timeout=60)
     assert got.stderr == b""
+
+
+def test_closed_streams() -> None:
+    """Without stderr nothing is said, least of all to stdout; a full disk is no internal error."""
+    got = run(["bash", "-c", f"{shlex.join([*COMMAND, 'run', '/nosuch'])} 2>&-"])
+    assert (got.status, got.stdout) == (127, b"")
+    got = run(["bash", "-c", f"{shlex.join([*COMMAND, '--version'])} >/dev/full"])
+    assert_refused(got, 125, "No space left")
+    for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"):
+        path = program("descriptors")
+        mine = run(["bash", "-c", f"{shlex.join([*jitemu('stencil'), path])} {closed}"])
+        native = run(["bash", "-c", f"{path} {closed}"])
+        assert mine.stdout == native.stdout
+        assert mine.status == native.status
+
+
+def test_left_over_files() -> None:
+    """A killed run's private directory is removed by a later one, a living run's is not."""
+    with work_directory({"tmp/jitemu-run-0/tmp/file": b"old"}) as work:
+        env = {**host_environment(), "TMPDIR": str(work / "tmp")}
+        command = [*jitemu("stencil"), program("spin", BAD)]
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as alive:
+            assert alive.stdout is not None
+            alive.stdout.readline()
+            for path in (work / "tmp").iterdir():
+                os.utime(path, (1, 1))
+            run([*jitemu("stencil"), program("echo")], env=env)
+            left = [path.name for path in (work / "tmp").iterdir()]
+            alive.kill()
+    assert len(left) == 1
+    assert left != ["jitemu-run-0"]
 
 
 # ---- the end of the guest ----

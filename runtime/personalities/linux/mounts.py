@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
@@ -108,44 +106,6 @@ class MountTable:
                 mount.host and (is_within(mount.host, host) or is_within(host, mount.host))
                 for host in writable
             )
-
-
-class ScratchDir:
-    """The run's private directory on the host; it holds the guest's /tmp and /dev/shm."""
-
-    def __init__(self) -> None:
-        top = os.fsencode(os.environ.get("TMPDIR") or "/tmp")
-        self.path = top + b"/jitemu-" + os.urandom(8).hex().encode()
-        os.mkdir(self.path, 0o700)
-        self._owner = os.getpid()
-        for name in (b"tmp", b"shm"):
-            os.mkdir(self.path + b"/" + name)
-            os.chmod(self.path + b"/" + name, 0o1777)
-        atexit.register(self.remove)
-
-    def remove(self) -> None:
-        """Remove it; only the process that made it does."""
-        atexit.unregister(self.remove)
-        if os.getpid() != self._owner:
-            return
-        self._owner = -1
-        # By descriptor: processes that the guest left behind may still rename things in here.
-        for _, folders, files, fd in os.fwalk(self.path, topdown=False, follow_symlinks=False):
-            for name in files:
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=fd)
-            for name in folders:
-                with contextlib.suppress(OSError):
-                    _remove_folder(name, fd)
-        with contextlib.suppress(OSError):
-            os.rmdir(self.path)
-
-
-def _remove_folder(name: bytes, fd: int) -> None:
-    try:
-        os.rmdir(name, dir_fd=fd)
-    except NotADirectoryError:  # a link to a directory
-        os.unlink(name, dir_fd=fd)
 
 
 def default_requests(

@@ -26,6 +26,7 @@ from runtime.personalities.linux.openat2 import (
 from runtime.personalities.linux.opening import open_slowly
 from runtime.personalities.linux.paths import CHANGES, MAX_LINKS, ODD
 from runtime.personalities.linux.place import Held, Place, fail
+from runtime.personalities.linux.scratch import ScratchDir
 from runtime.personalities.linux.virtual import Dir, FdLink, Link, Node
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Vfs:
         self.lock = threading.RLock()
         self.fds = FdTable()
         self.table = MountTable()
-        self.scratch: mounts.ScratchDir | None = None
+        self.scratch: ScratchDir | None = None
         self._canonical: dict[bytes, bytes] = {}  # directory as named -> without links, if lasting
         self._links: dict[bytes, bytes] = {}  # the same for what the last name links to
         self._mount_all(options, program, os.getcwdb() if cwd is None else cwd)
@@ -69,7 +70,7 @@ class Vfs:
         self.root = self.cwd = Place(top.fd, b"/", top, top.node)
         if sysroot and program and program.startswith(b"/") and self.exists(program):
             program = None  # the sysroot's own
-        private = mounts.ScratchDir()
+        private = ScratchDir(self.fds)
         self.scratch = private
         add_host(self.fds, mounts.MountRequest(private.path + b"/tmp", b"/tmp", False))
         for request in mounts.default_requests(sysroot, program, cwd):
