@@ -15,6 +15,7 @@ Text = Callable[[str], str]
 NOP = b"\x90"
 CACHE_LINE = 64  # a store within one is seen whole or not at all by other cores
 FAULT_SECTION = ".jitemu_faults"
+_STATE = "{r13}"  # where the SIGSEGV handler finds the CPU state; ghccc passes it there, no more
 
 
 # GS holds the guest's memory base: that saves a general register, and adding the base each time.
@@ -56,7 +57,7 @@ class Access(NamedTuple):
     def call(self, pointer: str, values: tuple[str, ...], pc: str, ok: str, fault: str) -> str:
         """Return the callbr (without the result's name); *pc* is the insn's guest address."""
         outs = int(bool(self.result))
-        label = outs + 2 + len(self.values)
+        label = outs + 3 + len(self.values)
         table = _fault_row(label)
         result = {"x86_fp80": "={st}", "<2 x i64>": "=x"}.get(self.result, "=r") if outs else ""
         if "cmpxchg" in self.asm:
@@ -66,11 +67,11 @@ class Access(NamedTuple):
         else:
             constraints = [*([result] if outs else []), self.memory]
         constraints += [c for c, _ in self.values]
-        constraints += ["i", "!i", *([self.clobbers] if self.clobbers else [])]
+        constraints += [_STATE, "i", "!i", *([self.clobbers] if self.clobbers else [])]
         args = [f"ptr elementtype({self.element}) {pointer}"]
         typed = zip(self.values, values, strict=True)
         args += [f"{ty} {value}" if ty else value for (_, ty), value in typed]
-        args.append(pc)
+        args += ["ptr %st", pc]
         return (
             f'callbr {self.result or "void"} asm sideeffect "{self.asm}{table}", '
             f'"{",".join(constraints)}"({", ".join(args)}) to label %{ok} [label %{fault}]'
@@ -213,9 +214,9 @@ def host(
         constraints.append(constraint)
     call, labels = "call", ""
     if place is not None:
-        asm = f"1: {asm}{_fault_row(len(constraints) + 1)}"
-        constraints += ["i", "!i"]
-        call_args.append(place.pc)
+        asm = f"1: {asm}{_fault_row(len(constraints) + 2)}"
+        constraints += [_STATE, "i", "!i"]
+        call_args += ["ptr %st", place.pc]
         call, labels = "callbr", f" to label %{place.ok} [label %{place.fault}]"
     if row.clobbers:
         constraints.append(row.clobbers)
