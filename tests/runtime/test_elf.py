@@ -124,6 +124,16 @@ def stack_of(mem: Memory, stack: int) -> tuple[list[bytes], list[bytes], dict[in
     return vectors[0], vectors[1], auxv
 
 
+def test_program_in_the_sysroot_has_the_guests_name(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "bin").mkdir(parents=True)
+    made = Bench(tmp_path, LinuxOptions(sysroot=str(root)))
+    made.put("root/bin/prog", build())
+    for name in (str(root / "bin" / "prog"), "/bin/prog"):
+        assert made.prepare(name).file.path == b"/bin/prog"
+    made.close()
+
+
 def test_static_program_and_its_stack(bench: Bench) -> None:
     bench.put("prog", build())
     start = image.load(bench.process, bench.prepare("./prog", b"x", b"", b"last"))

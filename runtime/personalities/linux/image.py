@@ -130,12 +130,26 @@ def prepare_first(process: Process, program: bytes, argv: list[bytes], envp: lis
         folders = [b".", *search.split(b":")]
         named = [folder + b"/" + program for folder in folders if folder]
         program = next((path for path in named if process.vfs.exists(path)), program)
+    else:
+        program = _guest_name(process, program)
     if not process.vfs.exists(program):  # relative to a directory that the guest does not see
         program = os.path.realpath(program)
     if not process.vfs.exists(program):
         text = f"{os.fsdecode(named_as)}: {os.strerror(errno.ENOENT)}"
         raise LoadError(text, errno.ENOENT, NOT_FOUND)
     return prepare(process, AT_FDCWD, program, argv, envp)
+
+
+def _guest_name(process: Process, program: bytes) -> bytes:
+    """Return the guest's path of a program that is named by the host's path into the sysroot."""
+    options = process.options
+    if options.sysroot is None or options.host_fs:
+        return program
+    folder, name = os.path.split(program)
+    root = os.path.realpath(os.fsencode(options.sysroot)).rstrip(b"/")
+    folder = os.path.realpath(folder)  # not of the program: its links are the guest's
+    inside = folder == root or folder.startswith(root + b"/")
+    return folder[len(root) :] + b"/" + name if inside else program
 
 
 def _open(vfs: Vfs, dirfd: int, path: bytes, flags: int) -> ProgramFile:

@@ -119,7 +119,8 @@ def default_requests(
         for path in dict.fromkeys((os.path.abspath(program), os.path.realpath(program))):
             folder = os.path.dirname(path)
             # A system directory that the sysroot has as well must not hide the sysroot's.
-            alone = folder == b"/" or (sysroot and os.path.lexists(sysroot + folder))
+            is_shown = sysroot is not None and not is_within(folder, b"/tmp")
+            alone = folder == b"/" or (is_shown and os.path.lexists((sysroot or b"") + folder))
             shown = path if alone else folder
             if not (is_cwd_shown and is_within(shown, cwd)) and os.path.exists(shown):
                 requests.append(MountRequest(os.path.realpath(shown), shown, True))

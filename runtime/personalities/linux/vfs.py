@@ -68,11 +68,11 @@ class Vfs:
             add(Mount(b"/", -1, True, node=Dir()))
         top = self.table.points[b"/"]
         self.root = self.cwd = Place(top.fd, b"/", top, top.node)
-        if sysroot and program and program.startswith(b"/") and self.exists(program):
-            program = None  # the sysroot's own
         private = ScratchDir(self.fds)
         self.scratch = private
         add_host(self.fds, mounts.MountRequest(private.path + b"/tmp", b"/tmp", False))
+        if sysroot and program and program.startswith(b"/") and self.exists(program):
+            program = None  # the sysroot's own
         for request in mounts.default_requests(sysroot, program, cwd):
             add_host(self.fds, request)
         add(Mount(b"/proc", -1, True, node=procfs.root(self)))
