@@ -156,11 +156,15 @@ def bind(cpu: Cpu) -> None:
     cpu.r32[_THREAD_ID] = tid
     current.cpu = cpu
     with _registry_lock:
-        for row in range(nativecode.THREADS_MAX):
-            if not _threads[2 * row]:
-                _threads[2 * row + 1] = cpu.state_address
-                _threads[2 * row] = tid
-                return
+        rows = range(nativecode.THREADS_MAX)
+        # A host thread runs one guest thread: the last that was bound.
+        row = next((r for r in rows if _threads[2 * r] == tid), -1)
+        if row < 0:
+            row = next((r for r in rows if not _threads[2 * r]), -1)
+        if row >= 0:
+            _threads[2 * row + 1] = cpu.state_address
+            _threads[2 * row] = tid
+            return
     raise RuntimeError("too many guest threads")
 
 

@@ -22,11 +22,12 @@ def sysroot() -> Path:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test marked `alone` in a forked child if this process has other threads.
+    """Run a test marked `alone` in a forked child.
 
-    They (pytest-xdist's) would take signals that the kernel should keep pending for the test.
+    Other threads (pytest-xdist's) would take signals that the kernel should keep pending for the
+    test, and what it does to this process's signals would change the tests that come after it.
     """
-    if not pyfuncitem.get_closest_marker("alone") or len(os.listdir("/proc/self/task")) == 1:
+    if not pyfuncitem.get_closest_marker("alone"):
         return None
     reader, writer = os.pipe()
     child = os.fork()
