@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 class Statistics(NamedTuple):
-    """What a process did so far; times are wall-clock seconds. Forked children are not counted."""
+    """What a process did so far. Forked children are not counted.
+
+    Times are seconds by the clock, those of translating and compiling seconds of processor time.
+    """
 
     insns: int  # guest insns executed; each iteration of a repeated string insn counts
     insns_interpreted: int  # of these, executed one by one by the interp tier

@@ -65,9 +65,13 @@ class Watch:
     def _wait(self) -> None:
         end = None if self._timeout is None else time.monotonic() + self._timeout
         reader = self._ends[0]
+        waiting = select.poll()  # select() takes no descriptor above 1023
+        waiting.register(reader, select.POLLIN)
         while True:
-            left = None if end is None else max(0.0, end - time.monotonic())
-            if not select.select([reader], [], [], left)[0]:
+            left = None if end is None else max(0.0, end - time.monotonic()) * 1000
+            if not waiting.poll(left):
+                if end is not None and time.monotonic() < end:
+                    continue  # rounded down
                 self._process.pause_from_outside("timeout")
                 end = None
                 continue

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import errno
 import os
 import re
+import resource
 import signal
 import sys
 import threading
@@ -284,6 +286,20 @@ def test_timeout(name: str) -> None:
             begun = time.monotonic()
             assert guest.run(timeout=0.2).reason == "timeout"
             assert 0.15 < time.monotonic() - begun < 3
+
+
+def test_timeout_with_many_descriptors() -> None:
+    """More than 1024 open files are no trouble."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[1], 4096), limits[1]))
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(1100):
+                stack.callback(os.close, os.dup(0))
+            with Process(program("spin", BAD), capture=True) as guest:
+                assert guest.run(timeout=0.2).reason == "timeout"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 SCRIPT = """
