@@ -19,13 +19,15 @@ from pathlib import Path
 import pytest
 
 from tests.building import build
-from tests.running import REPOSITORY, STRATEGIES, host_environment, run, work_directory
+from tests.running import REPOSITORY, SLOW, host_environment, run, work_directory
 
 from jitemu import LoadError, Process  # isort: skip
 
 FRONT = Path(__file__).parent / "front"
 BAD = Path(__file__).parent / "bad"
 FAST = ("stencil", "block")
+# Starting the C library takes the block strategy ten seconds.
+WITH_LIBC = ("interp", "stencil", pytest.param("block", marks=SLOW))
 
 
 def program(name: str, folder: Path = FRONT) -> Path:
@@ -148,7 +150,7 @@ def test_statistics() -> None:
 # ---- ends ----
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_LIBC)
 def test_exit(strategy: str) -> None:
     """The status, captured output, and nothing to run any more."""
     with Process(program("echo"), ["7", "x y"], stdin=b"in", capture=True, strategy=strategy) as p:
@@ -204,7 +206,7 @@ def test_bad_settings(settings: dict[str, object]) -> None:
 def test_one_after_the_other() -> None:
     """Many guests in one Python process; two at a time are refused."""
     for number in range(8):
-        strategy = STRATEGIES[number % 3]
+        strategy = ("interp", "stencil")[number % 2]
         with Process(
             program("echo"), [str(number)], stdin=b"", capture=True, strategy=strategy
         ) as p:
@@ -366,7 +368,7 @@ def test_registers() -> None:
         assert guest.run().exit_status == 33
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_LIBC)
 def test_memory(strategy: str) -> None:
     """Views show what the guest sees; what it may not have raises; written code is translated."""
     with Process(program("memory"), capture=True, strategy=strategy) as guest:

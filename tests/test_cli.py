@@ -17,6 +17,7 @@ from tests.building import build
 from tests.running import (
     LAUNCH,
     REPOSITORY,
+    SLOW,
     STRATEGIES,
     Outcome,
     host_environment,
@@ -29,6 +30,8 @@ FRONT = Path(__file__).parent / "front"
 BAD = Path(__file__).parent / "bad"
 GUESTS = Path(__file__).parent / "guests"
 COMMAND = [sys.executable, "-c", LAUNCH]
+# Starting the C library takes the block strategy ten seconds.
+WITH_LIBC = ("interp", "stencil", pytest.param("block", marks=SLOW))
 
 
 def program(name: str, folder: Path = FRONT) -> str:
@@ -191,7 +194,7 @@ def test_left_over_files() -> None:
 # ---- the end of the guest ----
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_LIBC)
 @pytest.mark.parametrize("status", [0, 1, 77, 255])
 def test_exit_status(strategy: str, status: int) -> None:
     """The guest's status is passed on."""
@@ -368,7 +371,7 @@ STATISTICS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", WITH_LIBC)
 def test_statistics(strategy: str) -> None:
     """One line per number, on stderr, in this order."""
     got = run([*jitemu(strategy, "--stats"), program("echo")])
