@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
 
-from jitemu import statistics
 from jitemu.descriptors import Capture, Descriptors, Stream
 from jitemu.memory import ProcessMemory
 from jitemu.regs import Registers
-from jitemu.statistics import Statistics
+from jitemu.statistics import Statistics, Times, collect
 from jitemu.watch import Watch
 from runtime.personalities.linux import Linux
 from runtime.personalities.linux.ending import End
@@ -133,8 +132,7 @@ class Process:
         _unfinished = self
         process = self._linux.process
         process.signals.give_back_host()
-        self._start_seconds = time.perf_counter() - begun
-        self._run_seconds = 0.0
+        self._times = Times(time.perf_counter() - begun)
         self._thread = threading.get_ident()
         self._end: End | None = None
         self._is_closed = False
@@ -168,10 +166,9 @@ class Process:
         before = process.budget.executed()
         watch = Watch(process, timeout)
         self._flush()
-        begun = time.perf_counter()
         self._descriptors.enter()
         try:
-            with watch:
+            with self._times, watch:
                 assert process.leader is not None
                 process.signals.take_host(process.leader.mask, watch.kept)
                 try:
@@ -180,7 +177,6 @@ class Process:
                     process.signals.give_back_host()
         finally:
             self._descriptors.leave()
-            self._run_seconds += time.perf_counter() - begun
             if self._end is not None:
                 self._finish()
         watch.raise_interrupt()
@@ -204,7 +200,7 @@ class Process:
     @property
     def statistics(self) -> Statistics:
         """Counts and times of the whole run so far."""
-        return statistics.collect(self._linux, self._start_seconds, self._run_seconds)
+        return collect(self._linux, self._times)
 
     @property
     def missing(self) -> dict[str, int]:

@@ -87,17 +87,16 @@ def _keep_stderr(linux: Linux) -> None:
 
 
 def _finish(linux: Linux, config: Config, started: float) -> None:
+    from jitemu.statistics import Times, collect
     from runtime.personalities.linux.ending import End, die
 
-    begun = time.perf_counter()
-    end = linux.run()
-    if end is None:
-        note = f"the budget of {config.budget} insns is used up (--budget)"
-        end = linux.stop(End(LIMIT_STATUS, note=note))
+    times = Times(time.perf_counter() - started)
+    with times:
+        end = linux.run()
+        if end is None:
+            note = f"the budget of {config.budget} insns is used up (--budget)"
+            end = linux.stop(End(LIMIT_STATUS, note=note))
     if config.stats:
-        from jitemu.statistics import collect
-
-        found = collect(linux, begun - started, time.perf_counter() - begun)
-        complain(found.text(config.strategy))
+        complain(collect(linux, times).text(config.strategy))
     sys.stderr.flush()
     die(end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -9,20 +10,18 @@ if TYPE_CHECKING:
 
 
 class Statistics(NamedTuple):
-    """What a process did so far. Forked children are not counted.
-
-    Times are seconds by the clock, those of translating and compiling seconds of processor time.
-    """
+    """What a process did so far. Forked children are not counted."""
 
     insns: int  # guest insns executed; each iteration of a repeated string insn counts
     insns_interpreted: int  # of these, executed one by one by the interp tier
     blocks: int  # blocks translated
     insns_translated: int
     invalidations: int  # blocks dropped because their code changed
-    start_seconds: float  # from the beginning of the load to the first insn
-    translate_seconds: float  # putting blocks together
-    compile_seconds: float  # LLVM, for stencils or blocks that no cache held
-    run_seconds: float  # the rest: guest code, and system calls with the waiting in them
+    start_seconds: float  # by the clock, from the beginning to the first insn
+    elapsed_seconds: float  # by the clock, since then
+    translate_seconds: float  # of processor time: putting blocks together
+    compile_seconds: float  # the same: LLVM, for stencils or blocks that no cache held
+    run_seconds: float  # the rest of the processor time: guest code and system calls
     exits: dict[str, int]  # how often translated code returned to the dispatcher, by cause
 
     def text(self, strategy: str) -> str:
@@ -39,7 +38,23 @@ class Statistics(NamedTuple):
         return "\n".join(["statistics:", *lines])
 
 
-def collect(linux: Linux, start_seconds: float, run_seconds: float) -> Statistics:
+class Times:
+    """Adds up the clock and the processor time of a guest's slices."""
+
+    def __init__(self, start_seconds: float) -> None:
+        self.start, self.elapsed, self.processor = start_seconds, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        """Begin a slice."""
+        self._begun = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *details: object) -> None:
+        """End it."""
+        self.elapsed += time.perf_counter() - self._begun[0]
+        self.processor += time.process_time() - self._begun[1]
+
+
+def collect(linux: Linux, times: Times) -> Statistics:
     """Gather what the parts of a guest counted."""
     process = linux.process
     engine = process.engine.statistics
@@ -51,9 +66,10 @@ def collect(linux: Linux, start_seconds: float, run_seconds: float) -> Statistic
         blocks=engine.blocks,
         insns_translated=engine.insns_translated,
         invalidations=engine.invalidations,
-        start_seconds=start_seconds,
+        start_seconds=times.start,
+        elapsed_seconds=times.elapsed,
         translate_seconds=translating,
         compile_seconds=compiling,
-        run_seconds=max(0.0, run_seconds - translating - compiling),
+        run_seconds=max(0.0, times.processor - translating - compiling),
         exits=engine.exits_by_name(),
     )
