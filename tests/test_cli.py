@@ -367,7 +367,8 @@ def test_log_of_a_fault() -> None:
 
 STATISTICS = (
     "strategy", "insns", "insns interpreted", "blocks", "insns translated", "invalidations",
-    "start seconds", "elapsed seconds", "translate seconds", "compile seconds", "run seconds", "exits",
+    "start seconds", "elapsed seconds", "translate seconds", "compile seconds", "run seconds",
+    "exits",
 )  # fmt: skip
 
 
