@@ -169,23 +169,17 @@ def load_stencils() -> None:
     """Make the stencils of earlier runs known."""
     from translator.tiers.store import STORE
 
-    STORE.known.update(load("stencils") or {})
+    STORE.source = (load("stencils") or {}).get
 
 
 def save_stencils() -> None:
     """Add what this process compiled to the file."""
-    from translator.tiers.store import STORE
+    from translator.tiers.store import STORE, plain
 
-    with STORE.lock:
-        fresh, STORE.fresh = STORE.fresh, {}
+    fresh = STORE.take_fresh()
     if not fresh:
         return
     with locked("stencils"):
         known = load("stencils") or {}
-        known.update({tuple(request): _plain(stencil) for request, stencil in fresh.items()})
+        known.update({plain(request): plain(stencil) for request, (stencil, _) in fresh.items()})
         save("stencils", known)
-
-
-def _plain(value: Any) -> Any:
-    """Turn named tuples into tuples, all the way down: marshal knows no classes."""
-    return tuple(_plain(v) for v in value) if isinstance(value, tuple) else value

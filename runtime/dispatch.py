@@ -32,7 +32,7 @@ from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
 from translator.strategies.stencils import service
 from translator.tiers import backend, interp
-from translator.tiers.store import STORE
+from translator.tiers.store import REGIONS, STORE
 
 _ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
 _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
@@ -103,7 +103,7 @@ class Engine:
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
         mem.on_code_change = self._code_written
-        if strategy == "stencil" and not STORE.known:
+        if strategy == "stencil" and STORE.source is None:
             codestore.load_stencils()
 
     # -- running -----------------------------------------------------------------------------------
@@ -442,11 +442,13 @@ class Engine:
         """Get hold of every lock, so that the child finds none held by a thread it lacks."""
         self.lock.acquire()
         STORE.lock.acquire()
+        REGIONS.lock.acquire()
         backend.LOCK.acquire()
 
     def after_fork_parent(self) -> None:
         """Let go again."""
         backend.LOCK.release()
+        REGIONS.lock.release()
         STORE.lock.release()
         self.lock.release()
 

@@ -31,7 +31,7 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
             index += 1
             stencil = shape.pairs.get((jump, mask))
             if stencil is None:
-                stencil = STORE.find(Request((shape.key, jump.key), mask), missing)
+                stencil = STORE.search(Request((shape.key, jump.key), mask), missing)
                 if stencil is not None:
                     shape.pairs[jump, mask] = stencil
             both = [slots, items[index][1]]
@@ -39,7 +39,7 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
             mask = live[index] & shape.writes
             stencil = shape.single[mask]
             if stencil is None:
-                stencil = shape.single[mask] = STORE.find(Request((shape.key,), mask), missing)
+                stencil = shape.single[mask] = STORE.search(Request((shape.key,), mask), missing)
             both = [slots]
         if stencil is not None:
             pieces.append(Piece(stencil, both))

@@ -1,47 +1,80 @@
-"""Stencils that exist already: in memory, and in a file that the runtime may load and save."""
+"""Stencils and regions that exist already: in memory, and on disk where the runtime attaches it."""
 
 from __future__ import annotations
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil, build
 
+Key = TypeVar("Key", bytes, Request)
 
-class Store:
-    """Request -> Stencil, compiled when first asked for."""
+
+class Fresh(NamedTuple):
+    """What this process compiled and has not saved yet."""
+
+    stencil: Stencil
+    insns: int  # how many guest insns it stands for, 0 if it is no guest code
+
+
+class Shelf(Generic[Key]):
+    """Key -> Stencil, in memory, with a source behind it that is asked once for each key."""
 
     def __init__(self) -> None:
-        # What was loaded from disk stays a plain tuple until it is asked for.
-        self.known: dict[Request, Stencil | tuple[Any, ...]] = {}
-        self.fresh: dict[Request, Stencil] = {}  # compiled by this process, not saved yet
+        self.known: dict[Key, Stencil] = {}
+        self.fresh: dict[Key, Fresh] = {}
+        self.source: Callable[[Key], tuple[Any, ...] | None] | None = None
         self.lock = threading.RLock()
+
+    def find(self, key: Key) -> Stencil | None:
+        """Return what exists under a key."""
+        found = self.known.get(key)
+        if found is None and self.source is not None:
+            plain = self.source(key)
+            if plain is not None:
+                found = self.known[key] = restore(plain)
+        return found
+
+    def add(self, key: Key, stencil: Stencil, insns: int) -> None:
+        """Keep what was just compiled from so many guest insns; the runtime saves it."""
+        with self.lock:
+            self.known[key] = stencil
+            self.fresh[key] = Fresh(stencil, insns)
+
+    def take_fresh(self) -> dict[Key, Fresh]:
+        """Return what is not saved yet, and count it as saved."""
+        with self.lock:
+            taken, self.fresh = self.fresh, {}
+        return taken
+
+
+class Store(Shelf[Request]):
+    """Stencils of insn shapes, compiled when first asked for."""
 
     def get(self, request: Request) -> Stencil:
         """Return a stencil; compile it alone if nobody asked for it in a batch."""
-        found = self.known.get(request)
+        found = self.find(request)
         if found is None:
             self.ensure([request])
             found = self.known[request]
-        if not isinstance(found, Stencil):
-            found = self.known[request] = restore(found)
         return found
 
-    def find(self, request: Request, missing: list[Request]) -> Stencil | None:
+    def search(self, request: Request, missing: list[Request]) -> Stencil | None:
         """Return a stencil that exists; add the request to *missing* if it does not."""
-        if request in self.known:
-            return self.get(request)
-        missing.append(request)
-        return None
+        found = self.find(request)
+        if found is None:
+            missing.append(request)
+        return found
 
     def ensure(self, requests: list[Request]) -> None:
         """Compile those that are missing, in one batch."""
-        missing = list(dict.fromkeys(r for r in requests if r not in self.known))
+        missing = [r for r in dict.fromkeys(requests) if self.find(r) is None]
         if not missing:
             return
         with self.lock:
             for request, stencil in zip(missing, build(missing), strict=True):
-                self.known[request] = self.fresh[request] = stencil
+                self.add(request, stencil, len(request.keys))
 
 
 def restore(plain: tuple[Any, ...]) -> Stencil:
@@ -57,4 +90,10 @@ def restore(plain: tuple[Any, ...]) -> Stencil:
     )
 
 
+def plain(value: Any) -> Any:
+    """Turn named tuples into tuples, all the way down, as they are saved."""
+    return tuple(plain(v) for v in value) if isinstance(value, tuple) else value
+
+
 STORE = Store()
+REGIONS = Shelf[bytes]()  # compiled regions, by a digest of all that each depends on
