@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from jitemu.complain import complain
 
@@ -11,7 +10,8 @@ USAGE = """\
 usage: jitemu cache info     where the cache is, what it holds
        jitemu cache clear    remove it; later runs compile again what they need
 
-The directory is $JITEMU_CACHE, $XDG_CACHE_HOME/jitemu or ~/.cache/jitemu.
+The directory is $JITEMU_CACHE, $XDG_CACHE_HOME/jitemu or ~/.cache/jitemu; JITEMU_CACHE=off: none.
+It holds at most $JITEMU_CACHE_SIZE bytes (512M); what was not used for longest goes first.
 """
 
 
@@ -23,46 +23,44 @@ def cache(words: Sequence[str]) -> int:
     if len(words) != 1 or words[0] not in ("info", "clear"):
         complain("cache: say info or clear (see jitemu cache --help)")
         return 2
+    from runtime.store.place import Unusable
+
+    try:
+        return _info() if words[0] == "info" else _clear()
+    except Unusable as error:
+        complain(f"cache: {error}")
+        return 1
+    except OSError as error:
+        complain(f"cache: {error.filename or ''}: {error.strerror or error}")
+        return 1
+
+
+def _info() -> int:
     from runtime import codestore
+    from runtime.store import disk, place, version
 
-    directory = codestore.directory()
-    return _info(directory, codestore.key()) if words[0] == "info" else _clear(directory)
-
-
-def _files(directory: Path) -> list[Path]:
-    names = ("support-*", "stencils-*", ".new-*")
-    return sorted(path for name in names for path in directory.glob(name) if path.is_file())
-
-
-def _info(directory: Path, key: str) -> int:
-    files = _files(directory)
-    current = [path for path in files if key in path.name]
-    print(f"directory  {directory}")
-    print(f"size       {_size(files)} bytes in {len(files)} files")
-    print(f"in use     {_size(current)} bytes (the rest is of other versions or machines)")
-    known = _stencils() if current else 0
-    print(f"stencils   {known}", flush=True)
+    files = [f for f in disk.survey() if f.is_pack]
+    mine = [f for f in files if f.folder == version.current().folder]
+    print(f"directory  {place.base() or 'none: JITEMU_CACHE=off'}")
+    print(f"version    {version.current().folder}")
+    print(f"size       {_size(files)} bytes in {len(files)} packs, of at most {place.limit()}")
+    print(f"in use     {_size(mine)} bytes in {len(mine)} packs")
+    others = len({f.folder for f in files} - {version.current().folder})
+    print(f"others     {_size(files) - _size(mine)} bytes of {others} other versions or hosts")
+    for library in (codestore.STENCIL_PACKS, codestore.REGION_PACKS):
+        library.open()
+        count, insns = library.totals()
+        print(f"{library.kind:<10} {count} ({insns} insns)", flush=True)
     return 0
 
 
-def _size(files: list[Path]) -> int:
-    return sum(path.stat().st_size for path in files)
+def _size(files: Sequence[tuple[str, str, int, float]]) -> int:
+    return sum(size for _, _, size, _ in files)
 
 
-def _stencils() -> int:
-    from runtime import codestore
+def _clear() -> int:
+    from runtime.store import disk, place
 
-    return len(codestore.load("stencils") or {})
-
-
-def _clear(directory: Path) -> int:
-    files = _files(directory)
-    size = _size(files)
-    try:
-        for path in files:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        complain(f"cache: {error.filename}: {error.strerror}")
-        return 1
-    print(f"removed {len(files)} files, {size} bytes, from {directory}", flush=True)
+    files = disk.clear()
+    print(f"removed {len(files)} files, {_size(files)} bytes, from {place.base()}", flush=True)
     return 0

@@ -127,7 +127,7 @@ def _save() -> None:
     """Keep the stencils that were compiled for this."""
     from runtime import codestore
 
-    codestore.save_stencils()
+    codestore.save()
 
 
 def _locate(text: str) -> tuple[Image, Place]:

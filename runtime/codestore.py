@@ -1,154 +1,39 @@
-"""Compiled support code and stencils on disk, so that most runs never load LLVM.
+"""Compiled support code, stencils and regions of earlier runs, and what this run adds to them.
 
-One file per kind under the user's cache directory (XDG), named by a key of everything that the
-code depends on.  A file is a digest and a marshalled payload; one that is damaged, foreign or
-unreadable is ignored, and a cache that cannot be written only costs time.
+A cache that is damaged, foreign or cannot be written only costs time; see store/.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
-import marshal
-import os
-import sys
-import tempfile
-from functools import cache
-from pathlib import Path
+import time
+from _blake2 import blake2b  # hashlib would load OpenSSL
 from typing import Any
 
-from translator.features import llvm_features
+from runtime.store.library import Library
+from runtime.store.pack import Item
+from translator.tiers.stencil import Request
+from translator.tiers.store import REGIONS, STORE, Shelf, plain
 
-_DIGEST = hashlib.blake2b
-_DIGEST_SIZE = 32
-VERSIONS_KEPT = 4  # files of one kind, for that many versions of jitemu, LLVM or Python
-SAVE_EVERY = 256  # fresh stencils after which they are saved although the guest still runs
+SAVE_EVERY = 256  # fresh items after which they are saved although the guest still runs
+SAVE_AFTER = 5.0  # seconds after which even a few are
+_TRIES, _PAUSE = 4, 0.01  # at the end of a run, where another process is writing
+_SUPPORT_KEY = b"support".ljust(16, b"\0")
 
-
-def directory() -> Path:
-    """Return the cache directory: $JITEMU_CACHE, $XDG_CACHE_HOME/jitemu or ~/.cache/jitemu."""
-    named = os.environ.get("JITEMU_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "jitemu"
+STENCIL_PACKS, REGION_PACKS = Library("stencils"), Library("regions")
+_last_save = time.monotonic()
 
 
-@cache
-def key() -> str:
-    """Name everything that compiled code depends on: sources, LLVM, Python, host processor."""
-    digest = _DIGEST(digest_size=12)
-    root = Path(__file__).parent.parent
-    for folder in ("translator", "runtime"):
-        for path, _, names in os.walk(root / folder):
-            if "personalities" in path:
-                continue
-            for name in sorted(names):
-                if name.endswith(".py"):
-                    status = os.stat(os.path.join(path, name))
-                    digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    digest.update(f"{sys.version} {os.uname().machine} {_llvm_version()} ".encode())
-    digest.update(llvm_features().encode())
-    return digest.hexdigest()
-
-
-def _llvm_version() -> str:
-    """Name the installed LLVM by its library file: reading package metadata takes 15 ms."""
-    from importlib.util import find_spec
-
-    spec = find_spec("llvmlite")
-    if spec is None or spec.origin is None:
-        return "none"
-    status = os.stat(Path(spec.origin).parent / "binding")
-    return f"{spec.origin} {status.st_mtime_ns}"
-
-
-def _path(kind: str) -> Path:
-    return directory() / f"{kind}-{key()}.bin"
-
-
-def _is_trusted(fd: int) -> bool:
-    """Whether only this user can have written the file: it holds native code."""
-    status = os.fstat(fd)
-    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
-
-
-def load(kind: str) -> Any:
-    """Return what was saved last under *kind*, or None."""
-    try:
-        fd = os.open(_path(kind), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        if not _is_trusted(fd):
-            return None
-        with open(fd, "rb", closefd=False) as file:
-            data = file.read()
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
-    payload = data[_DIGEST_SIZE:]
-    if _DIGEST(payload, digest_size=_DIGEST_SIZE).digest() != data[:_DIGEST_SIZE]:
-        return None
-    try:
-        return marshal.loads(payload)
-    except (ValueError, EOFError, TypeError):
-        return None
-
-
-def save(kind: str, value: Any) -> None:
-    """Replace what is saved under *kind*, in one step; do nothing where that is impossible."""
-    payload = marshal.dumps(value)
-    path = _path(kind)
-    temporary = None
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with open(fd, "wb") as file:
-            file.write(_DIGEST(payload, digest_size=_DIGEST_SIZE).digest() + payload)
-        os.replace(temporary, path)
-        temporary = None
-        _drop_old(kind)
-    except OSError:
-        pass
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-
-
-def _drop_old(kind: str) -> None:
-    """Delete the files of versions that have not been used for longest."""
-    files = sorted(directory().glob(f"{kind}-*.bin"), key=lambda p: p.stat().st_mtime)
-    for path in files[:-VERSIONS_KEPT]:
-        for old in (path, path.with_suffix(".lock")):
-            with contextlib.suppress(OSError):
-                old.unlink()
-
-
-@contextlib.contextmanager
-def locked(kind: str) -> Any:
-    """Hold a lock against other processes that would save the same kind."""
-    fd = -1
-    try:
-        path = _path(kind)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-    except OSError:
-        pass
-    try:
-        yield
-    finally:
-        if fd >= 0:
-            os.close(fd)
+def request_key(request: Request) -> bytes:
+    """Return the name of a stencil on disk."""
+    keys = request.keys
+    text = bytes((request.live, len(keys), *map(len, keys))) + b"".join(keys)
+    return blake2b(text, digest_size=16).digest()
 
 
 def support_code() -> tuple[Any, ...]:
     """Return the native support routines, linked: (code, symbols, relocations, faults)."""
-    found = load("support")
+    library = Library("support")
+    found = library.find(_SUPPORT_KEY)
     if found is None:
         from runtime import nativecode
         from translator.tiers import backend, elf
@@ -161,25 +46,60 @@ def support_code() -> tuple[Any, ...]:
             [(r.offset, r.symbol, r.addend) for r in section.relocs],
             [(f.access, f.recovery, f.pc_value) for f in section.faults],
         )
-        save("support", found)
+        library.save({_SUPPORT_KEY: Item(found, 0)})
     return tuple(found)
 
 
-def load_stencils() -> None:
-    """Make the stencils of earlier runs known."""
-    from translator.tiers.store import STORE
+def attach() -> None:
+    """Let stencils and regions be looked up on disk from now on."""
+    if STORE.source is None:
+        find_stencil = STENCIL_PACKS.find
+        STORE.source = lambda request: find_stencil(request_key(request))
+        REGIONS.source = REGION_PACKS.find
 
-    STORE.source = (load("stencils") or {}).get
+
+def save_some() -> None:
+    """Save what was compiled if that has become much, or some time has passed."""
+    global _last_save
+    count = len(STORE.fresh) + len(REGIONS.fresh)
+    if count >= SAVE_EVERY or (count and time.monotonic() - _last_save > SAVE_AFTER):
+        _last_save = time.monotonic()
+        _save()
 
 
-def save_stencils() -> None:
-    """Add what this process compiled to the file."""
-    from translator.tiers.store import STORE, plain
+def save() -> None:
+    """Save what was compiled, at the end of a run."""
+    for _ in range(_TRIES):
+        if _save():
+            return
+        time.sleep(_PAUSE)
 
-    fresh = STORE.take_fresh()
-    if not fresh:
-        return
-    with locked("stencils"):
-        known = load("stencils") or {}
-        known.update({plain(request): plain(stencil) for request, (stencil, _) in fresh.items()})
-        save("stencils", known)
+
+def _save() -> bool:
+    # Both, whether or not the first had to be put off.
+    stencils = _save_shelf(STORE, STENCIL_PACKS, request_key)
+    return _save_shelf(REGIONS, REGION_PACKS, bytes) and stencils
+
+
+def _save_shelf(shelf: Shelf[Any], packs: Library, key: Any) -> bool:
+    fresh = shelf.take_fresh()
+    if packs.save({key(name): Item(plain(stencil), n) for name, (stencil, n) in fresh.items()}):
+        return True
+    with shelf.lock:
+        shelf.fresh = {**fresh, **shelf.fresh}
+    return False
+
+
+def before_fork() -> None:
+    """Hold what must not be half done in the child."""
+    STORE.lock.acquire()
+    REGIONS.lock.acquire()
+
+
+def after_fork(*, is_child: bool) -> None:
+    """Let go; what is not saved yet is the parent's to save."""
+    REGIONS.lock.release()
+    STORE.lock.release()
+    if is_child:
+        STORE.take_fresh()
+        REGIONS.take_fresh()

@@ -32,7 +32,6 @@ from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
 from translator.strategies.stencils import service
 from translator.tiers import backend, interp
-from translator.tiers.store import REGIONS, STORE
 
 _ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
 _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
@@ -103,8 +102,7 @@ class Engine:
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
         mem.on_code_change = self._code_written
-        if strategy == "stencil" and STORE.source is None:
-            codestore.load_stencils()
+        codestore.attach()
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, cpu: Cpu) -> Exit:
@@ -367,8 +365,7 @@ class Engine:
                 plans.append(ahead)
                 todo.append(ahead)
         strategy.prepare(plans)
-        if len(STORE.fresh) > codestore.SAVE_EVERY:
-            codestore.save_stencils()
+        codestore.save_some()
         self.statistics.compile_seconds += time.thread_time() - started
 
     # -- invalidation ------------------------------------------------------------------------------
@@ -435,27 +432,25 @@ class Engine:
 
     def close(self) -> None:
         """Save what was compiled, for later runs."""
-        codestore.save_stencils()
+        codestore.save()
 
     # -- fork --------------------------------------------------------------------------------------
     def before_fork(self) -> None:
         """Get hold of every lock, so that the child finds none held by a thread it lacks."""
         self.lock.acquire()
-        STORE.lock.acquire()
-        REGIONS.lock.acquire()
+        codestore.before_fork()
         backend.LOCK.acquire()
 
-    def after_fork_parent(self) -> None:
+    def after_fork_parent(self, *, is_child: bool = False) -> None:
         """Let go again."""
         backend.LOCK.release()
-        REGIONS.lock.release()
-        STORE.lock.release()
+        codestore.after_fork(is_child=is_child)
         self.lock.release()
 
     def after_fork_child(self) -> None:
         """Keep the forking thread only."""
         cpu = getattr(native.current, "cpu", None)
-        self.after_fork_parent()
+        self.after_fork_parent(is_child=True)
         self.running.clear()
         self.flushing, self.flushed = threading.Event(), threading.Event()
         for other in list(self.cpus):

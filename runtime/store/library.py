@@ -1,0 +1,172 @@
+"""One kind of compiled code on disk: its packs, looked up, added to, merged and evicted.
+
+Additions are packs of their own, written under the version's lock; whoever finds it taken keeps
+what it has for later.  So any number of processes may share a cache, and one that is killed leaves
+at most a temporary file behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import time
+from typing import Any
+
+from runtime.store import place, version
+from runtime.store.disk import evict
+from runtime.store.pack import Damaged, Item, Pack, encode, file_name
+
+MERGE_AT = 8  # packs of a kind that make their merging worth while
+_TOUCH_AFTER = 3600  # seconds between notes that a pack was used
+
+
+class Library:
+    """All packs of one kind, of the version that runs."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.packs: list[Pack] | None = None  # newest first; None before the first look
+
+    def find(self, key: bytes) -> Any:
+        """Return what is saved under a key, or None."""
+        if self.packs is None:
+            self.open()
+        for pack in self.packs or ():
+            value = pack.get(key)
+            if value is not None:
+                if time.time() - pack.used > _TOUCH_AFTER:
+                    self._touch(pack)
+                return value
+        return None
+
+    def _touch(self, pack: Pack) -> None:
+        """Note on disk that a pack is still used, for eviction."""
+        pack.used = time.time()
+        folder = place.opened(version.current().folder)
+        with contextlib.suppress(OSError, place.Unusable), folder as fd:
+            if fd is not None:
+                os.utime(pack.name, dir_fd=fd, follow_symlinks=False)
+
+    def open(self) -> None:
+        """Look at the disk again."""
+        self.packs = []
+        try:
+            with place.opened(version.current().folder) as folder:
+                if folder is not None:
+                    self._open(folder)
+        except (place.Unusable, OSError) as error:
+            place.warn(f"no compiled code is kept or used: {error}")
+
+    def _open(self, folder: int) -> list[str]:
+        """Read the packs in a directory; return the names of those that are of no use."""
+        known = {pack.name: pack for pack in self.packs or ()}
+        found: list[tuple[float, Pack]] = []
+        useless = []
+        for name in place.names(folder):
+            if not name.startswith(f"{self.kind}-"):
+                continue
+            try:
+                changed = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+                pack = known.get(name) or self._pack(folder, name)
+            except FileNotFoundError:
+                continue  # merged by somebody meanwhile
+            except Damaged:
+                useless.append(name)
+                continue
+            pack.used = max(pack.used, changed)
+            found.append((changed, pack))
+        found.sort(key=lambda item: item[0], reverse=True)
+        self.packs = [pack for _, pack in found]
+        return useless
+
+    def _pack(self, folder: int, name: str) -> Pack:
+        data = place.read(folder, name)
+        if data is None:
+            raise FileNotFoundError(name)
+        return Pack(name, data, self.kind, version.current().digest())
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many different keys there are, and how many guest insns they stand for."""
+        insns: dict[bytes, int] = {}
+        for pack in self.packs or ():
+            for number, key in enumerate(pack.keys()):
+                insns.setdefault(key, pack.insns(number))
+        return len(insns), sum(insns.values())
+
+    # -- writing -----------------------------------------------------------------------------------
+    def save(self, fresh: dict[bytes, Item]) -> bool:
+        """Add values; False if somebody else is writing, and it should be tried later."""
+        if not fresh or not place.limit():
+            return True
+        try:
+            with place.opened(version.current().folder, create=True) as folder:
+                if folder is None:
+                    return True
+                with place.locked(folder) as is_mine:
+                    if is_mine:
+                        self._save(folder, fresh)
+                    return is_mine
+        except (place.Unusable, OSError) as error:
+            text = error.strerror if isinstance(error, OSError) else str(error)
+            place.warn(f"compiled code cannot be kept: {text} ({place.base()})")
+            return True
+
+    def _save(self, folder: int, fresh: dict[bytes, Item]) -> None:
+        useless = self._open(folder)
+        for name in place.names(folder):
+            if name.startswith(place.TEMPORARY):  # the lock is ours: its writer is dead
+                useless.append(name)
+        for name in useless:
+            place.remove(folder, name)
+        records, insns = {}, {}
+        for key, item in fresh.items():
+            if self.find(key) is None:
+                records[key], insns[key] = marshal.dumps(item.value), item.insns
+        if records:
+            self._write(folder, records, insns, sync=False)
+        assert self.packs is not None
+        if len(self.packs) > MERGE_AT or any(pack.is_damaged for pack in self.packs):
+            self._merge(folder)
+        evict(place.limit())
+
+    def _write(
+        self, folder: int, records: dict[bytes, bytes], insns: dict[bytes, int], *, sync: bool
+    ) -> None:
+        data = encode(self.kind, version.current().digest(), records, insns)
+        name = file_name(self.kind, data)
+        place.write(folder, name, [data], sync=sync)
+        assert self.packs is not None
+        kept = [pack for pack in self.packs if pack.name != name]
+        pack = Pack(name, data, self.kind, version.current().digest())
+        pack.used = time.time()
+        self.packs = [pack, *kept]
+
+    def _merge(self, folder: int) -> None:
+        """Write packs as one: all small ones, up to where the next is larger than they together."""
+        assert self.packs is not None
+        chosen: list[Pack] = []
+        size = 0
+        for pack in sorted(self.packs, key=lambda p: p.size):
+            if len(chosen) > 1 and pack.size > 2 * size and not pack.is_damaged:
+                continue
+            if size + pack.size > place.limit() // 8 and not pack.is_damaged:
+                continue
+            chosen.append(pack)
+            size += pack.size
+        records: dict[bytes, bytes] = {}
+        insns: dict[bytes, int] = {}
+        for pack in self.packs:  # newest first
+            for key in pack.keys() if pack in chosen else ():
+                found = pack.record(key) if key not in records else None
+                if found is not None:
+                    records[key], insns[key] = found
+        if not chosen:
+            return
+        self.packs = [pack for pack in self.packs if pack not in chosen]
+        if records:
+            # On the disk before what it replaces is deleted.
+            self._write(folder, records, insns, sync=True)
+        for pack in chosen:
+            if pack.name not in {p.name for p in self.packs}:
+                place.remove(folder, pack.name)
