@@ -1,1 +1,4 @@
-"""Measurements that the README quotes; every one checks the guest's result before it counts."""
+"""Measurements of jitemu against its peers; every guest's result is checked before it counts.
+
+``python -m benchmarks`` (or ``jitemu bench``) runs the suites; README.md here describes them.
+"""

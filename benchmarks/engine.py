@@ -15,8 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.kernels import KERNELS, build, measure
-from benchmarks.kernels import Kernel as _Kernel
+from benchmarks.kernels import KERNELS, build
+from benchmarks.sample import execute
+from benchmarks.workload import Settings
 
 JITEMU = [sys.executable, "-m", "jitemu", "run"]
 
@@ -39,7 +40,7 @@ def translation(options: list[str], program: list[str]) -> None:
 
 def system_calls(folder: Path, rounds: int) -> None:
     """Print the median of a getppid under jitemu and natively, in microseconds."""
-    program = str(build(_Kernel("syscalls", "", "syscalls"), folder))
+    program = str(build("syscalls", Settings(folder)))
     for name, prefix in (("native", []), ("jitemu", JITEMU)):
         found = []
         for _ in range(rounds):
@@ -51,12 +52,12 @@ def system_calls(folder: Path, rounds: int) -> None:
 def budget(folder: Path, rounds: int) -> None:
     """Print what --budget costs on the integer kernels."""
     for kernel in [k for k in KERNELS if k.group == "integer"]:
-        program = str(build(kernel, folder))
+        program = kernel.prepare(Settings(folder)).program
         ratios = []
         for _ in range(rounds):
-            plain, _ = measure([*JITEMU, program])
-            counted, _ = measure([*JITEMU, "--budget", str(1 << 50), program])
-            ratios.append(counted / plain)
+            plain = execute([*JITEMU, program], folder, os.environ, 600)
+            counted = execute([*JITEMU, "--budget", str(1 << 50), program], folder, os.environ, 600)
+            ratios.append(counted.cpu / plain.cpu)
         print(f"--budget, {kernel.name}: {statistics.median(ratios):.3f}x the time")
 
 

@@ -13,6 +13,7 @@ usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code
        jitemu sysroot DIR PACKAGE...            fetch i386 Debian packages into DIR, for run -L
        jitemu cache info|clear                  the compiled code kept for later runs
+       jitemu bench [options] [NAME...]         measure it against native runs and qemu-i386
        jitemu --version | --help
 
 jitemu runs 32-bit x86 Linux programs by translating them to native code.
@@ -65,6 +66,10 @@ def _command(words: list[str]) -> int:
         from jitemu.cache import cache
 
         return cache(words[1:])
+    if name == "bench":
+        from jitemu.bench import bench
+
+        return bench(words[1:])
     if name in ("-h", "--help", "help"):
         print(USAGE, end="", flush=True)
         return 0
@@ -74,7 +79,7 @@ def _command(words: list[str]) -> int:
         print(f"jitemu {__version__}", flush=True)
         return 0
     what = f"unknown command {name!r}" if name else "a command is missing"
-    complain(f"{what}: run, dump, sysroot or cache (see jitemu --help)")
+    complain(f"{what}: run, dump, sysroot, cache or bench (see jitemu --help)")
     return 2
 
 

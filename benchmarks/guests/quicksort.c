@@ -1,6 +1,9 @@
-/* Integer, branchy: quicksort of pseudo-random numbers. */
-#include <stdio.h>
-#include <stdlib.h>
+/* Integer, branchy: quicksort of pseudo-random numbers. A step sorts a hundred thousand. */
+#define STEPS 150
+#include "bench.h"
+
+static int n = 100000, *a;
+static unsigned hash;
 
 static void sort(int *a, int left, int right)
 {
@@ -27,19 +30,23 @@ static void sort(int *a, int left, int right)
     }
 }
 
-int main(void)
+static void setup(void)
 {
-    int n = 1000000, *a = malloc(n * sizeof *a);
-    unsigned seed = 1, hash = 0;
-    for (int round = 0; round < 14; round++) {
-        for (int i = 0; i < n; i++) {
-            seed = seed * 1664525 + 1013904223;
-            a[i] = seed >> 1;
-        }
+    a = malloc(n * sizeof *a);
+}
+
+static void run(unsigned steps)
+{
+    while (steps--) {
+        for (int i = 0; i < n; i++)
+            a[i] = next_random();
         sort(a, 0, n - 1);
         for (int i = 0; i < n; i += 1000)
             hash = hash * 31 + a[i];
     }
+}
+
+static void result(void)
+{
     printf("%u\n", hash);
-    return 0;
 }

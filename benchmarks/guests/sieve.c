@@ -1,14 +1,19 @@
-/* Integer, memory-bound: sieve of Eratosthenes. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* Integer, strided stores: sieve of Eratosthenes. A step is one sieve of five million. */
+#define STEPS 70
+#include "bench.h"
 
-int main(void)
+static int n = 5000000;
+static unsigned sum;
+static char *is_prime;
+
+static void setup(void)
 {
-    int n = 5000000;
-    long sum = 0;
-    char *is_prime = malloc(n + 1);
-    for (int round = 0; round < 60; round++) {
+    is_prime = malloc(n + 1);
+}
+
+static void run(unsigned steps)
+{
+    while (steps--) {
         memset(is_prime, 1, n + 1);
         for (int i = 2; i * i <= n; i++)
             if (is_prime[i])
@@ -17,6 +22,9 @@ int main(void)
         for (int i = 2; i <= n; i++)
             sum += is_prime[i];
     }
-    printf("%ld\n", sum);
-    return 0;
+}
+
+static void result(void)
+{
+    printf("%u\n", sum);
 }

@@ -1,0 +1,177 @@
+"""The command line: which suite, which peers, how often; tables on stdout, an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from benchmarks import figures, machine, peers, results, suites
+from benchmarks.progress import progress
+from benchmarks.race import Row, WrongResultError, run_row
+from benchmarks.table import table
+from benchmarks.workload import Settings, UnavailableError
+
+DESCRIPTION = """\
+Measure jitemu against native execution and qemu-i386, over guest programs whose results are
+checked. All peers run in turn, several rounds; ratios are taken within a round. Prints Markdown.
+"""
+EPILOG = """\
+suites:
+  cpu    kernels (steady state and whole process) and Debian programs (whole process)
+  start  the time that short programs take, with a warm and a cold cache
+  embed  the Python interface: starting, slices, memory, system calls, translation
+
+examples:
+  jitemu bench                                   the table of the README
+  jitemu bench --scale 0.1 --rounds 1 crc fib    a quick look at two kernels
+  jitemu bench --strategy all --cache warm --cache cold --json all.json --plot all.svg
+
+exit status: 0; 1 if a result is wrong or something cannot be measured; 2 for wrong usage
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"jitemu: bench: {message} (see jitemu bench --help)\n")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser."""
+    made = _Parser(
+        prog="jitemu bench",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = made.add_argument
+    add("names", nargs="*", metavar="NAME", help="workloads or groups of them (default: all)")
+    add("--suite", choices=tuple(suites.SUITES), default="cpu", help="what to measure (cpu)")
+    add("--list", action="store_true", help="list the suite's workloads")
+    add(
+        "--strategy",
+        action="append",
+        metavar="NAME",
+        help="a strategy of jitemu, or `all`; may be repeated (default: the default, and stencil)",
+    )
+    add(
+        "--cache",
+        action="append",
+        choices=peers.CACHE_STATES,
+        help="state of jitemu's cache; may be repeated (cpu: warm; start: warm and cold)",
+    )
+    add("--no-qemu", action="store_true", help="leave qemu-i386 out")
+    add("--rounds", type=_count, default=3, metavar="N", help="measured rounds (3)")
+    add("--scale", type=_positive, default=1.0, metavar="X", help="how much work (1)")
+    add(
+        "--limit",
+        type=_positive,
+        default=600.0,
+        metavar="SECONDS",
+        help="give up a run after this time (600)",
+    )
+    add(
+        "--clock",
+        choices=("cpu", "wall"),
+        default="cpu",
+        help="what whole processes are compared by: processor time with all threads and children, "
+        "or the clock (cpu)",
+    )
+    add(
+        "-L", "--sysroot", type=Path, metavar="DIR", help="i386 sysroot (default: made when needed)"
+    )
+    add("--json", type=Path, metavar="FILE", help="write every sample to FILE")
+    add("--plot", type=Path, metavar="FILE", help="draw the ratios to FILE, .svg or .png")
+    return made  # fmt: skip
+
+
+def _choose_peers(found: argparse.Namespace, states: list[str], folder: Path) -> list[peers.Peer]:
+    known = peers.strategies()
+    wanted = found.strategy or list(dict.fromkeys([peers.default_strategy(), "stencil"]))
+    names = known if "all" in wanted else list(dict.fromkeys(wanted))
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"unknown strategy {unknown[0]!r}: choose from {', '.join(known)} or all")
+    chosen: list[peers.Peer] = []
+    for make in (lambda: peers.native(folder), *(() if found.no_qemu else (peers.qemu,))):
+        try:
+            chosen.append(make())
+        except UnavailableError as error:
+            print(f"Left out: {error}.\n")
+    return [*chosen, *peers.choose(names, states, folder)]
+
+
+def _print_tables(suite: suites.Suite, rows: list[Row], names: list[str], clock: str) -> None:
+    steady = [row for row in rows if any(s.steady for c in row.cells.values() for s in c.samples)]
+    baseline = next((name for name in suite.baselines if name in names), None)
+    note = f"; in parentheses: speed, {baseline} = 1" if baseline else ""
+    if steady:
+        print(f"Steady state: processor seconds of the second half{note}.\n")
+        print(table(steady, names, baseline, figures.steady, "workload"), "\n")
+    clocks = {"cpu": "processor seconds, all threads and children", "wall": "seconds by the clock"}
+    print(f"Whole process: {clocks[clock]}{note}.\n")
+    print(table(rows, names, baseline, figures.CLOCKS[clock], "workload"), flush=True)
+
+
+def measure(found: argparse.Namespace, suite: suites.Suite, folder: Path) -> None:
+    """Run a suite of whole processes; print and save what it shows."""
+    workloads = suites.select(suite, found.names)
+    states = found.cache or list(suite.cache_states)
+    chosen = _choose_peers(found, states, folder)
+    names = [peer.name for peer in chosen]
+    settings = Settings(folder, found.scale, found.limit, found.sysroot)
+    about = machine.describe()
+    rows: list[Row] = []
+    with progress(len(workloads) * (found.rounds + 1) * len(chosen)) as step:
+        for workload in workloads:
+            rows.append(run_row(workload, chosen, settings, found.rounds, step))
+    _print_tables(suite, rows, names, found.clock)
+    if found.json:
+        arguments = {"rounds": found.rounds, "scale": found.scale, "cache": states}
+        results.save(found.json, results.document(found.suite, rows, about, arguments))
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run what the command line asks for."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads may stop early
+    found = parser().parse_args(words)
+    suite = suites.SUITES[found.suite]
+    try:
+        if found.list:
+            for workload in suites.select(suite, found.names):
+                print(f"{workload.name:<14} {workload.group:<10} {workload.what}")
+            return 0
+        with tempfile.TemporaryDirectory(prefix="jitemu-bench-") as name:
+            measure(found, suite, Path(name))
+    except ValueError as error:
+        print(f"jitemu: bench: {error}", file=sys.stderr)
+        return 2
+    except (WrongResultError, UnavailableError, OSError) as error:
+        print(f"jitemu: bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Rows -> the JSON document of --json. README.md here describes it; SCHEMA names its version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import figures
+from benchmarks.race import Cell, Row
+
+SCHEMA = "jitemu-bench-1"
+
+
+def _cell(row: Row, peer: str, cell: Cell) -> dict[str, Any]:
+    found: dict[str, Any] = {"skipped": cell.skipped or None}
+    found["samples"] = [
+        {
+            "wall": sample.wall,
+            "user": sample.user,
+            "system": sample.system,
+            "steady": sample.steady,
+            "max_rss": sample.max_rss,
+        }
+        for sample in cell.samples
+    ]
+    for name, clock in figures.CLOCKS.items():
+        if cell.samples and (name != "steady" or cell.samples[0].steady is not None):
+            found[f"median_{name}"] = figures.median(row, peer, clock)
+    return found
+
+
+def document(
+    suite: str, rows: Sequence[Row], machine: dict[str, object], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the whole document, of plain values."""
+    return {
+        "schema": SCHEMA,
+        "suite": suite,
+        "machine": machine,
+        "arguments": arguments,
+        "rows": [
+            {
+                "workload": row.workload.name,
+                "group": row.workload.group,
+                "skipped": row.skipped or None,
+                "peers": {name: _cell(row, name, cell) for name, cell in row.cells.items()},
+            }
+            for row in rows
+        ],
+    }
+
+
+def save(path: Path, found: dict[str, Any]) -> None:
+    """Write a document."""
+    path.write_text(json.dumps(found, indent=1) + "\n")

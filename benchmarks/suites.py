@@ -1,0 +1,34 @@
+"""The suites by name, and the choice of their workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.kernels import KERNELS
+from benchmarks.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Workloads that are measured alike."""
+
+    workloads: tuple[Workload, ...]
+    cache_states: tuple[str, ...]
+    baselines: tuple[str, ...]  # whose speed is 1: the first that is there
+
+
+SUITES = {
+    "cpu": Suite(tuple(KERNELS), ("warm",), ("native", "qemu-i386")),
+}
+
+
+def select(suite: Suite, names: Sequence[str]) -> list[Workload]:
+    """Return a suite's workloads that are named, by their own or their group's name; or all.
+
+    Raises ValueError for a name that is neither.
+    """
+    known = {name for workload in suite.workloads for name in (workload.name, workload.group)}
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"unknown workload {unknown[0]!r} (see --list)")
+    return [w for w in suite.workloads if not names or w.name in names or w.group in names]
