@@ -17,7 +17,7 @@ from translator.planner import Options, Plan
 from translator.shape import PC, SLOT_INDEX, Slots
 from translator.state import FIELDS
 from translator.strategies import Piece
-from translator.tiers.hostasm import CACHE_LINE, NOP
+from translator.tiers.hostasm import CACHE_LINE, JUMP, NOP
 from translator.tiers.stencil import LEAVE, NEXT, ST0, Stencil
 
 _PUT4, _PUT4S = struct.Struct("<I").pack_into, struct.Struct("<i").pack_into
@@ -28,6 +28,7 @@ _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 _EMPTY = 0xFFFFFFFFFFFFFFFF
 DEAD_LIMIT = 50_000  # dropped blocks that may take room before everything is dropped
 CONSTANTS_SIZE = 1 << 20  # vector constants of stencils
+MAX_ALIGNED = 8  # branches of a piece that can be aligned; larger ones jump through a jump
 
 
 class Link(NamedTuple):
@@ -55,6 +56,8 @@ class Block:
     is_valid: bool = True
     sites: list[int] = field(default_factory=list)  # of its own links
     checked: int = 0  # offset in the code behind which the budget has been charged
+    # Of a region: address and options of each of its nodes.
+    parts: list[tuple[int, Options]] = field(default_factory=list)
 
 
 class Stub(NamedTuple):
@@ -140,7 +143,9 @@ class CodeCache:
         block = Block(location, plan.fpu, start, 0, plan.pc, plan.options, self.serial)
         writer = _Writer(self, start)
         for number, piece in enumerate(pieces, 1):
-            if piece.stencil.branches:
+            if len(piece.stencil.branches) > MAX_ALIGNED:
+                writer.is_far = True
+            elif piece.stencil.branches:
                 writer.align(piece.stencil)
             writer.hot(piece)
             if number == checks:
@@ -290,6 +295,7 @@ class _Writer:
         self.links: list[tuple[int, int, int]] = []  # offset of the field, addend, guest target
         self.labels: dict[str, int] = {}
         self.forward: list[tuple[int, int, str]] = []
+        self.is_far = False  # links go through jumps of their own
         self.symbols = cache.arena.symbols
         self.leave = self.symbols[LEAVE]
 
@@ -383,6 +389,8 @@ class _Writer:
         """Append the exit stub of every link and point the links at them."""
         code, start = self.code, self.start
         links = self.cache.links
+        if self.is_far:
+            self.links = self._trampolines()
         for at, addend, target in self.links:
             place = len(code)
             site = start + at
@@ -395,6 +403,20 @@ class _Writer:
             block.sites.append(site)
         for at, addend, name in self.forward:
             _PUT4S(code, at, self.labels[name] + addend - (start + at))
+
+    def _trampolines(self) -> list[tuple[int, int, int]]:
+        """Append one jump for each address that is linked to; return the fields of the jumps."""
+        code = self.code
+        fields: dict[int, int] = {}
+        for at, addend, target in self.links:
+            field = fields.get(target)
+            if field is None:
+                while (self.start + len(code) + 1) % CACHE_LINE > CACHE_LINE - 4:
+                    code += NOP
+                code += JUMP + bytes(4)
+                field = fields[target] = len(code) - 4
+            _PUT4S(code, at, field - 1 + addend - at)
+        return [(field, -4, target) for target, field in fields.items()]
 
     def finish(self) -> None:
         """Copy everything into the arena."""

@@ -21,6 +21,7 @@ from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, GuestCode
 from runtime.memory import Memory
 from runtime.nativecode import HASH_SIZE
+from runtime.tiering import Tiering
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
@@ -101,6 +102,7 @@ class Engine:
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
+        self.tiering = Tiering(self)
         mem.on_code_change = self._code_written
         codestore.attach()
 
@@ -195,9 +197,7 @@ class Engine:
         block = self.cache.at_host(r64[_FAULT_PC])
         shape = None
         if block is not None:
-            with self.lock:
-                plan = self.code.plan_again(block.pc, block.options)
-            index = next((i for i, (_, s) in enumerate(plan.items) if s[PC] == eip), -1)
+            plan, index = self._find_insn(block, eip)
             if index >= 0 and r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
                 shape, slots = plan.items[index]
                 r64[_BUDGET] = r64[_BUDGET] + slots[REST] & 0xFFFFFFFFFFFFFFFF
@@ -208,6 +208,16 @@ class Engine:
         if shape is not None and not error & 2 and updates(shape.unit):
             error |= 2  # reading in order to write faults as a write
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
+
+    def _find_insn(self, block: Block, eip: int) -> tuple[Plan, int]:
+        """Return the plan of a block, or of a node of it, and the place of an insn in it, or -1."""
+        with self.lock:
+            for pc, options in block.parts or [(block.pc, block.options)]:
+                plan = self.code.plan_again(pc, options)
+                for index, (_, slots) in enumerate(plan.items):
+                    if slots[PC] == eip:
+                        return plan, index
+        return plan, -1
 
     def _at_block(self, cpu: Cpu) -> None:
         """Make the flags exact, as far as they can be, where native code left between blocks."""
@@ -333,6 +343,11 @@ class Engine:
 
     def _install(self, location: int, fpu: int) -> Block:
         assert self.strategy is not None
+        if self.strategy.regions == "at once":
+            region = self.tiering.at_once(location, fpu)
+            if region is not None:
+                self.statistics.blocks += 1
+                return region
         plan = self.code.plan(location, fpu)
         self.recipes.name(plan)
         is_open = self.code.is_open(plan.pc, plan.end - plan.pc)

@@ -35,6 +35,7 @@ class Strategy(Protocol):
     name: str
     max_insns: int
     recovers_flags: bool  # see planner.Options.recovers
+    regions: str  # whether blocks become regions: "" never, "at once", "when hot"
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Lower a plan. With *verify* (its guest bytes) the block checks them when entered."""
@@ -62,4 +63,4 @@ def strategy(name: str) -> Callable[[Callable[[], Strategy]], Callable[[], Strat
 
 
 STRATEGIES["interp"] = None
-from translator.strategies import blocks, stencils  # noqa: E402, F401  (they register)
+from translator.strategies import blocks, regions, stencils  # noqa: E402, F401  (they register)

@@ -64,6 +64,7 @@ class Blocks:
     name = "block"
     max_insns = 64
     recovers_flags = False  # the fault edges of the function store them
+    regions = ""
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Compile the block."""

@@ -89,6 +89,7 @@ class Stencils:
     name = "stencil"
     max_insns = 64
     recovers_flags = True
+    regions = ""
 
     def lower(self, plan: Plan, verify: bytes | None) -> Lowered:
         """Copy the block together."""

@@ -142,10 +142,10 @@ def build(requests: list[Request]) -> list[Stencil]:
     return [extract(obj, code) for code in elf.functions(obj, names)]
 
 
-def extract(obj: elf.Object, section: elf.Code) -> Stencil:
-    """Make a stencil of a function."""
+def extract(obj: elf.Object, section: elf.Code, *, whole: bool = False) -> Stencil:
+    """Make a stencil of a function; *whole*: do not look for a cold part behind the hot one."""
     code = section.code
-    recoveries = [f.recovery for f in section.faults]
+    recoveries = [] if whole else [f.recovery for f in section.faults]
     cold_start = min([len(code), *recoveries])
     nexts = [r for r in section.relocs if r.symbol == NEXT]
     cut = cold_start

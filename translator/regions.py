@@ -1,0 +1,325 @@
+"""Regions: guest blocks with the control flow between them, to be compiled as one host function.
+
+A region has one entry, its head.  It holds blocks that can reach the head again (a loop, nested
+loops, the functions they call); if there are none, the blocks that follow the head.  A block is a
+node once for every x87 stack it is entered with, which is therefore known inside a region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from translator.ir import CondLink, Jump, Link
+from translator.planner import Plan
+from translator.shape import NEXT, SLOT_INDEX, Slots
+
+MAX_NODES = 160
+MAX_INSNS = 900
+STRAIGHT_INSNS = 200  # of a region without a loop
+MAX_TARGETS = 64  # addresses that one computed jump is compared with
+
+Place = tuple[int, int]  # guest address, x87 stack (TOP << 8 | tags)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A block of a region. `edges`: guest address -> the node there, of those that are inside."""
+
+    plan: Plan
+    entry: int  # x87 stack when it is entered
+    exit: int  # and when it is left
+    edges: dict[int, Node] = field(default_factory=dict)
+    sources: int = 0  # edges that lead here, the region's entry included
+    index: int = 0  # place in the region's order
+    is_check: bool = False  # budget and stop flag are tested here
+    need: int = 0  # insns that may run from this check until the next one
+
+    @property
+    def count(self) -> int:
+        """Insns that it holds."""
+        return len(self.plan.items)
+
+
+@dataclass(slots=True)
+class Region:
+    """Nodes in reverse postorder; the first is the head."""
+
+    nodes: list[Node]
+
+    @property
+    def head(self) -> Node:
+        """Where it is entered."""
+        return self.nodes[0]
+
+    @property
+    def insns(self) -> int:
+        """Guest insns that it holds."""
+        return sum(node.count for node in self.nodes)
+
+    @property
+    def uses_fpu(self) -> bool:
+        """Whether it depends on the x87 stack that it is entered with."""
+        return any(node.plan.fpu is not None for node in self.nodes)
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether it can stay inside for longer than once through."""
+        return any(node.is_check for node in self.nodes[1:]) or self.head.sources > 1
+
+
+PlanAt = Callable[[int, int, int], Plan | None]  # address, x87 stack, most insns -> plan
+Follow = Callable[[Plan], Iterable[int]]
+
+
+def call_return(plan: Plan) -> int | None:
+    """Return where the call that ends a plan returns to; None if it ends with no call."""
+    if plan.interp_at is not None or not plan.items:
+        return None
+    shape, slots = plan.items[-1]
+    return slots[NEXT] if shape.insn.mnemonic in ("call", "calli") else None
+
+
+def _jump(plan: Plan) -> Jump | None:
+    if plan.interp_at is not None or not plan.items:
+        return None
+    terminal = plan.items[-1][0].terminal
+    return terminal if isinstance(terminal, Jump) else None
+
+
+def is_return(plan: Plan) -> bool:
+    """Whether a plan ends with a near return."""
+    jump = _jump(plan)
+    return jump is not None and jump.is_return
+
+
+def grow(
+    head: int,
+    fpu: int,
+    plan_at: PlanAt,
+    follow: Follow,
+    max_insns: int = MAX_INSNS,
+) -> Region | None:
+    """Build the region at a head; None if there is nothing to compile.
+
+    *plan_at* plans a block, or returns None where code must not become part of a region; *follow*
+    lists the successors that are worth following, for computed jumps too, returns apart: these lead
+    behind the calls inside the region.
+    """
+    nodes = _discover((head, fpu), plan_at, follow, max_insns)
+    if nodes is None:
+        return None
+    nodes = _split(nodes, plan_at)
+    _connect(nodes, follow)
+    first = nodes[head, fpu]
+    looping = _cycle(first)
+    if looping:
+        keep = looping
+    else:
+        keep, insns = set(), 0
+        for node in nodes.values():
+            insns += node.count
+            if insns > STRAIGHT_INSNS and keep:
+                break
+            keep.add(node)
+    for node in keep:
+        node.edges = {pc: other for pc, other in node.edges.items() if other in keep}
+    order = _reverse_postorder(first)
+    for node in order:
+        for other in node.edges.values():
+            other.sources += 1
+            if other.index <= node.index:
+                other.is_check = True
+    first.sources += 1
+    first.is_check = True
+    for node in reversed(order):
+        if node.is_check:
+            node.need = _longest(node)
+    return Region(order)
+
+
+def _discover(
+    start: Place, plan_at: PlanAt, follow: Follow, max_insns: int
+) -> dict[Place, Node] | None:
+    """Find what can be reached from the head, nearest first, until there is enough."""
+    nodes: dict[Place, Node] = {}
+    returns: dict[int, set[int]] = {}  # x87 stack behind a return -> addresses behind calls
+    todo, insns = [start], 0
+    while todo and len(nodes) < MAX_NODES and insns < max_insns:
+        place = todo.pop(0)
+        if place in nodes:
+            continue
+        plan = plan_at(*place, max_insns)
+        if plan is None or not plan.items:
+            if place == start:
+                return None
+            continue
+        node = nodes[place] = Node(plan, place[1], stack_behind(plan, place[1]))
+        insns += node.count
+        todo += [(pc, node.exit) for pc in follow(plan)]
+        # A called function returns with its own x87 stack: guess that it is the caller's.
+        behind = call_return(plan)
+        if behind is not None and behind not in returns.setdefault(node.exit, set()):
+            returns[node.exit].add(behind)
+            todo.append((behind, node.exit))
+    return nodes
+
+
+def stack_behind(plan: Plan, fpu: int) -> int:
+    """Return the x87 stack behind a plan that is entered with *fpu*."""
+    for shape, _ in plan.items:
+        if shape.fpu is not None:
+            fpu = shape.fpu.after(fpu)
+    return fpu
+
+
+def _split(nodes: dict[Place, Node], plan_at: PlanAt) -> dict[Place, Node]:
+    """End blocks where another one starts, so that each insn is compiled once."""
+    starts = {pc for pc, _ in nodes}
+    result = {}
+    for place, node in nodes.items():
+        for number, (_, slots) in enumerate(node.plan.items, 1):
+            if slots[NEXT] in starts and number < node.count:
+                plan = plan_at(*place, number)
+                if plan is not None and len(plan.items) == number:
+                    node = Node(plan, place[1], stack_behind(plan, place[1]))
+                break
+        result[place] = node
+    return result
+
+
+def _connect(nodes: dict[Place, Node], follow: Follow) -> None:
+    """Fill the edges."""
+    rets: list[Node] = []
+    for node in nodes.values():
+        if is_return(node.plan):
+            rets.append(node)
+            continue
+        targets = node.plan.successors() if _jump(node.plan) is None else follow(node.plan)
+        for pc in targets:
+            inside = nodes.get((pc, node.exit))
+            if inside is not None and len(node.edges) < MAX_TARGETS:
+                node.edges[pc] = inside
+    if not rets:
+        return
+    # Returns lead behind the calls of the functions that they can belong to.
+    for node in list(nodes.values()):
+        behind = call_return(node.plan)
+        if behind is None:
+            continue
+        for entry in list(node.edges.values()):
+            for ret in _body(entry, nodes):
+                inside = nodes.get((behind, ret.exit))
+                if inside is not None and is_return(ret.plan) and len(ret.edges) < MAX_TARGETS:
+                    ret.edges[behind] = inside
+
+
+def _body(entry: Node, nodes: dict[Place, Node]) -> list[Node]:
+    """Return the nodes of a function, those of the functions it calls left out."""
+    seen, todo = {entry}, [entry]
+    while todo:
+        node = todo.pop()
+        behind = call_return(node.plan)
+        if behind is not None:
+            following = [nodes.get((behind, node.exit))]
+        elif is_return(node.plan):
+            continue
+        else:
+            following = list(node.edges.values())
+        for other in following:
+            if other is not None and other not in seen:
+                seen.add(other)
+                todo.append(other)
+    return list(seen)
+
+
+def _cycle(first: Node) -> set[Node]:
+    """Return the nodes that lie on a way from a node back to it; none if there is no such way."""
+    reached, todo = {first}, [first]
+    into: dict[Node, list[Node]] = {}
+    while todo:
+        node = todo.pop()
+        for other in node.edges.values():
+            into.setdefault(other, []).append(node)
+            if other not in reached:
+                reached.add(other)
+                todo.append(other)
+    back: set[Node] = set()
+    todo = list(into.get(first, ()))
+    while todo:
+        node = todo.pop()
+        if node not in back:
+            back.add(node)
+            todo += into.get(node, ())
+    return back
+
+
+def _reverse_postorder(first: Node) -> list[Node]:
+    order: list[Node] = []
+    seen = {first}
+    stack = [(first, iter(list(first.edges.values())))]
+    while stack:
+        node, edges = stack[-1]
+        for other in edges:
+            if other not in seen:
+                seen.add(other)
+                stack.append((other, iter(list(other.edges.values()))))
+                break
+        else:
+            order.append(node)
+            stack.pop()
+    order.reverse()
+    for index, node in enumerate(order):
+        node.index = index
+    return order
+
+
+def _longest(start: Node) -> int:
+    """Return the most insns that can run from a check until the next one or an exit."""
+    best: dict[Node, int] = {}
+
+    def cost(node: Node) -> int:
+        known = best.get(node)
+        if known is None:
+            # No recursion without end: every way back leads through a check.
+            further = [0 if other.is_check else cost(other) for other in node.edges.values()]
+            known = best[node] = node.count + max(further, default=0)
+        return known
+
+    return cost(start)
+
+
+def terminal_targets(plan: Plan) -> list[int]:
+    """Return the direct successors of a plan in the order taken, otherwise."""
+    if plan.interp_at is not None or not plan.items:
+        return [plan.end & 0xFFFFFFFF]
+    shape, slots = plan.items[-1]
+    match shape.terminal:
+        case None:
+            return [plan.end & 0xFFFFFFFF]
+        case Link(slot):
+            return [slots[SLOT_INDEX[slot]]]
+        case CondLink(_, taken, otherwise):
+            return [slots[SLOT_INDEX[taken]], slots[SLOT_INDEX[otherwise]]]
+        case _:
+            return []
+
+
+def service_slots(node: Node) -> Slots:
+    """Return the numbers that a node itself uses: its address, where it ends, its recipe."""
+    slots = [0] * len(SLOT_INDEX)
+    plan = node.plan
+    slots[SLOT_INDEX["pc"]] = plan.pc
+    end = plan.end if plan.interp_at is None else plan.interp_at
+    slots[SLOT_INDEX["next"]] = end & 0xFFFFFFFF
+    slots[SLOT_INDEX["recipe"]] = plan.recipe_id
+    return slots
+
+
+def slots_of(region: Region) -> list[Slots]:
+    """Return the slots of a region's host code: of each node, then of its insns."""
+    found = []
+    for node in region.nodes:
+        found.append(service_slots(node))
+        found += [slots for _, slots in node.plan.items]
+    return found

@@ -1,0 +1,46 @@
+"""Strategies `region` and `tiered`: hot loops and functions are one LLVM function each.
+
+`region` compiles the region around a block before the block runs for the first time; `tiered`
+starts with stencils, and compiles regions in the background where the time is spent.
+"""
+
+from __future__ import annotations
+
+from translator.regions import Region, slots_of
+from translator.strategies import Lowered, Piece, strategy
+from translator.strategies.stencils import Stencils, numbers, service
+from translator.tiers import backend, elf
+from translator.tiers.region import source
+from translator.tiers.stencil import Stencil, extract
+
+
+def compile_region(region: Region) -> Stencil:
+    """Compile a region."""
+    obj = elf.parse(backend.compile_region(source(region)))
+    return extract(obj, elf.functions(obj, ["region"])[0], whole=True)
+
+
+def frame_region(region: Region, stencil: Stencil) -> Lowered:
+    """Put the check of the x87 stack in front of a region's code."""
+    pieces = []
+    if region.uses_fpu:
+        guard = numbers(pc=region.head.plan.pc, fpu=region.head.entry)
+        pieces.append(Piece(service(b"!guard"), [guard]))
+    pieces.append(Piece(stencil, slots_of(region)))
+    return Lowered(pieces, {}, len(pieces) - 1)
+
+
+@strategy("region")
+class Regions(Stencils):
+    """Everything becomes a region at once; what cannot, stays stencils."""
+
+    name = "region"
+    regions = "at once"
+
+
+@strategy("tiered")
+class Tiered(Stencils):
+    """Stencils for cold code, regions for hot code."""
+
+    name = "tiered"
+    regions = "when hot"

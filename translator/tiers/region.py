@@ -1,0 +1,358 @@
+"""A region as one LLVM function: guest state in SSA from end to end, loops closed inside.
+
+Between nodes the guest's state lives in stack variables, which LLVM turns into SSA values; a node
+with one source goes on with what is known at the source's end.  Where control leaves, and where an
+access faults, the exact state is stored, on a cold path.  Flags are dropped where the plans say so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from translator import flags
+from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
+from translator.planner import fuses
+from translator.regions import Node, Region, service_slots
+from translator.semantics import lift
+from translator.shape import GROUP_BITS, SLOT_INDEX, Slots
+from translator.state import FIELDS, Exit
+from translator.tiers.emitter import PINNED, PINNED_XMM, VECTOR, Pending, Saved, align
+from translator.tiers.llvm import Lowering, module
+from translator.tiers.llvm_ops import llvm_type
+
+_ADDRESSES = frozenset({"pc", "next", "target", "recipe"})  # slots that stay open
+_VARIABLE_GROUPS = {"szp": 64, "cf": 8, "of": 8, "af": 8}
+
+
+class RegionSlots:
+    """Slots of insn number *index* of a region: addresses are symbols, all else is known."""
+
+    def __init__(self, index: int, numbers: Slots, used: set[str]) -> None:
+        self.index, self.numbers, self.used = index, numbers, used
+
+    def _symbol(self, name: str) -> str:
+        symbol = f"h{self.index}_{name}"
+        self.used.add(symbol)
+        return symbol
+
+    def value(self, name: str, width: int) -> str:
+        """Return the slot's number, or the constant expression of an address."""
+        if name in _ADDRESSES:
+            return f"ptrtoint (ptr @{self._symbol(name)} to i{width})"
+        return str(self.numbers[SLOT_INDEX[name]] & ((1 << width) - 1))
+
+    def constant(self, name: str) -> str:
+        """Return the slot as an operand of inline assembly."""
+        if name in _ADDRESSES:
+            return f"ptr @{self._symbol(name)}"
+        return f"i32 {self.numbers[SLOT_INDEX[name]]}"
+
+    def link(self, name: str) -> str:
+        """Return the symbol of a link."""
+        return f"link{self.index}_{name}"
+
+    def st(self, index: int) -> str:
+        """Return the field of the physical register that is ST(index)."""
+        return f"fpr{(self.numbers[SLOT_INDEX['top']] + index) & 7}"
+
+
+class _Left:
+    """What is known where a node's only source leaves for it."""
+
+    def __init__(self, low: RegionLowering) -> None:
+        self.saved: Saved = low.save()
+        self.names, self.wide, self.budget = dict(low.names), dict(low.wide), low.budget
+
+
+class RegionLowering(Lowering):
+    """Emit one region."""
+
+    def __init__(self, name: str, region: Region, used: set[str]) -> None:
+        super().__init__(name)
+        self.region, self.used = region, used
+        self.left: dict[int, _Left] = {}
+        self.recipes: set[str] = set()  # values of szp that are the number of a recipe
+        self.pseudo = Unit()  # owner of values that no insn computes
+        self.units = [[lift(s.insn) for s, _ in n.plan.items] for n in region.nodes]
+        self.written: dict[str, int] = {}  # fields that the region may change: width
+        self.known: dict[str, int] = {}  # fields that have a variable: width
+        self.changed: dict[str, None] = {}  # flag groups that the region may change
+        self._survey()
+
+    # -- what the region touches -------------------------------------------------------------------
+    def _survey(self) -> None:
+        widths: dict[str, set[int]] = {}
+        written: Counter[str] = Counter()
+        for node, units in zip(self.region.nodes, self.units, strict=True):
+            for (_, slots), unit in zip(node.plan.items, units, strict=True):
+                at = RegionSlots(0, slots, set())
+                for v in unit.ops:
+                    match v.op:
+                        case Op.GET | Op.SET:
+                            field, width = str(v.attr), (v.args[0].width if v.args else v.width)
+                        case Op.GETST | Op.SETST:
+                            assert isinstance(v.attr, int)
+                            field, width = at.st(v.attr), 80
+                        case Op.FPSTACK:
+                            field, width = "fpu", 16
+                        case Op.FLAGS | Op.SETFLAG:
+                            self._survey_flags(v)
+                            continue
+                        case _:
+                            continue
+                    if field not in PINNED:
+                        widths.setdefault(field, set()).add(width)
+                        written[field] += v.op not in (Op.GET, Op.GETST)
+        for field, found in widths.items():
+            if (len(found) == 1 and FIELDS[field].width == min(found)) or field.startswith("fpr"):
+                if len(found) > 1:
+                    continue  # an x87 register that MMX insns use too stays in memory
+                self.known[field] = min(found)
+                if written[field]:
+                    self.written[field] = min(found)
+
+    def _survey_flags(self, v: Value) -> None:
+        rule = v.attr
+        groups = rule.groups if isinstance(rule, flags.Rule) else (str(rule),)
+        self.changed.update(dict.fromkeys(groups))
+
+    # -- variables ---------------------------------------------------------------------------------
+    def lower(self) -> None:
+        """Emit everything."""
+        self.slots = RegionSlots(0, service_slots(self.region.head), self.used)
+        if "fpu" in self.known:
+            self.known.pop("fpu")
+        for i in range(8):
+            self.allocas.append(f"  %g{i} = alloca i64")
+            self.do(f"store i64 %r{i}, ptr %g{i}")
+        for i in range(PINNED_XMM):
+            self.allocas.append(f"  %y{i} = alloca {VECTOR}, align 16")
+            self.do(f"store {VECTOR} %x{i}, ptr %y{i}")
+        self.allocas.append("  %left = alloca i64")
+        self.do("store i64 %budget, ptr %left")
+        for field, width in self.known.items():
+            ty = VECTOR if width == 128 else llvm_type(width)
+            self.allocas.append(f"  %f_{field} = alloca {ty}, align {align(width)}")
+            value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {align(width)}")
+            self.do(f"store {ty} {value}, ptr %f_{field}")
+        for group in self.changed:
+            width = _VARIABLE_GROUPS[group]
+            self.allocas.append(f"  %f_{group} = alloca i{width}")
+            value = self.t(f"load i{width}, ptr {self.pointer(group)}")
+            self.do(f"store i{width} {value}, ptr %f_{group}")
+        self.do("br label %n0")
+        for node in self.region.nodes:
+            self._node(node)
+
+    def _fresh(self, node: Node) -> None:
+        """Start from the variables."""
+        self.names = {}
+        self.wide = {}
+        for i in range(8):
+            wide = self.t(f"load i64, ptr %g{i}")
+            self.regs[i] = self.t(f"trunc i64 {wide} to i32")
+            self.wide[self.regs[i]] = wide
+        self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
+        self.fields, self.dirty, self.flags = {}, dict.fromkeys(self.written), {}
+        for field, width in self.known.items():
+            ty = VECTOR if width == 128 else llvm_type(width)
+            value = self.t(f"load {ty}, ptr %f_{field}, align {align(width)}")
+            if width == 128:
+                value = self.t(f"bitcast {VECTOR} {value} to i128")
+            self.fields[field] = (value, width)
+        if "fpu" in self.written:
+            self.fields["fpu"] = (str(node.entry), 16)
+        for group in self.changed:
+            width = flags.GROUP_WIDTHS[group]
+            value = self.t(f"load i{_VARIABLE_GROUPS[group]}, ptr %f_{group}")
+            if width == 1:
+                value = self.t(f"trunc i8 {value} to i1")
+            self.flags[group] = Pending(None, (self._named(value, width),))
+        self.budget = self.t("load i64, ptr %left")
+
+    def _named(self, name: str, width: int) -> Value:
+        value = self.pseudo.emit(Op.GETFLAG, width, attr="")
+        self.names[value] = name
+        return value
+
+    def _drop(self, groups: int) -> None:
+        """Forget flags that nobody reads; a fault that shows them has them recovered."""
+        for group, bit in GROUP_BITS.items():
+            if groups & bit and group in self.changed:
+                self.flags[group] = Pending(
+                    None, (self._named("poison", flags.GROUP_WIDTHS[group]),)
+                )
+
+    def commit(self, live: frozenset[str]) -> None:
+        """Store what the region has changed."""
+        for field in self.dirty:
+            if field in self.fields:
+                self.store_field(field)
+        self.commit_flags(live)
+
+    def _sync(self) -> None:
+        """Store what is known into the variables."""
+        for i, name in enumerate(self.regs):
+            self.do(f"store i64 {self.zext64(name)}, ptr %g{i}")
+        for i, name in enumerate(self.vectors):
+            self.do(f"store {VECTOR} {name}, ptr %y{i}")
+        for field in self.dirty:
+            if field not in self.known and field != "fpu":
+                self.store_field(field)
+        for field, width in self.written.items():
+            if field == "fpu":
+                continue
+            value = self.fields[field][0]
+            if width == 128:
+                value = self.t(f"bitcast i128 {value} to {VECTOR}")
+            ty = VECTOR if width == 128 else llvm_type(width)
+            self.do(f"store {ty} {value}, ptr %f_{field}, align {align(width)}")
+        for group, pending in self.flags.items():
+            width = flags.GROUP_WIDTHS[group]
+            wide = _VARIABLE_GROUPS[group]
+            name = self.value(self._flag_value(group, pending))
+            if width == 1 and name != "poison":
+                name = self.t(f"zext i1 {name} to i8")
+            self.do(f"store i{wide} {name}, ptr %f_{group}")
+        self.do(f"store i64 {self.budget}, ptr %left")
+
+    # -- nodes -------------------------------------------------------------------------------------
+    def _node(self, node: Node) -> None:
+        number = self._first(node)
+        service = RegionSlots(number, service_slots(node), self.used)
+        self.slots = service
+        self.label(f"n{node.index}")
+        before = self.left.pop(node.index, None)
+        if before is None:
+            self._fresh(node)
+        else:
+            self.regs, self.vectors = list(before.saved.regs), list(before.saved.vectors)
+            self.fields, self.dirty = dict(before.saved.fields), dict(before.saved.dirty)
+            self.flags = dict(before.saved.flags)
+            self.names, self.wide, self.budget = before.names, before.wide, before.budget
+        self.snapshot = self.save()
+        if node.is_check:
+            self._check(node)
+        self.budget = self.t(f"sub i64 {self.budget}, {node.count}")
+        plan = node.plan
+        items, units = plan.items, self.units[node.index]
+        terminal: Terminal | None = None
+        for index, unit in enumerate(units):
+            self.insn(unit, RegionSlots(number + 1 + index, items[index][1], self.used))
+            terminal = unit.terminal
+            is_fused = index + 1 < len(units) and fuses(items[index][0], items[index + 1][0])
+            if index + 1 < len(units) and not is_fused:
+                self._drop(items[index][0].writes & ~plan.live[index])
+        if plan.interp_at is not None:
+            self.slots = service
+            self._exit(lambda: self._leave(Exit.INTERP, "next", None))
+            return
+        if terminal is None:
+            self.slots = service
+        self._end(node, terminal)
+
+    def _recipe(self, service: RegionSlots) -> None:
+        """Say whose flags a fault in the next node shows; see `recipe` in services.py."""
+        wide = self.t(f"zext i32 {service.value('recipe', 32)} to i64")
+        name = self.t(f"shl i64 {wide}, 32")
+        self.recipes.add(name)
+        if "szp" in self.changed:
+            self.flags["szp"] = Pending(None, (self._named(name, 64),))
+
+    def _first(self, node: Node) -> int:
+        """Return the number of a node's own slots; those of its insns follow."""
+        return node.index + sum(n.count for n in self.region.nodes[: node.index])
+
+    def _check(self, node: Node) -> None:
+        """Leave if the budget may not last until the next check, or a stop was asked for."""
+        short = self.t(f"sub i64 {self.budget}, {node.need}")
+        pointer = self.t(f"getelementptr i8, ptr {self.pointer('stop')}, i64 -4")
+        stop = self.t(f"load i64, ptr {pointer}, align 4")
+        either = self.t(f"or i64 {short}, {stop}")
+        over, on = self.fresh("over"), self.fresh("on")
+        cond = self.t(f"icmp slt i64 {either}, 0")
+        self.do(f"br i1 {cond}, label %{over}, label %{on}, !prof !0")
+        self._on_cold(over, lambda: self._leave(Exit.BUDGET, "pc", node.index + 1))
+        self.label(on)
+
+    def _exit(self, leave: Callable[[], None]) -> None:
+        """Emit code that leaves; what it computes is known there only."""
+        names, wide = dict(self.names), dict(self.wide)
+        saved = self.save()
+        leave()
+        self.names, self.wide = names, wide
+        self.regs, self.vectors, self.fields, self.dirty, self.flags = saved
+
+    def _go(self, node: Node, pc: int, link: str) -> None:
+        """Emit the way to an address, inside or outside."""
+        other = node.edges.get(pc)
+        if other is not None and other.sources == 1 and not other.is_check:
+            self.do(f"br label %n{other.index}")
+            self.left[other.index] = _Left(self)
+            return
+
+        def leave() -> None:
+            if other is None:
+                self.commit(flags.ALL)
+                self.tail(link)
+            else:
+                self._sync()
+                self.do(f"br label %n{other.index}")
+
+        self._exit(leave)
+
+    def _end(self, node: Node, terminal: Terminal | None) -> None:
+        """Emit the end of a node."""
+        plan = node.plan
+        numbers = plan.items[-1][1]
+        taken = ""
+        if isinstance(terminal, CondLink):
+            taken = self.value(terminal.cond)
+        written = 0
+        for shape, _ in plan.items:
+            written |= shape.writes
+        self._drop(written & ~plan.live[-1])
+        if plan.recipe >= 0:
+            self._recipe(RegionSlots(self._first(node), service_slots(node), self.used))
+        match terminal:
+            case None:
+                self._go(node, plan.end & 0xFFFFFFFF, self.slots.link("next"))
+            case Link(slot):
+                self._go(node, numbers[SLOT_INDEX[slot]], self.slots.link(slot))
+            case CondLink(_, target, otherwise):
+                yes, no = self.fresh("yes"), self.fresh("no")
+                self.do(f"br i1 {taken}, label %{yes}, label %{no}")
+                for label, slot in ((yes, target), (no, otherwise)):
+                    self.label(label)
+                    self._go(node, numbers[SLOT_INDEX[slot]], self.slots.link(slot))
+            case Jump(place):
+                self._computed(node, self.value(place))
+            case Leave(kind, slot, info):
+                if slot == "pc":
+                    self.refund("rest")
+                self._leave(kind, slot, info)
+
+    def _computed(self, node: Node, target: str) -> None:
+        """Compare a computed target with the addresses inside; else look it up."""
+        slots = self.slots
+        for pc, other in node.edges.items():
+            inside, on = self.fresh("inside"), self.fresh("on")
+            symbol = f"h{self._first(other)}_pc"
+            self.used.add(symbol)
+            hit = self.t(f"icmp eq i32 {target}, ptrtoint (ptr @{symbol} to i32)")
+            self.do(f"br i1 {hit}, label %{inside}, label %{on}")
+            self.label(inside)
+            self._go(node, pc, "")
+            self.label(on)
+        self.slots = slots
+        self.commit(flags.ALL)
+        self._jump(target)
+
+
+def source(region: Region, name: str = "region") -> str:
+    """Return the LLVM module of a region."""
+    used: set[str] = set()
+    low = RegionLowering(name, region, used)
+    low.lower()
+    return module([low.text()], low.symbols, used)
