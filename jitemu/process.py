@@ -164,6 +164,7 @@ class Process:
         process = self._linux.process
         process.budget.set(budget)
         before = process.budget.executed()
+        process.pause_reason = None  # the last slice's; the watch may ask for a pause at once
         watch = Watch(process, timeout)
         self._flush()
         self._descriptors.enter()

@@ -188,15 +188,15 @@ def after_fork(cpu: Cpu) -> None:
 
 def request_stop(cpu: Cpu) -> None:
     """Make a guest thread leave guest code and its blocking host call, from any thread."""
+    # The flag is the request; the signal only ends a host call that waits already.
+    cpu.r32[_STOP // 4] = STOP_FLAG
     tid = cpu.r32[_THREAD_ID]
     if tid and tid != threading.get_native_id():
         syscall(Sys.TGKILL, os.getpid(), tid, KICK_SIGNAL)
-    else:
-        cpu.r32[_STOP // 4] = STOP_FLAG
 
 
 def clear_stop(cpu: Cpu) -> None:
-    """Take a stop request back."""
+    """Forget stop requests so far; only the thread itself, before it looks at what is asked."""
     cpu.r32[_STOP // 4] = 0
 
 

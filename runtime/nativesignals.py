@@ -211,8 +211,8 @@ foreign:
   ; thread. If that blocks it, it stays pending there.
   %sig_foreign = zext i32 %sig to i64
 {global_("kick_signal", "kick_foreign")}
-  %lost_kick = icmp eq i64 %sig_foreign, %kick_foreign
-  br i1 %lost_kick, label %out, label %seek
+  %foreign_kick = icmp eq i64 %sig_foreign, %kick_foreign
+  br i1 %foreign_kick, label %window, label %seek
 seek:
   %at = phi i64 [ 0, %foreign ], [ %at_next, %seek_more ]
   %at_offset = shl i64 %at, 4

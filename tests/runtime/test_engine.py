@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -149,3 +151,16 @@ def test_links_do_not_cross_cache_lines() -> None:
     for site in machine.engine.cache.links:
         assert site % 64 <= 60
     machine.close()
+
+
+@pytest.mark.timeout(20)
+def test_stop_without_a_signal(machine: Machine) -> None:
+    """The flag is the request: guest code leaves though the thread blocks the signal."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {native.KICK_SIGNAL})
+    timer = threading.Timer(0.1, machine.cpu.request_stop)
+    try:
+        timer.start()
+        assert machine.run(bytes.fromhex("ebfe")).kind == "stop"
+    finally:
+        timer.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)

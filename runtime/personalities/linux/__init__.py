@@ -73,13 +73,15 @@ class Linux:
         return self.run() or end
 
     def run(self) -> End | None:
-        """Run the guest to its end, or until it pauses: then return None, and run may be called.
+        """Run the guest to its end, or until it pauses: then return None.
+
+        To go on, clear `process.pause_reason` and call this again; a pause that is asked for in
+        between holds.
 
         A forked child of the guest never returns from here: it ends with its host process.
         """
         process = self.process
-        if process.pause_reason is not None:
-            process.resume()
+        process.resume()
         try:
             end = process.run()
         except Exception as error:

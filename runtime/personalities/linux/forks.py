@@ -189,7 +189,7 @@ def start_thread(
         t.mem.put_u32(parent_tid, child.tid)
     if flags & defs.CLONE_CHILD_SETTID:
         t.mem.put_u32(child_tid, child.tid)
-    if process.ending is not None or process.exec_request is not None:
+    if process.has_request:  # since before it was in the books
         child.attention = True
     go.set()
     return child.tid

@@ -66,7 +66,8 @@ class Process:
         self.budget = Budget(self)
         self.ending: End | None = None
         self.exec_request: execve.Request | None = None
-        self.pause_reason: str | None = None
+        self.pause_reason: str | None = None  # why threads are on hold
+        self.is_on_hold = False  # threads wait until `resume`
         self.hungry: Thread | None = None  # the thread whose budget ran out
         self.last_fault: tuple[int, str] = (0, "")
         self._stubs = 0
@@ -128,9 +129,11 @@ class Process:
             leader.run()
             if self.pause_reason is not None:
                 self._wait_until_held(leader)
-                if self.pause_reason != "budget" or not self.budget.spread(self.hungry):
-                    return None
-                self.resume()
+                with self.changed:  # no other pause may be asked for in between
+                    if self.pause_reason != "budget" or not self.budget.spread(self.hungry):
+                        return None
+                    self.pause_reason = None
+                    self.resume()
             elif self.ending is None:
                 self._idle(leader)
         self.kick_others(leader)
@@ -151,7 +154,7 @@ class Process:
     @property
     def has_request(self) -> bool:
         """Whether the threads are asked for something: see check_requests."""
-        return not (self.ending is None and self.exec_request is None and self.pause_reason is None)
+        return self.is_on_hold or not (self.ending is None and self.exec_request is None)
 
     def check_requests(self, t: Thread) -> bool:
         """Do what others asked of this thread: end, make room for execve, pause.
@@ -165,7 +168,7 @@ class Process:
                 execve.carry_out(t)
                 return True
             t.ended = True
-        elif self.pause_reason is not None:
+        elif self.is_on_hold:
             self._hold(t)
         return False
 
@@ -176,6 +179,7 @@ class Process:
         with self.changed:
             if self.pause_reason is None:
                 self.pause_reason, self.hungry = reason, t
+            self.is_on_hold = True
             self.changed.notify_all()
         self.kick_others(t)
         self._hold(t)
@@ -183,8 +187,10 @@ class Process:
     def pause_from_outside(self, reason: str) -> None:
         """Stop all threads soon; for host threads that run no guest code."""
         with self.changed:
-            if self.pause_reason is None and self.ending is None:
+            # A pause for the budget may end by itself.
+            if self.pause_reason in (None, "budget") and self.ending is None:
                 self.pause_reason, self.hungry = reason, None
+                self.is_on_hold = True
             self.changed.notify_all()
         self.kick_others(None)
 
@@ -195,7 +201,7 @@ class Process:
         with self.changed:
             t.held = True
             self.changed.notify_all()
-            while self.pause_reason is not None and self.ending is None:
+            while self.is_on_hold and self.ending is None:
                 self.changed.wait()
             t.held = False
 
@@ -214,12 +220,13 @@ class Process:
         signals.set_host_mask(mask)
 
     def resume(self) -> None:
-        """Let paused threads go on; `run` is called next."""
+        """Let threads go on, unless a pause is asked for; the caller has cleared the last one."""
         with self.changed:
-            self.pause_reason = None
-            if self.leader is not None:
-                self.leader.paused = False
-            self.changed.notify_all()
+            if self.pause_reason is None:
+                self.is_on_hold = False
+                if self.leader is not None:
+                    self.leader.paused = False
+                self.changed.notify_all()
 
     # ---- the end ----
 
@@ -268,7 +275,6 @@ class Process:
         if not self.options.quiet:
             print(f"jitemu: child process {os.getpid()} used up its budget", file=sys.stderr)
         self.end(End(LIMIT_STATUS))
-        self.resume()
         return self.run() or End(LIMIT_STATUS)
 
     def finish(self, end: End) -> None:
@@ -343,6 +349,7 @@ class Process:
         self.timers = {}
         # What other threads of the parent were about to do is none of the child's business.
         self.ending = self.exec_request = self.pause_reason = None
+        self.is_on_hold = False
         if self.vfork is not None:  # the parent's business with the grandparent
             self.release_fd(self.vfork.write_end)
             self.vfork = None
