@@ -103,11 +103,25 @@ def test_flipped_headers(seed: int, good: bytes) -> None:
     assert len(got.stderr.splitlines()) <= 1
 
 
-def test_missing_program() -> None:
+@pytest.mark.parametrize("name", ["/nonexistent/program", "nonexistent", "./file/../no", ""])
+def test_missing_program(name: str) -> None:
     """A program that does not exist."""
-    got = start("/nonexistent/program")
+    got = start(name)
     assert got.status == NOT_FOUND
     assert_one_line(got)
+    assert b"No such file or directory" in got.stderr
+
+
+def test_unreachable_program(good: bytes) -> None:
+    """A loop of links, and a file taken for a directory."""
+    with work_directory({"file": good}) as work:
+        (work / "loop").symlink_to("loop")
+        loop, below = start("./loop", work=work), start("./file/x", work=work)
+    assert (loop.status, below.status) == (NOT_EXECUTABLE, NOT_EXECUTABLE)
+    assert_one_line(loop)
+    assert_one_line(below)
+    assert b"symbolic links" in loop.stderr
+    assert b"Not a directory" in below.stderr
 
 
 def test_directory() -> None:

@@ -92,7 +92,7 @@ def prepare(
     filename = path
     if not path:
         if not flags & _AT_EMPTY_PATH:
-            raise LoadError("No such file or directory", errno.ENOENT, NOT_FOUND)
+            raise LoadError("'': No such file or directory", errno.ENOENT, NOT_FOUND)
         filename = b"/dev/fd/%d" % dirfd
         path, dirfd = b"/proc/self/fd/%d" % dirfd, AT_FDCWD
     elif dirfd != AT_FDCWD and not path.startswith(b"/"):
@@ -124,19 +124,17 @@ def prepare(
 
 def prepare_first(process: Process, program: bytes, argv: list[bytes], envp: list[bytes]) -> Plan:
     """Find and check the run's own program: a path, or a name in the current directory or PATH."""
-    named_as = program
-    if b"/" not in program:
+    if program and b"/" not in program:
         search = next((e[5:] for e in envp if e.startswith(b"PATH=")), b"")
         folders = [b".", *search.split(b":")]
         named = [folder + b"/" + program for folder in folders if folder]
         program = next((path for path in named if process.vfs.exists(path)), program)
     else:
         program = _guest_name(process, program)
-    if not process.vfs.exists(program):  # relative to a directory that the guest does not see
-        program = os.path.realpath(program)
-    if not process.vfs.exists(program):
-        text = f"{os.fsdecode(named_as)}: {os.strerror(errno.ENOENT)}"
-        raise LoadError(text, errno.ENOENT, NOT_FOUND)
+    # It may be relative to a directory that the guest does not see.
+    real = os.path.realpath(program)
+    if program and not process.vfs.exists(program) and process.vfs.exists(real):
+        program = real
     return prepare(process, AT_FDCWD, program, argv, envp)
 
 
@@ -163,7 +161,7 @@ def _open(vfs: Vfs, dirfd: int, path: bytes, flags: int) -> ProgramFile:
     except OSError as error:
         fd = -(error.errno or errno.EIO)
     if fd < 0:
-        status = NOT_FOUND if fd in (-errno.ENOENT, -errno.ENOTDIR) else CANNOT_RUN
+        status = NOT_FOUND if fd == -errno.ENOENT else CANNOT_RUN
         raise LoadError(f"{name}: {os.strerror(-fd)}", -fd, status)
     found = vfs.fd_path(fd)
     record = vfs.fds.records.pop(fd, None)
