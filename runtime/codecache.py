@@ -21,6 +21,7 @@ from translator.tiers.hostasm import CACHE_LINE, JUMP, NOP
 from translator.tiers.stencil import LEAVE, NEXT, ST0, Stencil
 
 _PUT4, _PUT4S = struct.Struct("<I").pack_into, struct.Struct("<i").pack_into
+_GET4S = struct.Struct("<i").unpack_from
 _FPR0 = FIELDS["fpr0"].offset
 TOP = SLOT_INDEX["top"]
 _PACK = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
@@ -232,6 +233,17 @@ class CodeCache:
                 return
         self._patch(site, target.offset)
         target.incoming.append(link)
+
+    def taken(self, block: Block) -> set[int]:
+        """Return the guest addresses that a block's links have led to."""
+        found = set()
+        for site in block.sites:
+            link = self.links.get(site)
+            if link is not None:
+                (displacement,) = _GET4S(self.arena.code, site)
+                if site + 4 + displacement != link.stub:
+                    found.add(link.target)
+        return found
 
     def _patch(self, site: int, offset: int) -> None:
         # One store: other threads may be running this very jump (see _Writer.align).

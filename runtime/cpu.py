@@ -74,6 +74,7 @@ class Cpu:
         self.state_address = ctypes.addressof(ctypes.c_char.from_buffer(self.buffer))
         self.flush_jump_cache()
         self.r64[FIELDS["memory_base"].offset // 8] = mem.base
+        self.slice = self.held = 0
         self.budget = UNLIMITED
         # Selector -> descriptor, 0 for none: the personality adds TLS and LDT entries.
         self.descriptor: Callable[[int], int] = flat_descriptor
@@ -147,12 +148,21 @@ class Cpu:
         """Insns that may still run."""
         value: int = self.r64[_BUDGET]
         value -= value >> 63 << 64
-        return value + self.reserve
+        return value + self.reserve + self.held
 
     @budget.setter
     def budget(self, value: int) -> None:
         self.reserve = min(max(value, 0), RESERVE)
-        self.r64[_BUDGET] = value - self.reserve & 0xFFFFFFFFFFFFFFFF
+        value -= self.reserve
+        self.held = max(value - self.slice, 0) if self.slice else 0
+        self.r64[_BUDGET] = value - self.held & 0xFFFFFFFFFFFFFFFF
+
+    def next_slice(self, size: int) -> None:
+        """Let native code have *size* insns more of what was held back of the budget."""
+        self.slice = size
+        more = min(self.held, size)
+        self.held -= more
+        self.r64[_BUDGET] = self.r64[_BUDGET] + more & 0xFFFFFFFFFFFFFFFF
 
     @property
     def stop_requested(self) -> bool:
@@ -174,6 +184,7 @@ class Cpu:
         end = FIELDS["memory_base"].offset
         other.buffer[:end] = self.buffer[:end]
         other.r32[_STOP] = 0
+        other.slice = self.slice
         other.budget = UNLIMITED
         other.descriptor = self.descriptor
         return other

@@ -102,7 +102,7 @@ class Engine:
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
-        self.tiering = Tiering(self)
+        self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
         mem.on_code_change = self._code_written
         codestore.attach()
 
@@ -124,6 +124,9 @@ class Engine:
             self.cache.arena.base,
         )
         link = 0
+        if self.tiering.slice and not cpu.slice:
+            cpu.slice = self.tiering.slice
+            cpu.budget = cpu.budget  # from now on in slices
         while True:
             if r32[_STOP]:
                 return self._stop(cpu)
@@ -170,7 +173,11 @@ class Engine:
             elif kind == Kind.TRAP:
                 return self._trap(cpu, r32[_INFO])
             elif kind == Kind.BUDGET:
-                if not r32[_STOP]:
+                if cpu.held:
+                    is_inside = r32[_INFO] != 0
+                    self.tiering.sample(self._location(cpu), r16[_FPU], is_inside=is_inside)
+                    cpu.next_slice(self.tiering.slice)
+                elif not r32[_STOP]:
                     return self._last_insns(cpu)
             elif kind == Kind.STALE:
                 self._stale(location, r32[_EIP])
@@ -396,7 +403,7 @@ class Engine:
         with self.lock:
             for block in [b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.pc == eip]:
                 self.cache.drop(block)
-            self._forget_jumps()
+            self.forget_jumps()
 
     def invalidate(self, address: int, size: int) -> None:
         """Drop all translated code that depends on a range of guest memory."""
@@ -407,20 +414,32 @@ class Engine:
                 pages = [page for page in known if first <= page <= last]
             else:
                 pages = list(range(first, last + 1))
+            has_regions = any(b.parts for page in pages for b in self.cache.by_page.get(page, ()))
             self.statistics.invalidations += self.cache.invalidate(pages)
             self.code.forget(pages)
+            self.tiering.invalidate(pages)
+            if has_regions:
+                self._stop_others()  # a thread may stay in a region for long
             for page in pages:
                 for eip in self.insn_pages.pop(page, ()):
                     self.insns.pop(eip, None)
-            self._forget_jumps()
+            self.forget_jumps()
 
-    def _forget_jumps(self) -> None:
+    def forget_jumps(self) -> None:
+        """Let every thread look its computed jumps up again."""
         for cpu in self.cpus:
             cpu.flush_jump_cache()
+
+    def _stop_others(self) -> None:
+        me = getattr(native.current, "cpu", None)
+        for cpu in list(self.running):
+            if cpu is not me:
+                cpu.request_stop()
 
     def flush(self) -> None:
         """Drop everything, as execve does."""
         with self.lock:
+            self.tiering.reset()
             self._flush_all()
             self.code.clear()
             self.insns.clear()
@@ -440,13 +459,14 @@ class Engine:
                 self._at_block(cpu)
             self.cache.clear()
             self.recipes.clear()
-            self._forget_jumps()
+            self.forget_jumps()
         finally:
             self.flushing.clear()
             self.flushed.set()
 
     def close(self) -> None:
         """Save what was compiled, for later runs."""
+        self.tiering.close()
         codestore.save()
 
     # -- fork --------------------------------------------------------------------------------------

@@ -122,6 +122,9 @@ copy = arena.function("jitemu_copy", _u64, _u64, _u64, _u64, keep_gil=True)
 stoppable_syscall = arena.function(
     "jitemu_syscall", ctypes.c_int64, _u64, ctypes.c_int64, *([_u64] * 6)
 )
+spawn = arena.function(
+    "jitemu_spawn", ctypes.c_int64, ctypes.c_char_p, _ptr, _ptr, _u64, _u64, _u64
+)
 loads = {
     w: arena.function(f"jitemu_load{w}", _u64, _u64, _ptr, keep_gil=True) for w in (8, 16, 32, 64)
 }

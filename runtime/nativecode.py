@@ -224,6 +224,44 @@ define i64 @jitemu_syscall(ptr %stop, i64 %nr, i64 %a, i64 %b, i64 %c, i64 %d, i
 """
 
 
+_SPAWN = """
+pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15; pushq %rbp
+movq %rdi, %rbx; movq %rsi, %r12; movq %rdx, %r13; movq %rcx, %r14; movq %r8, %r15; movq %r9, %rbp
+movl $56, %eax; movl $0x4100, %edi; xorl %esi, %esi; xorl %edx, %edx; xorl %r10d, %r10d
+xorl %r8d, %r8d; syscall
+testq %rax, %rax; jnz 2f
+movl $56, %eax; movl $0x4100, %edi; xorl %esi, %esi; xorl %edx, %edx; xorl %r10d, %r10d
+xorl %r8d, %r8d; syscall
+testq %rax, %rax; jnz 1f
+movl $112, %eax; syscall
+movl $33, %eax; movq %r14, %rdi; xorl %esi, %esi; syscall
+movl $33, %eax; movq %r15, %rdi; movl $1, %esi; syscall
+movl $33, %eax; movq %rbp, %rdi; movl $2, %esi; syscall
+movl $436, %eax; movl $3, %edi; movl $-1, %esi; xorl %edx, %edx; syscall
+movl $59, %eax; movq %rbx, %rdi; movq %r12, %rsi; movq %r13, %rdx; syscall
+movl $60, %eax; movl $127, %edi; syscall
+1: movl $60, %eax; xorl %edi, %edi; syscall
+2: popq %rbp; popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; ret
+"""
+
+
+def _spawn() -> str:
+    """i64 jitemu_spawn(path, argv, envp, stdin, stdout, stderr): a process that is not our child.
+
+    The guest may wait for any child, so a process of the emulator's must not be one.  A first
+    clone without an exit signal, which plain waits do not see, makes a second one that executes
+    the program, and ends.  Both borrow this thread's memory (CLONE_VM, CLONE_VFORK).  Returns the
+    first one's id, or -errno.
+    """
+    asm = _SPAWN.strip().replace("$", "$$").replace("\n", "\\0A")
+    return f"""
+define i64 @jitemu_spawn(ptr %path, ptr %argv, ptr %envp, i64 %in, i64 %out, i64 %err) naked nounwind {{
+  call void asm sideeffect "{asm}", ""()
+  unreachable
+}}
+"""
+
+
 def text() -> str:
     """Return the whole module."""
     head = "@jitemu_globals = external dso_local global i8\n"
@@ -236,6 +274,7 @@ def text() -> str:
         + nativesignals.on_signal()
         + _copies()
         + _syscall()
+        + _spawn()
     )
 
 

@@ -1,25 +1,235 @@
-"""Which code becomes a region, and when."""
+"""Which code becomes a region, and when.
+
+Guest code gives its budget back in slices; where it stands then is a sample, which costs the hot
+path nothing.  Code with enough samples becomes a region: along the edges that were really taken,
+compiled by another process, linked in by a thread as soon as it is there.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import marshal
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from runtime.codecache import Block
-from runtime.guestcode import LOCATION_PRECISE
+from runtime.codecache import Block, Full
+from runtime.compiler import Compiler, Descriptors, PlainDescriptors
+from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
 from translator import regions
 from translator.planner import FetchFault, Options, Plan
-from translator.regions import Region, terminal_targets
-from translator.strategies.regions import compile_region, frame_region
+from translator.regions import Region, is_return, terminal_targets
+from translator.state import FIELDS, JUMP_CACHE_ENTRIES
+from translator.strategies.regions import frame_region
+from translator.tiers.region import compile_region
+from translator.tiers.stencil import Stencil
+from translator.tiers.store import REGIONS, plain, restore
 
 if TYPE_CHECKING:
     from runtime.dispatch import Engine
+
+_CACHE = FIELDS["jump_cache"].offset // 8
+_PATIENCE = 16  # thresholds to wait between two tries at one place
+_NEAR = 1 << 16  # a computed jump is taken to lead so far at most
+_TABLE_MAX = 48  # targets of one computed jump that are looked at
+
+
+@dataclass(slots=True)
+class Thresholds:
+    """When code becomes a region; counts are executed guest insns."""
+
+    hot: int = 600_000  # run around one place until it becomes a region; 0: at once
+    first_slice: int = 100_000  # between samples
+    last_slice: int = 4_000_000  # when nearly everything runs in regions
+    max_insns: int = 600  # of one region
+    waiting: int = 4  # regions that are compiled at a time
+
+
+@dataclass(slots=True)
+class RegionCounts:
+    """What became of regions."""
+
+    compiled: int = 0
+    cached: int = 0
+    failed: int = 0
+    dropped: int = 0  # their code changed while they were compiled
+    insns: int = 0
+    compile_seconds: float = 0.0  # of processor time of the compiling process
+    samples: int = 0
+    samples_inside: int = 0  # of them, in regions
+
+
+@dataclass(slots=True)
+class _Job:
+    region: Region
+    location: int
+    key: bytes
+    pages: frozenset[int]
 
 
 class Tiering:
     """Forms, compiles and installs the regions of an engine. The caller holds the engine's lock."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, mode: str) -> None:
+        self.engine, self.mode = engine, mode
+        self.thresholds = Thresholds()
+        self.counts = RegionCounts()
+        self.descriptors: Descriptors = PlainDescriptors()
+        self.slice = self.thresholds.first_slice if mode == "when hot" else 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what is under way, in a forked child or when all code is dropped."""
+        self.heat: Counter[int] = Counter()  # place >> 7 -> insns
+        self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
+        self.jobs: dict[int, _Job] = {}
+        self.number = 0
+        self.compiler: Compiler | None = None
+
+    # -- sampling ----------------------------------------------------------------------------------
+    def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
+        """Note where a slice ended; the caller holds no lock."""
+        counts = self.counts
+        counts.samples += 1
+        if is_inside:
+            counts.samples_inside += 1
+            self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
+            return
+        self.slice = max(self.slice // 2, self.thresholds.first_slice)
+        if location & LOCATION_PRECISE:
+            return
+        bucket = location >> 7
+        self.heat[bucket] += self.slice
+        if self.heat[bucket] < self.thresholds.hot or len(self.jobs) >= self.thresholds.waiting:
+            return
+        with self.engine.lock:
+            # The next try only if much more is run here, outside of what this one yields.
+            self.heat[bucket] = -_PATIENCE * self.thresholds.hot
+            self._request(location, fpu)
+
+    def _request(self, location: int, fpu: int) -> None:
+        """Have the region around a hot place compiled, or find it in the cache."""
+        if any(job.region.holds(location, fpu) for job in self.jobs.values()):
+            return
+        follow = _Follow(self.engine)
+        limit = self.thresholds.max_insns
+        region = regions.grow(location, fpu, self.plan_at, follow, limit)
+        if region is None:
+            return
+        if region.has_loop:
+            # Entered where other code enters the loop, if that has not been tried already.
+            for place in self._entries(region):
+                if not self.tried.get(place) and place != (location, fpu):
+                    better = regions.grow(*place, self.plan_at, follow, limit)
+                    if better is not None and better.has_loop and better.holds(location, fpu):
+                        region = better
+                        break
+        head = (region.head.plan.pc, region.head.entry)
+        self.tried[head] = self.tried.get(head, 0) + 1
+        if self.tried[head] > 3 or any(
+            job.region.head.plan.pc == head[0] for job in self.jobs.values()
+        ):
+            return
+        described = regions.plain(region)
+        key = _key(described)
+        stencil = REGIONS.find(key)
+        if stencil is not None:
+            self.counts.cached += 1
+            self._replace(region, stencil)
+            return
+        self.number += 1
+        pages = frozenset(page for node in region.nodes for page in _pages(node.plan))
+        self.jobs[self.number] = _Job(region, head[0], key, pages)
+        if self.compiler is None:
+            self.compiler = Compiler(self._done, self.descriptors)
+        self.compiler.submit(self.number, described)
+
+    def _entries(self, region: Region) -> list[tuple[int, int]]:
+        """Return the nodes that code outside the region leads to, in its order."""
+        places = {node.plan.pc for node in region.nodes}
+        found = []
+        for node in region.nodes:
+            block = self.engine.cache.find(node.plan.pc, node.entry)
+            if block is not None and any(
+                link.owner.is_valid and link.owner.pc not in places for link in block.incoming
+            ):
+                found.append((node.plan.pc, node.entry))
+        return found
+
+    def _done(self, number: int, result: Any) -> None:
+        """Install what the compiler made; called by its thread."""
+        engine, counts = self.engine, self.counts
+        with engine.lock:
+            job = self.jobs.pop(number, None)
+            if isinstance(result, str):
+                counts.failed += 1
+                if os.environ.get("JITEMU_DEBUG"):
+                    print(f"jitemu: a region was not compiled: {result}", flush=True)
+                return
+            stencil, seconds = restore(result[0]), result[1]
+            counts.compiled += 1
+            counts.compile_seconds += seconds
+            if job is None:
+                counts.dropped += 1
+                return
+            REGIONS.add(job.key, stencil, job.region.insns)
+            self._replace(job.region, stencil)
+
+    # -- installing --------------------------------------------------------------------------------
+    def _replace(self, region: Region, stencil: Stencil) -> None:
+        """Put a region in the place of the block at its head."""
+        cache, head = self.engine.cache, region.head
+        old = cache.find(head.plan.pc, head.entry)
+        incoming = [] if old is None else list(old.incoming)
+        try:
+            block = self.install(head.plan.pc, region, stencil, old)
+        except Full:
+            return  # the next block that is translated makes room
+        for link in incoming:
+            cache.link(link.site, block)
+        self.engine.forget_jumps()
+
+    def install(
+        self, location: int, region: Region, stencil: Stencil, old: Block | None = None
+    ) -> Block:
+        """Put a compiled region into the code cache, instead of an old block."""
+        engine = self.engine
+        for node in region.nodes:
+            engine.recipes.name(node.plan)
+        head = region.head.plan
+        plan = Plan(head.pc, fpu=region.head.entry if region.uses_fpu else None)
+        plan.options = head.options
+        for node in region.nodes:
+            plan.looked_at += node.plan.looked_at
+        lowered = frame_region(region, stencil)
+        if old is not None:
+            engine.cache.drop(old)
+        block = engine.cache.install(location, plan, *lowered)
+        block.parts = [(n.plan.pc, n.plan.options) for n in region.nodes]
+        self.counts.insns += region.insns
+        return block
+
+    def at_once(self, location: int, fpu: int) -> Block | None:
+        """Compile and install the region at a location; None if there can be none."""
+        if location & LOCATION_PRECISE:
+            return None
+        region = regions.grow(location, fpu, self.plan_at, terminal_targets, 300)
+        if region is None:
+            return None
+        key = _key(regions.plain(region))
+        stencil = REGIONS.find(key)
+        if stencil is None:
+            started = time.thread_time()
+            stencil = compile_region(region)
+            REGIONS.add(key, stencil, region.insns)
+            self.counts.compiled += 1
+            self.counts.compile_seconds += time.thread_time() - started
+        else:
+            self.counts.cached += 1
+        return self.install(location, region, stencil)
 
     def plan_at(self, pc: int, fpu: int, most: int) -> Plan | None:
         """Plan a block for a region; None if it must stay outside."""
@@ -31,31 +241,68 @@ class Tiering:
             return None
         if not plan.items or code.is_open(pc, plan.end - pc):
             return None
-        if any(shape.wraps_target and shape.terminal for shape, _ in plan.items[-1:]):
-            return None
+        last = plan.items[-1][0]
+        if last.wraps_target and last.terminal is not None:
+            return None  # its target depends on where it stands
         return plan
 
-    def at_once(self, location: int, fpu: int) -> Block | None:
-        """Compile and install the region at a location; None if there can be none."""
-        if location & LOCATION_PRECISE:
-            return None
-        region = regions.grow(location, fpu, self.plan_at, terminal_targets, 300)
-        if region is None:
-            return None
-        return self.install(location, region)
+    # -- the world changes -------------------------------------------------------------------------
+    def invalidate(self, pages: Iterable[int]) -> None:
+        """Forget regions under way that were made from these pages."""
+        if self.jobs:
+            changed = set(pages)
+            for number, job in list(self.jobs.items()):
+                if not changed.isdisjoint(job.pages):
+                    del self.jobs[number]
 
-    def install(self, location: int, region: Region) -> Block:
-        """Compile a region and put it into the code cache."""
-        engine = self.engine
-        for node in region.nodes:
-            engine.recipes.name(node.plan)
-        stencil = compile_region(region)
-        lowered = frame_region(region, stencil)
-        head = region.head.plan
-        plan = Plan(head.pc, fpu=region.head.entry if region.uses_fpu else None)
-        plan.options = head.options
-        for node in region.nodes:
-            plan.looked_at += node.plan.looked_at
-        block = engine.cache.install(location, plan, *lowered)
-        block.parts = [(n.plan.pc, n.plan.options) for n in region.nodes]
-        return block
+    def after_fork_child(self) -> None:
+        """Leave the compiling process to the parent."""
+        if self.compiler is not None:
+            self.compiler.abandon()
+        self.reset()
+
+    def close(self) -> None:
+        """End the compiling process."""
+        if self.compiler is not None:
+            self.compiler.close()
+
+
+class _Follow:
+    """Lists the successors of a block that were really taken."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.cache = engine.cache
+        self.cpus = list(engine.cpus)
+        self.recent: list[int] | None = None
+
+    def __call__(self, plan: Plan) -> list[int]:
+        block = self.cache.blocks.get(plan.pc)
+        if block is None:
+            return []
+        if terminal_targets(plan):
+            if block.parts:
+                return terminal_targets(plan)
+            taken = self.cache.taken(block)
+            return [pc for pc in terminal_targets(plan) if pc in taken]
+        if is_return(plan) or plan.interp_at is not None:
+            return []
+        return self._near(plan.pc)
+
+    def _near(self, pc: int) -> list[int]:
+        """Return recent targets of computed jumps near an address."""
+        if self.recent is None:
+            keys: set[int] = set()
+            for cpu in self.cpus:
+                keys.update(cpu.r64[_CACHE : _CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
+            self.recent = sorted(key for key in keys if key in self.cache.blocks)
+        near = [key for key in self.recent if abs(key - pc) < _NEAR]
+        return sorted(near, key=lambda key: abs(key - pc))[:_TABLE_MAX]
+
+
+def _pages(plan: Plan) -> Iterable[int]:
+    for address, size in plan.looked_at:
+        yield from range(address >> PAGE_SHIFT, (address + max(size, 1) - 1 >> PAGE_SHIFT) + 1)
+
+
+def _key(described: tuple[Any, ...]) -> bytes:
+    return hashlib.blake2b(marshal.dumps(plain(described)), digest_size=32).digest()

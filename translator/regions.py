@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from translator.ir import CondLink, Jump, Link
 from translator.planner import Plan
-from translator.shape import NEXT, SLOT_INDEX, Slots
+from translator.shape import NEXT, PC, SLOT_INDEX, TARGET, Slots, shape_of
 
 MAX_NODES = 160
 MAX_INSNS = 900
@@ -56,6 +57,10 @@ class Region:
     def insns(self) -> int:
         """Guest insns that it holds."""
         return sum(node.count for node in self.nodes)
+
+    def holds(self, pc: int, fpu: int) -> bool:
+        """Whether a block is one of the nodes."""
+        return any(node.plan.pc == pc and node.entry == fpu for node in self.nodes)
 
     @property
     def uses_fpu(self) -> bool:
@@ -323,3 +328,49 @@ def slots_of(region: Region) -> list[Slots]:
         found.append(service_slots(node))
         found += [slots for _, slots in node.plan.items]
     return found
+
+
+# -- as plain values -------------------------------------------------------------------------------
+_MASK = 0xFFFFFFFF
+
+
+def plain(region: Region) -> tuple[Any, ...]:
+    """Describe a region by numbers, bytes and tuples, all that its host code depends on.
+
+    Addresses count from the head, so that the same code elsewhere has the same description.
+    """
+    base = region.head.plan.pc
+    nodes = []
+    for node in region.nodes:
+        plan = node.plan
+        items = tuple(
+            (shape.key, *slots[:PC], *(n - base & _MASK for n in slots[PC : TARGET + 1]),
+             *slots[TARGET + 1 :])
+            for shape, slots in plan.items
+        )  # fmt: skip
+        edges = tuple((pc - base & _MASK, other.index) for pc, other in node.edges.items())
+        stops = -1 if plan.interp_at is None else plan.interp_at - base & _MASK
+        nodes.append(
+            (
+                (plan.pc - base & _MASK, plan.end - base & _MASK, stops, plan.fpu, plan.recipe),
+                tuple(plan.live),
+                items,
+                (node.entry, node.exit, node.sources, node.is_check, node.need),
+                edges,
+            )
+        )
+    return tuple(nodes)
+
+
+def rebuild(described: tuple[Any, ...]) -> Region:
+    """Make a region of its description, its head at address 0."""
+    nodes = []
+    for index, ((pc, end, stops, fpu, recipe), live, items, about, _) in enumerate(described):
+        plan = Plan(pc, [(shape_of(key), slots) for key, *slots in items], list(live), end, fpu)
+        plan.interp_at = None if stops < 0 else stops
+        plan.recipe = recipe
+        entry, leave, sources, is_check, need = about
+        nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
+    for node, (*_, edges) in zip(nodes, described, strict=True):
+        node.edges = {pc: nodes[index] for pc, index in edges}
+    return Region(nodes)

@@ -88,7 +88,9 @@ class Exit:
     TRAP = 4  # guest exception `exit_info` = vector
     SYSCALL = 5  # int 0x80; eip is behind it
     INTERP = 6  # the insn at eip must be executed by the interp tier
-    BUDGET = 7  # `budget` ran out (or a stop was asked for) before the block at eip
+    # `budget` ran out (or a stop was asked for) before the block at eip; `exit_info` is not 0 if
+    # that was inside a region.
+    BUDGET = 7
     STALE = 8  # the block's assumption (x87 stack, guest bytes) does not hold: look up again
 
     NAMES = ("", "lookup", "link", "fault", "trap", "syscall", "interp", "budget", "stale")

@@ -9,15 +9,7 @@ from __future__ import annotations
 from translator.regions import Region, slots_of
 from translator.strategies import Lowered, Piece, strategy
 from translator.strategies.stencils import Stencils, numbers, service
-from translator.tiers import backend, elf
-from translator.tiers.region import source
-from translator.tiers.stencil import Stencil, extract
-
-
-def compile_region(region: Region) -> Stencil:
-    """Compile a region."""
-    obj = elf.parse(backend.compile_region(source(region)))
-    return extract(obj, elf.functions(obj, ["region"])[0], whole=True)
+from translator.tiers.stencil import Stencil
 
 
 def frame_region(region: Region, stencil: Stencil) -> Lowered:

@@ -17,9 +17,11 @@ from translator.regions import Node, Region, service_slots
 from translator.semantics import lift
 from translator.shape import GROUP_BITS, SLOT_INDEX, Slots
 from translator.state import FIELDS, Exit
+from translator.tiers import backend, elf
 from translator.tiers.emitter import PINNED, PINNED_XMM, VECTOR, Pending, Saved, align
 from translator.tiers.llvm import Lowering, module
 from translator.tiers.llvm_ops import llvm_type
+from translator.tiers.stencil import Stencil, extract
 
 _ADDRESSES = frozenset({"pc", "next", "target", "recipe"})  # slots that stay open
 _VARIABLE_GROUPS = {"szp": 64, "cf": 8, "of": 8, "af": 8}
@@ -356,3 +358,9 @@ def source(region: Region, name: str = "region") -> str:
     low = RegionLowering(name, region, used)
     low.lower()
     return module([low.text()], low.symbols, used)
+
+
+def compile_region(region: Region) -> Stencil:
+    """Compile a region; its insns' slots are those of `regions.slots_of`."""
+    obj = elf.parse(backend.compile_region(source(region)))
+    return extract(obj, elf.functions(obj, ["region"])[0], whole=True)

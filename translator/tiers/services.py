@@ -22,6 +22,7 @@ def budget(low: Lowering) -> None:
 def over(low: Lowering) -> None:
     """Where `budget` goes: give the count back and leave."""
     low.refund("count")
+    low.do(f"store i32 0, ptr {low.pointer('exit_info')}")
     _leave(low, Exit.BUDGET)
 
 

@@ -1,0 +1,141 @@
+"""Compiles regions in a process of its own, while the guest runs on; see translator/worker.py."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import queue
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from runtime import native
+
+_WCLONE = 0x80000000  # wait for a child without an exit signal, bits/waitflags.h
+_PATIENCE = 120_000  # milliseconds for one region
+_START = "import sys; sys.path[:] = {!r}; from translator.worker import main; main()"
+# (number of the job, plain stencil and seconds; or a message why there is none)
+Done = Callable[[int, Any], None]
+
+
+class Descriptors(Protocol):
+    """Where the emulator's own descriptors go, so that the guest does not meet them."""
+
+    def reserve(self, fd: int) -> int:
+        """Move a descriptor; return its new number."""
+
+    def release(self, fd: int) -> None:
+        """Close a reserved descriptor."""
+
+
+class PlainDescriptors:
+    """For engines without a guest that has descriptors."""
+
+    def reserve(self, fd: int) -> int:
+        """Leave it where it is."""
+        return fd
+
+    def release(self, fd: int) -> None:
+        """Close it."""
+        os.close(fd)
+
+
+class Compiler:
+    """Takes regions as plain values, in order, and calls back from a thread of its own.
+
+    The process starts with the first job and ends with this one.  Where it cannot be started or
+    dies, the jobs fail and the guest stays with what it has.
+    """
+
+    def __init__(self, done: Done, descriptors: Descriptors) -> None:
+        self.done, self.descriptors = done, descriptors
+        self.jobs: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+        self.thread: threading.Thread | None = None
+        self.ends: tuple[int, int] | None = None
+        self.worker = 0  # its process id
+        self.seconds = 0.0  # of processor time that it spent
+
+    def submit(self, number: int, described: Any) -> None:
+        """Compile a region some time."""
+        if self.thread is None:
+            self.thread = threading.Thread(target=self._serve, name="compiler", daemon=True)
+            # Signals are for the guest's own threads.
+            old = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            try:
+                self.thread.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        self.jobs.put((number, described))
+
+    def abandon(self) -> None:
+        """Forget everything: in a forked child, whose parent keeps the process."""
+        ends, self.ends = self.ends, None
+        for end in ends or ():
+            self.descriptors.release(end)
+
+    def close(self) -> None:
+        """End the process, and the thread once it has nothing to wait for."""
+        self.jobs.put(None)
+        if self.worker:
+            with contextlib.suppress(OSError):
+                os.kill(self.worker, signal.SIGKILL)
+
+    def _serve(self) -> None:
+        while (job := self.jobs.get()) is not None:
+            number, described = job
+            try:
+                result = self._ask(described)
+            except (OSError, EOFError, ValueError, TypeError) as error:
+                self.abandon()
+                result = f"no compiler: {error or type(error).__name__}"
+            if not isinstance(result, str):
+                self.seconds += result[1]
+            self.done(number, result)
+
+    def _ask(self, described: Any) -> Any:
+        from translator import worker
+
+        if self.ends is None:
+            self.ends = self._start()
+            self.worker = worker.receive(self.ends[0])
+        reader, writer = self.ends
+        worker.send(writer, described)
+        waiting = select.poll()
+        waiting.register(reader, select.POLLIN)
+        if not waiting.poll(_PATIENCE):
+            os.kill(self.worker, signal.SIGKILL)
+            raise OSError("it takes too long")
+        return worker.receive(reader)
+
+    def _start(self) -> tuple[int, int]:
+        """Start the process; return where to read from it and where to write to it."""
+        to_worker, from_worker = os.pipe(), os.pipe()
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        reserve, release = self.descriptors.reserve, self.descriptors.release
+        theirs = [reserve(fd) for fd in (to_worker[0], from_worker[1], null)]
+        mine = reserve(from_worker[0]), reserve(to_worker[1])
+        try:
+            argv = [sys.executable, "-I", "-S", "-c", _START.format(sys.path)]
+            env = [f"{name}={os.environ[name]}" for name in ("PATH", "HOME") if name in os.environ]
+            pid = native.spawn(sys.executable.encode(), _strings(argv), _strings(env), *theirs)
+            if pid < 0:
+                raise OSError(-pid, os.strerror(-pid))
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, _WCLONE - (1 << 32))
+        except OSError:
+            for fd in mine:
+                release(fd)
+            raise
+        finally:
+            for fd in theirs:
+                release(fd)
+        return mine
+
+
+def _strings(values: list[str]) -> Any:
+    encoded = [os.fsencode(value) for value in values]
+    return (ctypes.c_char_p * (len(encoded) + 1))(*encoded, None)
