@@ -69,6 +69,15 @@ def _modrm(mem: Any, address: int) -> int:
 
 def x87_native(cpu: Any, mem: Any, opcode: int, address: int) -> None:
     """Have the host execute one waiting x87 insn (first byte, ModRM) on the guest's registers."""
+    _execute(cpu, mem, opcode, address, is_writable=True)
+
+
+def x87_into_code(cpu: Any, mem: Any, opcode: int) -> None:
+    """Execute an insn that stores through CS: #GP unless an exception keeps it from storing."""
+    _execute(cpu, mem, opcode, 0, is_writable=False)
+
+
+def _execute(cpu: Any, mem: Any, opcode: int, address: int, is_writable: bool) -> None:
     if cpu.r16[_FSW] & _ES:
         raise GuestFault(_MF)
     first, modrm = opcode >> 8, opcode & 0xFF
@@ -86,6 +95,8 @@ def x87_native(cpu: Any, mem: Any, opcode: int, address: int) -> None:
     if is_store:
         is_float = (first, modrm >> 3 & 7) in _FLOAT_STORES
         if not unmasked & (_INVALID | _RANGE if is_float else _INVALID):
+            if not is_writable:
+                raise GuestFault(_GP)
             _store(mem, address, result[:size])
     fpstate.load_x87(state, image)
     if first in (0xDB, 0xDF) and modrm >= 0xE8:  # fcomi and its relatives
@@ -138,6 +149,7 @@ def _bind(name: str) -> Any:
 
 
 BODIES["x87_native"] = x87_native
+BODIES["x87_into_code"] = x87_into_code
 BODIES["fxsave"] = fxsave
 BODIES["fxrstor"] = fxrstor
 for _name in ("fldenv", "fnstenv", "frstor", "fnsave"):

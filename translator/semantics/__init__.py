@@ -68,6 +68,8 @@ def lift(insn: Insn) -> Unit:
     written = {op.args[0] for op in b.unit.ops if op.op in _WRITES} | {*b.helper_writes}
     if not written.isdisjoint(b.code_places):
         b = Builder(insn)
+        if insn.mnemonic == "pop":  # its source comes before its destination
+            b.load(b.reg(4), insn.width)
         b.trap("#GP")
     return b.unit
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from translator.builder import Builder
+from translator import helpers
+from translator.builder import CS, Builder
 from translator.insn import Mem, Operand, Special
 from translator.ir import Op, Value
 from translator.semantics import insn
 
 FULL = 0xFF
+# A store through CS: #GP, but where an exception that comes first keeps it from storing.
+INTO_CODE = helpers.declare("x87_into_code", (16,))
 
 
 class FpCheck(NamedTuple):
@@ -202,6 +205,9 @@ def fld(b: Builder, src: Operand) -> None:
 def fst(b: Builder, dst: Operand) -> None:
     """Dst ← ST(0); the popping forms then pop."""
     name = b.insn.mnemonic
+    if isinstance(dst, Mem) and dst.seg == CS:
+        b.call(INTO_CODE, 0, b.const(opcode(b), 16))
+        return
     if isinstance(dst, Mem):
         address = b.operand_address(dst)
         check(b, valid=1, address=address)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from translator import helpers
-from translator.builder import Builder
+from translator.builder import CS, Builder
 from translator.insn import Mem, Operand
 from translator.ir import Leave, Op, Value
 from translator.semantics import Dst, insn
-from translator.semantics.x87 import FpStack, check, clear_c1, opcode, st_index, stack, wait
+from translator.semantics.x87 import (
+    INTO_CODE,
+    FpStack,
+    check,
+    clear_c1,
+    opcode,
+    st_index,
+    stack,
+    wait,
+)
 from translator.semantics.x87_functions import X87_NATIVE
 from translator.state import Exit
 
@@ -23,9 +32,10 @@ _MASKS = 0x3F
 @insn("fbld", "fbstp")
 def fbld(b: Builder, operand: Mem) -> None:
     """Push packed decimal, or store ST(0) as packed decimal and pop."""
+    if b.insn.mnemonic == "fbstp" and operand.seg == CS:
+        b.call(INTO_CODE, 0, b.const(opcode(b), 16))
+        return
     address = b.operand_address(operand)
-    if b.insn.mnemonic == "fbstp":
-        b.helper_writes.append(address)
     b.call(X87_NATIVE, 0, b.const(opcode(b), 16), address)
 
 
