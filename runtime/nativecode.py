@@ -142,6 +142,14 @@ define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
   %sticky = or i32 %old, %raised
   store i32 %sticky, ptr %mxcsr_at
   %sw = call i16 asm sideeffect "fnstsw $0", "={{ax}}"()
+  ; After a fault the recovery code may have left an operand on the host's register stack.
+  %top = and i16 %sw, 14336
+  %balanced = icmp eq i16 %top, 0
+  br i1 %balanced, label %emptied, label %drain
+drain:
+  call void asm sideeffect "1: ffree %st(0); fincstp; fnstsw %ax; testw $$0x3800, %ax; jnz 1b", "~{{ax}},~{{flags}}"()
+  br label %emptied
+emptied:
   %x87 = and i16 %sw, 127
   %quiet = icmp eq i16 %x87, 0
   br i1 %quiet, label %done, label %merge

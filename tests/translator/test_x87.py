@@ -167,3 +167,22 @@ def test_sequences(native: Native, tier: str, seed: int) -> None:
     if isinstance(machine, Bare):
         machine.close()
     assert not bad, "\n".join(bad[:10])
+
+
+@pytest.mark.parametrize("tier", ["stencil", pytest.param("block", marks=pytest.mark.slow)])
+def test_faulting_moves_leave_nothing_behind(tier: str) -> None:
+    """Loads and stores that fault again and again do not fill the host's register stack."""
+    moves = ("d903", "dd03", "db2b", "d91b", "dd1b", "db3b", "db03", "df2b", "db1b", "df3b", "d813")
+    machine = Bare(tier)
+    case = np.zeros(1, dtype=layout.CASE)
+    case["eip"], case["eflags"], case["regs"][0, 3] = layout.CODE, 0x202, 0x1000  # not mapped
+    case["fx"] = layout.default_fx()
+    case["fx"][0, 4] = 1  # ST(0), whose number is 0
+    for move in moves:
+        for _ in range(9):
+            assert machine.run(bytes.fromhex(move), case)[0]["vector"] == compare.PAGE_FAULT
+        # fld1 seven times; six sums
+        result = machine.run(bytes.fromhex("d9e8" * 7 + "dec1" * 6), case)[0]
+        assert bytes(result["fx"][32:42]) == real(0, ONE + 2, 7 << 61), move
+        assert int(result["fx"][2:4].view(np.uint16)[0]) == 7 << 11, move
+    machine.close()
