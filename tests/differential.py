@@ -2,7 +2,8 @@
 
     python -m tests.differential --cases 1000000 --seed 1 --tier stencil --jobs 2
 
-prints one line a failing case, which `--replay LINE` runs again; status 1 if any failed.
+prints one line a failing case, which `--replay LINE` runs again, then what was exercised, and last
+the numbers of cases, mismatches and skipped cases; status 1 if any failed.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from tests import compare
 from tests.generate import undefined
-from tests.generate.encode import encode
+from tests.generate.coverage import Coverage
+from tests.generate.encode import Encoded, encode
+from tests.generate.forms import Form, forms
 from tests.generate.sequence import sequence
 from tests.generate.state import ECX, State, prepare
 from tests.machine import TIMEOUT_SIGNAL, Bare
@@ -33,9 +36,12 @@ from translator.opcodes import ROWS, Row
 
 SLOT = 64
 SEQUENCE_SLOT = 256
-STATES = 4  # start states that share one piece of code
+STATES = 8  # start states that share one insn
+SEQUENCE_STATES = 4
+PAGE_FAULT = 14
+T = TypeVar("T")
 # What two CPUs need not agree on: time, identity, the kernel.
-UNTESTABLE = {"rdtsc", "cpuid", "sysenter", "rdpmc", "verr", "verw", "lar", "lsl"}
+UNTESTABLE = {"rdtsc", "cpuid", "sysenter", "rdpmc"}
 
 
 class Machine(Protocol):
@@ -53,6 +59,8 @@ class Item(NamedTuple):
     at: int  # offset of the code in the image
     state: State
     undefined: int
+    insn: Encoded | None = None
+    form: Form | None = None
 
 
 class Batch(NamedTuple):
@@ -68,22 +76,22 @@ def testable_rows() -> list[Row]:
     return [row for row in ROWS if row.mnemonic not in UNTESTABLE]
 
 
-def single(rng: Random, row: Row, at: int) -> list[Item]:
-    """Return one insn of a row, with several start states."""
-    insn = encode(rng, row)
+def single(rng: Random, row: Row, at: int, form: Form | None = None) -> list[Item]:
+    """Return one insn of a row or form, with several start states."""
+    insn = encode(rng, row, form)
     eip = layout.CODE + at
     items = []
     for _ in range(STATES):
         state = prepare(rng, insn, eip)
         mask = undefined.undefined_after(insn, 0, state.regs[ECX])
-        items.append(Item(row.mnemonic, insn.code, at, state, mask))
+        items.append(Item(row.mnemonic, insn.code, at, state, mask, insn, form))
     return items
 
 
 def several(rng: Random, at: int) -> list[Item]:
     """Return one sequence, with several start states that differ in registers and flags."""
-    code, state, mask = sequence(rng, layout.CODE + at)
-    return [Item("sequence", code, at, state, mask)]
+    code, states, mask = sequence(rng, layout.CODE + at, SEQUENCE_STATES)
+    return [Item("sequence", code, at, state, mask) for state in states]
 
 
 def build(items: list[Item]) -> Batch:
@@ -96,25 +104,35 @@ def build(items: list[Item]) -> Batch:
     return Batch(bytes(image[:end]), items, cases)
 
 
-def batches(rng: Random, total: int, share: float = 0.3) -> Iterator[Batch]:
-    """Yield batches of *total* cases together: every row in turn, and a share of sequences."""
+def endless(rng: Random, things: Sequence[T]) -> Iterator[T]:
+    """Yield every thing once, then every thing again, each time in another order."""
+    while True:
+        order = list(things)
+        rng.shuffle(order)
+        yield from order
+
+
+def batches(rng: Random, total: int, share: float = 0.2) -> Iterator[Batch]:
+    """Yield batches of *total* cases in all: a share of sequences, else forms and rows in turn."""
     rows = testable_rows()
-    order: list[Row] = []
-    made = 0
+    row_order, form_order = endless(rng, rows), endless(rng, forms(rows))
+    made = drawn = 0
     while made < total:
         items: list[Item] = []
         is_sequence = rng.random() < share
         slot = SEQUENCE_SLOT if is_sequence else SLOT
+        by_form = rng.random() < 0.5 and drawn >= len(rows)
+        limit = min(layout.MAX_CASES, max(total - made, STATES))
         for at in range(slot, layout.CODE_SIZE - slot, slot):
-            if len(items) + STATES > min(layout.MAX_CASES, total - made + STATES):
+            if len(items) + STATES > limit:
                 break
             if is_sequence:
                 items += several(rng, at)
                 continue
-            if not order:
-                order = rows.copy()
-                rng.shuffle(order)
-            items += single(rng, order.pop(), at + rng.randrange(16))
+            form = next(form_order) if by_form else None
+            row = form.row if form else next(row_order)
+            drawn += form is None
+            items += single(rng, row, at + rng.randrange(16), form)
         made += len(items)
         yield build(items)
 
@@ -144,28 +162,52 @@ def line_of(item: Item) -> str:
     return json.dumps(fields)
 
 
-def check_batch(native: Machine, tier: Machine, batch: Batch) -> list[tuple[Item, list[str]]]:
-    """Return the items that differ; each was confirmed alone."""
-    want = native.run(batch.code, batch.cases).copy()
-    got = tier.run(batch.code, batch.cases)
+def leaves_map(result: np.void) -> bool:
+    """Whether a case reached for the executor's own pages, which the tier does not have."""
+    return bool(
+        result["vector"] == PAGE_FAULT and layout.OWN_BEGIN <= result["cr2"] < layout.OWN_END
+    )
+
+
+class Outcome(NamedTuple):
+    """Of a batch: items that differ and how, each tried alone too; the number left out."""
+
+    failed: list[tuple[Item, list[str]]]
+    skipped: int
+
+
+def check_batch(
+    native: Machine, tier: Machine, batch: Batch, coverage: Coverage | None = None
+) -> Outcome:
+    """Run a batch on both machines; cases that would reach the executor's own pages are skipped."""
+    results = tier.run(batch.code, batch.cases)
+    chosen = [n for n in range(len(batch.items)) if not leaves_map(results[n])]
+    wanted = native.run(batch.code, batch.cases[chosen]).copy()
     failed = []
-    for number, item in enumerate(batch.items):
+    for number, want in zip(chosen, wanted, strict=True):
+        item, got = batch.items[number], results[number]
         ignored = ignored_memory(item)
-        if want[number]["signal"] == TIMEOUT_SIGNAL and got[number]["signal"] == TIMEOUT_SIGNAL:
+        if coverage is not None and item.insn is not None:
+            coverage.note(item.insn, item.form, item.state, want)
+        if want["signal"] == TIMEOUT_SIGNAL and got["signal"] == TIMEOUT_SIGNAL:
             continue  # a jump backwards: neither ends
-        if not compare.differences(got[number], want[number], item.undefined, ignored):
-            continue
-        problems = check_alone(native, tier, item)
-        failed.append((item, problems or ["differs in its batch, not alone"]))
-    return failed
+        if problems := compare.differences(got, want, item.undefined, ignored):
+            failed.append((item, problems))
+    confirmed = [
+        (item, check_alone(native, tier, item) or [f"only in its batch: {'; '.join(problems)}"])
+        for item, problems in failed
+    ]
+    return Outcome(confirmed, len(batch.items) - len(chosen))
 
 
 def check_alone(native: Machine, tier: Machine, item: Item) -> list[str]:
     """Run one item by itself and return what differs."""
     code = bytes([layout.HALT]) * item.at + item.code + bytes([layout.HALT]) * SLOT
     cases = item.state.record()
-    want = native.run(code, cases)[0]
     got = tier.run(code, cases)[0]
+    if leaves_map(got):
+        return []
+    want = native.run(code, cases)[0]
     return compare.differences(got, want, item.undefined, ignored_memory(item))
 
 
@@ -178,29 +220,53 @@ def show(item: Item, problems: list[str]) -> str:
     )
 
 
-def campaign(tier: str, cases: int, seed: int, shown: int = 30, progress: bool = False) -> int:
-    """Run *cases* random cases; print failures; return their number."""
+class Report(NamedTuple):
+    """What a campaign found."""
+
+    cases: int
+    mismatches: Counter[str]
+    skipped: int
+    coverage: Coverage
+
+    def __str__(self) -> str:
+        """Return what was exercised, then the numbers in one line."""
+        names = f" {dict(self.mismatches.most_common(40))}" if self.mismatches else ""
+        numbers = f"{self.cases:,} cases, {self.mismatches.total():,} mismatches"
+        rest = f"{self.skipped:,} skipped (they reach pages of the native executor itself)"
+        return "\n".join([*self.coverage.lines(), f"{numbers}, {rest}{names}"])
+
+
+def campaign(tier: str, cases: int, seed: int, shown: int = 3, progress: bool = False) -> Report:
+    """Run *cases* random cases; print the first failures of each mnemonic at once."""
     machine: Machine = Bare(tier) if tier != "native" else Native()
-    failures: Counter[str] = Counter()
-    done, start = 0, time.monotonic()
+    mismatches: Counter[str] = Counter()
+    coverage = Coverage(testable_rows())
+    done, skipped, start = 0, 0, time.monotonic()
     with Native() as native:
         for batch in batches(Random(seed), cases):
-            for item, problems in check_batch(native, machine, batch):
-                failures[item.name] += 1
-                if sum(failures.values()) <= shown:
+            outcome = check_batch(native, machine, batch, coverage)
+            for item, problems in outcome.failed:
+                mismatches[item.name] += 1
+                if mismatches[item.name] <= shown:
                     print(show(item, problems), flush=True)
-            done += len(batch.items)
+            done += len(batch.items) - outcome.skipped
+            skipped += outcome.skipped
             if progress and sys.stderr.isatty():
                 rate = done / (time.monotonic() - start)
-                text = f"\r{done:,} of {cases:,} cases, {rate:,.0f}/s, {failures.total()} differ"
+                text = f"\r{done:,} of {cases:,} cases, {rate:,.0f}/s, {mismatches.total()} differ"
                 print(text, end="", file=sys.stderr, flush=True)
-    seconds = time.monotonic() - start
-    print(
-        f"tier {tier}, seed {seed}: {done:,} cases over {len(testable_rows())} rows in "
-        f"{seconds:.1f} s, {failures.total()} differ {dict(failures.most_common(40)) or ''}",
-        flush=True,
-    )
-    return failures.total()
+    return Report(done, mismatches, skipped, coverage)
+
+
+def total(reports: list[Report]) -> Report:
+    """Add up what several jobs report."""
+    coverage = Coverage(testable_rows())
+    mismatches: Counter[str] = Counter()
+    for report in reports:
+        coverage += report.coverage
+        mismatches += report.mismatches
+    cases, skipped = sum(r.cases for r in reports), sum(r.skipped for r in reports)
+    return Report(cases, mismatches, skipped, coverage)
 
 
 def replay(line: str, tier: str) -> int:
@@ -210,9 +276,9 @@ def replay(line: str, tier: str) -> int:
     code = bytes.fromhex(fields["code"])
     at = int(record["eip"][0]) - layout.CODE
     image = bytes([layout.HALT]) * at + code + bytes([layout.HALT]) * SLOT
+    got = Bare(tier).run(image, record)
     with Native() as native:
         want = native.run(image, record).copy()
-    got = Bare(tier).run(image, record)
     state = State(Random(0), int(record["eip"][0]))
     state.ignored = [(a, b) for a, b in fields["ignored"]]
     item = Item(fields["name"], code, at, state, fields["undefined"])
@@ -234,14 +300,20 @@ def main() -> int:
     options = parser.parse_args()
     if options.replay:
         return replay(options.replay, options.tier)
+    start = time.monotonic()
     if options.jobs == 1:
-        failed = campaign(options.tier, options.cases, options.seed, progress=True)
-        return int(failed > 0)
-    # Fresh interpreters: a fork would share the parent's code arena.
-    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
-        share = options.cases // options.jobs
-        work = [(options.tier, share, options.seed + n) for n in range(options.jobs)]
-        return int(sum(pool.starmap(campaign, work)) > 0)
+        report = campaign(options.tier, options.cases, options.seed, progress=True)
+    else:
+        # Fresh interpreters: a fork would share the parent's code arena.
+        with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+            share = options.cases // options.jobs
+            work = [(options.tier, share, options.seed + n) for n in range(options.jobs)]
+            report = total(pool.starmap(campaign, work))
+    seconds = time.monotonic() - start
+    print(
+        f"tier {options.tier}, seed {options.seed}, {seconds:.0f} s", report, sep="\n", flush=True
+    )
+    return int(report.mismatches.total() > 0)
 
 
 if __name__ == "__main__":

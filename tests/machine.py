@@ -1,7 +1,7 @@
 """Code image and cases -> results of one tier: the emulated counterpart of tests/native/host.py.
 
 A `Bare` machine has the memory map of tests/native/layout.py and nothing else: no operating system,
-flat segments, FS and GS null. A case ends at its first fault; the F4 (HLT) after the code is one.
+flat segments but for FS and GS. A case ends at its first fault; the F4 (HLT) after the code is one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from runtime.cpu import Cpu
+from runtime.cpu import Cpu, flat_descriptor
 from runtime.dispatch import Engine, Exit
 from runtime.memory import Memory
 from tests.native import layout
@@ -28,6 +28,24 @@ def writable(address: int, size: int) -> np.ndarray:
     return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
 
+def segment_base(selector: int) -> int:
+    """Return the base of FS or GS, 0 for other segments."""
+    bases = {layout.FS_SELECTOR: layout.SEGMENT_BASES[0x64]}
+    bases[layout.GS_SELECTOR] = layout.SEGMENT_BASES[0x65]
+    return bases.get(selector | 3, 0)
+
+
+def descriptor(selector: int) -> int:
+    """Return a descriptor as the processor reads it, 0 for none: flat ones, and those of FS and GS.
+
+    4 GiB of data from the base on, writable, accessed, present, useable, for ring 3.
+    """
+    base = segment_base(selector)
+    if not base:
+        return flat_descriptor(selector)
+    return 0xFFFF | (base & 0xFFFFFF) << 16 | 0xF3 << 40 | 0xDF << 48 | base >> 24 << 56
+
+
 class Bare:
     """A guest CPU and its few pages; `run` executes a batch of cases."""
 
@@ -39,6 +57,7 @@ class Bare:
         for base in layout.REGIONS:
             self.memory.map(base, layout.REGION_SIZE, 3, fixed=True)
         self.cpu = Cpu(self.memory)
+        self.cpu.descriptor = descriptor
         self.engine = Engine(self.memory, tier)
         self.regions = [
             writable(self.memory.base + base, layout.REGION_SIZE) for base in layout.REGIONS
@@ -77,9 +96,9 @@ class Bare:
         for address, size, data in case["changes"][: case["n_changes"]].tolist():
             ctypes.memmove(self.memory.base + address, bytes(data), size)
         cpu.fxrstor(case["fx"].tobytes())
-        cpu.cs, cpu.fs, cpu.gs = 0x23, 0, 0
+        cpu.cs, cpu.fs, cpu.gs = 0x23, int(case["fs"]), int(case["gs"])
         cpu.ds = cpu.es = cpu.ss = 0x2B
-        cpu.fs_base = cpu.gs_base = 0
+        cpu.fs_base, cpu.gs_base = segment_base(cpu.fs), segment_base(cpu.gs)
         for name, value in zip(REGISTERS, case["regs"].tolist(), strict=True):
             setattr(cpu, name, value)
         cpu.eflags = int(case["eflags"])

@@ -11,7 +11,7 @@ from tests.machine import Bare
 from tests.native.host import Native, NativeError
 from tests.running import STRATEGIES
 
-CASES = {"interp": 1_500, "stencil": 6_000, "block": 300}
+CASES = {"interp": 2_000, "stencil": 12_000, "block": 400}
 SEED = 20260
 
 
@@ -32,8 +32,8 @@ def test_sample(tier: str, native: Native) -> None:
     machine = Bare(tier)
     failures = []
     for batch in differential.batches(Random(SEED), CASES[tier]):
-        failed = differential.check_batch(native, machine, batch)
-        failures += [differential.show(item, problems) for item, problems in failed]
+        outcome = differential.check_batch(native, machine, batch)
+        failures += [differential.show(item, problems) for item, problems in outcome.failed]
     assert not failures, "\n".join([f"{len(failures)} differ:", *failures[:15]])
 
 

@@ -5,13 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
+from tests.generate.forms import (
+    ADDRSIZE,
+    CS,
+    EMULATED,
+    FLAT,
+    FS,
+    GS,
+    LOCK,
+    OPSIZE,
+    REP,
+    REPNE,
+    STRINGS,
+    Form,
+)
+from tests.native.layout import SEGMENT_BASES
 from translator.opcodes import Row
 
 FIXED = {"al", "cl", "dl", "bl", "ah", "ch", "dh", "bh", "ax", "dx", "eax", "1", "st0"}
 FIXED |= {"es", "cs", "ss", "ds", "fs", "gs", "Av"}
 MODRM_LETTERS = "EMQWRUNT"
 REG_LETTERS = "GVPSCD"
-STRINGS = {"movs", "cmps", "stos", "lods", "scas"}
 SIZES = {"b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "x": 16}
 # 16-bit addressing: rm -> base, index (SDM vol. 2, table 2-1).
 RM16 = ((3, 6), (3, 7), (5, 6), (5, 7), (6, None), (7, None), (5, None), (3, None))
@@ -31,6 +45,7 @@ class Encoded:
     addrsize: int = 32
     rep: int = 0
     lock: bool = False
+    segment: int = 0  # the override, 0 for none
     modrm: int = -1
     base: int | None = None
     index: int | None = None
@@ -44,6 +59,11 @@ class Encoded:
     def has_memory(self) -> bool:
         """Whether the insn has a ModRM or offset memory operand."""
         return self.size > 0
+
+    @property
+    def segment_base(self) -> int:
+        """What the segment override adds to an address."""
+        return SEGMENT_BASES.get(self.segment, 0)
 
 
 def operand_size(row: Row, opsize: int) -> int:
@@ -62,23 +82,29 @@ def operand_size(row: Row, opsize: int) -> int:
     return 4
 
 
-def encode(rng: Random, row: Row, *, plain: bool = False, no_memory: bool = False) -> Encoded:
-    """Return a random insn of this row; *plain* ones keep to 32-bit forms inside a sequence."""
+def encode(rng: Random, row: Row, form: Form | None = None, *, plain: bool = False) -> Encoded:
+    """Return a random insn of this row, or of this form of it.
+
+    *plain* ones keep to what may stand inside a sequence.
+    """
     insn = Encoded(row)
-    prefixes = _prefixes(rng, row, insn, plain)
+    prefixes = [] if row.is_vex or row.prefix in ("", "np") else [int(row.prefix, 16)]
+    if form is None:
+        prefixes += _prefixes(rng, row, insn, plain)
+    elif form.prefix:
+        prefixes.append(_prefix_of(rng, insn, form))
     opcode = bytearray(row.opcode)
     if row.plus:
         opcode[-1] |= rng.randrange(8)
     tail = b""
     if row.modrm:
-        tail = _modrm(rng, row, insn, plain, no_memory)
-        if not insn.has_memory and insn.lock and rng.random() < 0.9:
+        tail = _modrm(rng, row, insn, plain, None if form is None else form.is_memory)
+        if form is None and LOCK in prefixes and not insn.has_memory and rng.random() < 0.9:
+            prefixes.remove(LOCK)
             insn.lock = False
     for operand in row.operands:
         if operand not in FIXED and operand[0] in "IJOAK":
             tail += _immediate(rng, row, insn, operand)
-    if insn.lock:
-        prefixes.append(0xF0)
     rng.shuffle(prefixes)
     if row.is_vex:
         opcode = _vex(rng, row)
@@ -96,40 +122,59 @@ def _vex(rng: Random, row: Row) -> bytearray:
     return bytearray([row.opcode[0], second, third, row.opcode[-1]])
 
 
+def _prefix_of(rng: Random, insn: Encoded, form: Form) -> int:
+    """Note the one prefix of a form in the insn and return it."""
+    prefix = form.prefix
+    if prefix == OPSIZE:
+        insn.opsize = 16
+    elif prefix == ADDRSIZE:
+        insn.addrsize = 16
+    elif prefix == LOCK:
+        insn.lock = True
+    elif prefix in (REP, REPNE):
+        insn.rep = prefix
+    else:
+        prefix = rng.choice(FLAT) if prefix in FLAT else prefix
+        insn.segment = prefix
+    return prefix
+
+
 def _prefixes(rng: Random, row: Row, insn: Encoded, plain: bool) -> list[int]:
-    is_plain = row.is_vex or row.prefix in ("", "np")
-    prefixes = [] if is_plain else [int(row.prefix, 16)]
+    """Choose any prefixes, mostly none, and note them in the insn."""
+    prefixes = []
     sized = any(o not in FIXED and o[-1] in "vz" for o in row.operands) or not row.operands
     is_float = row.opcode[0] in range(0xD8, 0xE0)
     if row.prefix == "":
         chance = 0.3 if sized or "Av" in row.operands else 0.1 if is_float else 0.02
         jumps = any(o[0] == "J" for o in row.operands) or row.mnemonic in ("ret", "retn")
         if rng.random() < (0.0 if plain and (jumps or is_float) else chance):
-            prefixes.append(0x66)
+            prefixes.append(OPSIZE)
             insn.opsize = 16
     elif sized and row.prefix in ("f2", "f3") and not row.is_vex and rng.random() < 0.3:
-        prefixes.append(0x66)
+        prefixes.append(OPSIZE)
         insn.opsize = 16
     if row.mnemonic in STRINGS and not plain and rng.random() < 0.5:
-        insn.rep = rng.choice((0xF2, 0xF3))
+        insn.rep = rng.choice((REPNE, REP))
         prefixes.append(insn.rep)
     elif row.prefix == "" and len(row.opcode) == 1 and not plain and rng.random() < 0.01:
-        prefixes.append(rng.choice((0xF2, 0xF3)))
+        prefixes.append(rng.choice((REPNE, REP)))
     elif ("lock" in row.attrs and rng.random() < 0.2) or (
-        not plain and rng.random() < 0.01 and 0xF2 not in prefixes and 0xF3 not in prefixes
+        not plain and rng.random() < 0.01 and row.prefix not in ("f2", "f3")
     ):
         insn.lock = True
+        prefixes.append(LOCK)
     if not plain:
         addressed = row.modrm or row.mnemonic in STRINGS or row.mnemonic in ("xlat", "jcxz", "loop")
         if rng.random() < (0.1 if addressed else 0.02):
-            prefixes.append(0x67)
+            prefixes.append(ADDRSIZE)
             insn.addrsize = 16
-        if rng.random() < 0.04:
-            prefixes.append(rng.choice((0x26, 0x2E, 0x36, 0x3E)))
+        if rng.random() < 0.08:
+            insn.segment = rng.choice((*FLAT, CS, GS, GS if row.mnemonic in EMULATED else FS))
+            prefixes.append(insn.segment)
     return prefixes
 
 
-def _modrm(rng: Random, row: Row, insn: Encoded, plain: bool, no_memory: bool) -> bytes:
+def _modrm(rng: Random, row: Row, insn: Encoded, plain: bool, is_memory: bool | None) -> bytes:
     if row.exact >= 0:
         insn.modrm = row.exact
         return bytes([row.exact])
@@ -137,9 +182,9 @@ def _modrm(rng: Random, row: Row, insn: Encoded, plain: bool, no_memory: bool) -
     if "Sw" in row.operands:
         reg = rng.choice((0, 1, 2, 3, 4, 5, 0, 2, 3, 4, 5, 6))
     mod = rng.choice((0, 1, 2, 3, 3)) if not row.mod else 3
-    if row.mod == "m":
+    if row.mod == "m" or is_memory:
         mod = rng.randrange(3)
-    elif not row.mod and no_memory:
+    elif is_memory is False:
         mod = 3
     rm = rng.randrange(8)
     if mod == 3:
@@ -185,6 +230,7 @@ def _memory32(rng: Random, insn: Encoded, mod: int, reg: int, rm: int, plain: bo
         insn.disp = DATA + rng.randrange(0x100, 0x1E00)
         if rng.random() < 0.7:
             insn.disp &= ~15
+        insn.disp -= insn.segment_base
     elif mod == 1:
         insn.disp = rng.randint(-128, 127)
         if rng.random() < 0.5:
@@ -208,7 +254,9 @@ def _immediate(rng: Random, row: Row, insn: Encoded, operand: str) -> bytes:
     if letter == "O":
         insn.size = 1 if kind == "b" else insn.opsize // 8
         insn.is_absolute = True
-        insn.disp = (LOW if insn.addrsize == 16 else DATA) + rng.randrange(0x1F00)
+        low = insn.addrsize == 16
+        insn.disp = (LOW if low else DATA - insn.segment_base) + rng.randrange(0x1F00)
+        insn.disp &= 0xFFFFFFFF
         return insn.disp.to_bytes(insn.addrsize // 8, "little")
     if letter == "A":
         size = insn.opsize // 8

@@ -110,23 +110,31 @@ INTEGER_POOL = [r for r in POOL if not uses_floats(Encoded(r))]
 STRING_ROWS = [r for r in ROWS if r.mnemonic in STRINGS]
 
 
-def sequence(rng: Random, eip: int) -> tuple[bytes, State, int]:
-    """Return code, a start state and the flags that are undefined at its end."""
-    pool = POOL if rng.random() < 0.4 else INTEGER_POOL
+def begin(rng: Random, eip: int, with_floats: bool, repeats: bool) -> State:
+    """Return a start state for a sequence."""
     state = State(rng, eip)
     state.regs[EBP] = 0x3000_0000 + rng.randrange(0x800, 0x1700, 16)
     state.regs[ESI], state.regs[EDI] = (0x3000_0000 + rng.randrange(0x400, 0x1C00) for _ in "sd")
-    state.fx = values.fx_image(rng) if pool is POOL else values.DEFAULT_FX
+    if with_floats:
+        state.fx = values.fx_image(rng)
+    if repeats:
+        # A count of zero leaves the flags as they were: all defined still.
+        state.regs[ECX] = rng.randrange(20)
+    return state
+
+
+def sequence(rng: Random, eip: int, count: int) -> tuple[bytes, list[State], int]:
+    """Return code, *count* start states and the flags that are undefined at its end."""
+    pool = POOL if rng.random() < 0.4 else INTEGER_POOL
     pieces: list[bytes] = []
     pending: dict[int, int] = {}  # insn number -> undefined flags of jumps that land there
     fixups: list[tuple[int, int]] = []  # (piece, target insn number)
     mask = 0
     length = rng.randint(3, 20)
-    if rng.random() < 0.15:
+    repeats = rng.random() < 0.15
+    if repeats:
         insn = encode(rng, rng.choice(STRING_ROWS), plain=True)
         prefix = b"" if rng.random() < 0.5 else rng.choice((b"\xf3", b"\xf2"))
-        state.regs[ECX] = rng.randrange(20)
-        # A repeat count of zero leaves the flags as they were: all defined still.
         pieces.append(prefix + insn.code)
     while len(pieces) < length:
         mask |= pending.pop(len(pieces), 0)
@@ -152,4 +160,5 @@ def sequence(rng: Random, eip: int) -> tuple[bytes, State, int]:
     for number, goal in fixups:
         distance = sum(len(p) for p in pieces[number + 1 : goal])
         pieces[number] = pieces[number][:-1] + bytes([distance])
-    return b"".join(pieces), state, mask
+    states = [begin(rng, eip, pool is POOL, repeats) for _ in range(count)]
+    return b"".join(pieces), states, mask

@@ -63,6 +63,7 @@ class State:
         """Return the state as a case."""
         case = np.zeros(1, dtype=layout.CASE)
         case["eip"], case["regs"], case["eflags"] = self.eip, self.regs, self.eflags
+        case["fs"], case["gs"] = layout.FS_SELECTOR, layout.GS_SELECTOR
         case["fx"] = np.frombuffer(self.fx, dtype=np.uint8)
         kept = self.changes[: layout.MAX_CHANGES]
         case["n_changes"] = len(kept)
@@ -84,6 +85,17 @@ class State:
             return base - rng.randrange(size + 1)
         offset = rng.randrange(0x40, layout.REGION_SIZE - max(size, 64))
         return base + (offset & ~15 if rng.random() < 0.75 else offset)
+
+
+def _segment(insn: Encoded) -> str:
+    """Return the name of the segment register in a ModRM byte."""
+    return ("es", "cs", "ss", "ds", "fs", "gs", "", "")[insn.modrm >> 3 & 7]
+
+
+def _selector(rng: Random, segment: str) -> int:
+    """Return a selector to load; ES to DS are flat in translated code (README, Quirks)."""
+    others = (layout.FS_SELECTOR, layout.GS_SELECTOR) if segment in ("fs", "gs") else ()
+    return rng.choice(DATA_SELECTORS + others)
 
 
 def _operand_data(rng: Random, insn: Encoded) -> bytes:
@@ -113,10 +125,11 @@ def _operand_data(rng: Random, insn: Encoded) -> bytes:
         return low.to_bytes(half, "little") + high.to_bytes(half, "little")
     if name == "lseg" or name in ("callfi", "jmpfi"):
         half = insn.opsize // 8
-        selectors = DATA_SELECTORS if name == "lseg" else CODE_SELECTORS
         offset = rng.getrandbits(8 * half) if name == "lseg" else 0x2000_0000 + rng.randrange(4096)
         offset &= (1 << 8 * half) - 1
-        return offset.to_bytes(half, "little") + rng.choice(selectors).to_bytes(2, "little")
+        is_data = name == "lseg"
+        selector = _selector(rng, row.operands[1]) if is_data else rng.choice(CODE_SELECTORS)
+        return offset.to_bytes(half, "little") + selector.to_bytes(2, "little")
     is_float = 0xD8 <= row.opcode[0] <= 0xDF
     if size == 10:
         return values.float80(rng)
@@ -135,22 +148,22 @@ def place_memory(state: State, insn: Encoded) -> int:
     """Make the memory operand's address a wanted one; return it."""
     rng = state.rng
     if insn.addrsize == 16 and insn.base is not None:
-        address = LOW + rng.randrange(0x40, 0x1F00) & (~15 if rng.random() < 0.6 else ~0)
+        offset = LOW + rng.randrange(0x40, 0x1F00) & (~15 if rng.random() < 0.6 else ~0)
         other = 0 if insn.index is None else state.regs[insn.index]
-        low = address - insn.disp - other & 0xFFFF
+        low = offset - insn.disp - other & 0xFFFF
         state.regs[insn.base] = state.regs[insn.base] & 0xFFFF0000 | low
-        return address
-    address = insn.disp
+        return offset + insn.segment_base & 0xFFFFFFFF
     if not insn.is_absolute:
         assert insn.base is not None
         address = state.target(insn)
         offset = 0 if insn.index is None else state.regs[insn.index] * insn.scale
-        state.regs[insn.base] = address - insn.disp - offset & 0xFFFFFFFF
-    elif insn.index is not None:
+        state.regs[insn.base] = address - insn.segment_base - insn.disp - offset & 0xFFFFFFFF
+        return address
+    address = insn.disp + insn.segment_base
+    if insn.index is not None:
         state.regs[insn.index] = rng.randrange(0, 24)
-        factor = insn.scale + (insn.base is not None)
-        address = insn.disp + state.regs[insn.index] * factor & 0xFFFFFFFF
-    return address
+        address += state.regs[insn.index] * (insn.scale + (insn.base is not None))
+    return address & 0xFFFFFFFF
 
 
 def _code_target(state: State) -> int:
@@ -178,8 +191,11 @@ def prepare(rng: Random, insn: Encoded, eip: int) -> State:
         if name == "cmpxchg" and rng.random() < 0.5:
             data = state.regs[EAX].to_bytes(4, "little")[: insn.size]
         if (row.operands and row.operands[0] == "Sw") or name == "movseg":
-            data = rng.choice(DATA_SELECTORS).to_bytes(2, "little")
+            data = _selector(rng, _segment(insn)).to_bytes(2, "little")
         state.put(address, data)
+        room = -address & 0xFFF
+        if 0xD8 <= row.opcode[0] <= 0xDF and room < insn.size:
+            state.ignored.append((address, room))  # see README: x87 stores across a page end
         if name in HIDDEN_STORES:
             state.ignored += _pointers(insn, address)
     elif row.modrm:
@@ -187,11 +203,10 @@ def prepare(rng: Random, insn: Encoded, eip: int) -> State:
         if name in ("jmpi", "calli"):
             state.regs[rm] = _code_target(state)
         elif name in ("movseg", "mov") and "Sw" in row.operands and row.operands[0] == "Sw":
-            state.regs[rm] = rng.choice(DATA_SELECTORS) | rng.getrandbits(16) << 16
+            state.regs[rm] = _selector(rng, _segment(insn)) | rng.getrandbits(16) << 16
         elif name == "movseg" or name in ("lar", "lsl", "verr", "verw"):
-            state.regs[rm] = (
-                rng.choice((0, 1, 0x2B, 0x23, 0x28, 0xFFFF)) | rng.getrandbits(16) << 16
-            )
+            selectors = (0, 1, 0x2B, 0x23, 0x28, 0xFFFF, layout.FS_SELECTOR)
+            state.regs[rm] = rng.choice(selectors) | rng.getrandbits(16) << 16
     return state
 
 
@@ -209,6 +224,8 @@ def _special(state: State, insn: Encoded) -> None:
         low = insn.addrsize == 16
         for reg in (ESI, EDI, EBX):
             regs[reg] = (LOW if low else DATA) + rng.randrange(0x200, 0x1E00)
+            if not low and (reg != EDI or name not in STRINGS):  # ES:EDI knows no override
+                regs[reg] = regs[reg] - insn.segment_base & 0xFFFFFFFF
             if rng.random() < 0.04:
                 regs[reg] = values.integer(rng, 32)
             elif low:
@@ -239,7 +256,7 @@ def _special(state: State, insn: Encoded) -> None:
         flags = rng.getrandbits(32) & ~0x40100  # neither TF nor AC
         state.push(flags, size=insn.opsize // 8)
     elif name == "popseg":
-        state.push(rng.choice(DATA_SELECTORS), 0)
+        state.push(_selector(rng, row.operands[0]), 0)
     elif name in ("leave", "enter"):
         regs[EBP] = STACK + rng.randrange(0x800, 0x1800, 4)
         if rng.random() < 0.1:

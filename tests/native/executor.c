@@ -12,11 +12,14 @@ enum {
     CODE = 0x20000000, CODE_SIZE = 0x10000,
     DATA = 0x30000000, STACK = 0x40000000, LOW = 0x4000, REGION_SIZE = 0x2000,
     SHARED = 0x6a000000, MAX_CASES = 512, MAX_CHANGES = 16,
+    OWN_BEGIN = 0x68000000, OWN_END = 0x6c000000u, SPACE_END = 0xffffe000u,
+    FS_BASE = 0x9abcdef0u, GS_BASE = DATA - LOW,
 };
 
 struct change { u32 address, size; u8 data[64]; };
 struct test {
-    u32 eip, regs[8], eflags, n_changes, unused;
+    u32 eip, regs[8], eflags, n_changes;
+    u16 fs, gs;
     u8 fx[512] __attribute__((aligned(16)));
     struct change changes[MAX_CHANGES];
 };
@@ -43,6 +46,7 @@ struct context { /* struct ucontext of i386 */
 
 static struct shared *const shared = (struct shared *)SHARED;
 static u8 pattern[3][REGION_SIZE], signal_stack[65536] __attribute__((aligned(64)));
+u8 first_stack[4096] __attribute__((aligned(16)));
 static u32 count, at, ticked, is_running;
 
 /* What `enter` loads; named in the assembly below. */
@@ -118,7 +122,8 @@ static void start(struct context *uc) {
     uc->eflags = 0x202;
     uc->cs = 0x23;
     uc->ds = uc->es = uc->ss = 0x2b;
-    uc->fs = uc->gs = 0;
+    uc->fs = t->fs;
+    uc->gs = t->gs;
     ticked = 0;
     is_running = 1;
 }
@@ -141,11 +146,22 @@ asm(".globl handler, enter, restore, _start\n"
     "enter: fxrstor start_fx; movl $start_frame,%esp; popfl; popal; movl start_esp,%esp\n"
     "  jmp *start_eip\n"
     "restore: movl $173,%eax; int $0x80\n"
-    "_start: andl $-16,%esp; call setup\n");
+    "_start: movl $first_stack+4096,%esp; call setup\n");
+
+static void segment(u32 selector, u32 base) {
+    u32 descriptor[4] = {selector / 8, base, 0xfffff, 0x51}; /* 4 GiB of data, 32-bit, useable */
+    if (call(243, (u32)descriptor, 0, 0, 0))
+        call(252, 4, 0, 0, 0);
+}
 
 void setup(void) {
     extern char handler[], restore[];
     static const u8 signals[] = {4, 5, 7, 8, 11, 14};
+    /* Stack, vdso and whatever else the kernel mapped: a case must find nothing there. */
+    call(91, 0x10000, OWN_BEGIN - 0x10000, 0, 0);
+    call(91, OWN_END, SPACE_END - OWN_END, 0, 0);
+    segment(0x63, FS_BASE);
+    segment(0x6b, GS_BASE);
     if (map(SHARED, sizeof(struct shared), 3, 0x11, 3) != SHARED)
         call(252, 2, 0, 0, 0);
     if (map(CODE, CODE_SIZE, 3, 0x32, -1) != CODE || map(DATA, REGION_SIZE, 3, 0x32, -1) != DATA ||

@@ -11,6 +11,12 @@ MAX_CASES = 512
 MAX_CHANGES = 16
 CHANGE_SIZE = 64
 HALT = 0xF4
+# FS and GS, by their prefixes: selectors of TLS descriptors, and their bases, which take 16-bit
+# addresses of the low region to the data region.
+FS_SELECTOR, GS_SELECTOR = 0x63, 0x6B
+SEGMENT_BASES = {0x64: 0x9ABC_DEF0, 0x65: REGIONS[0] - REGIONS[2]}
+# The executor's own pages, which a case must not reach.
+OWN_BEGIN, OWN_END = 0x6800_0000, 0x6C00_0000
 
 CHANGE = np.dtype([("address", "<u4"), ("size", "<u4"), ("data", "u1", CHANGE_SIZE)])
 CASE = np.dtype(
@@ -19,7 +25,8 @@ CASE = np.dtype(
         ("regs", "<u4", 8),
         ("eflags", "<u4"),
         ("n_changes", "<u4"),
-        ("unused", "<u4"),
+        ("fs", "<u2"),
+        ("gs", "<u2"),
         ("fx", "u1", 512),
         ("changes", CHANGE, MAX_CHANGES),
     ]
