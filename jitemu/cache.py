@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from jitemu.complain import complain
 
 USAGE = """\
-usage: jitemu cache info     where the cache is, what it holds
-       jitemu cache clear    remove it; later runs compile again what they need
+usage: jitemu cache info                                where it is, what it holds
+       jitemu cache clear                               remove it; later runs compile again
+       jitemu cache warm [-L DIR] [-j N] PROGRAM [ARGS...]
+                                                        compile ahead what a program needs
+       jitemu cache export FILE                         copy it to a tar file
+       jitemu cache import FILE                         add an export of the same version
 
 The directory is $JITEMU_CACHE, $XDG_CACHE_HOME/jitemu or ~/.cache/jitemu; JITEMU_CACHE=off: none.
 It holds at most $JITEMU_CACHE_SIZE bytes (512M); what was not used for longest goes first.
+Only what nobody but you can write is used: it holds native code. Import only what you trust.
+
+examples:
+  jitemu cache warm -L ~/i386 /usr/bin/perl
+  jitemu cache export jitemu.tar && scp jitemu.tar twin: && ssh twin jitemu cache import jitemu.tar
 """
+_ANY = range(1, 1 << 20)
+_ARGUMENTS = {"info": (0,), "clear": (0,), "warm": _ANY, "export": (1,), "import": (1,)}
 
 
 def cache(words: Sequence[str]) -> int:
-    """Show or clear the cache."""
+    """Show, clear, fill or carry the cache."""
     if list(words) in (["-h"], ["--help"]):
         print(USAGE, end="", flush=True)
         return 0
-    if len(words) != 1 or words[0] not in ("info", "clear"):
-        complain("cache: say info or clear (see jitemu cache --help)")
+    name, *rest = words or [""]
+    if name not in _ARGUMENTS or len(rest) not in _ARGUMENTS[name]:
+        complain("cache: say info, clear, warm, export or import (see jitemu cache --help)")
         return 2
+    from runtime.store.archive import BadArchive
     from runtime.store.place import Unusable
 
     try:
-        return _info() if words[0] == "info" else _clear()
+        return _run(name, rest)
+    except BadArchive as error:
+        complain(f"cache import: {rest[0]}: {error}")
+        return 1
     except Unusable as error:
         complain(f"cache: {error}")
         return 1
     except OSError as error:
-        complain(f"cache: {error.filename or ''}: {error.strerror or error}")
+        where = f"{error.filename}: " if error.filename else ""
+        complain(f"cache: {where}{error.strerror or error}")
         return 1
+
+
+def _run(name: str, rest: list[str]) -> int:
+    if name == "info":
+        return _info()
+    if name == "clear":
+        return _clear()
+    if name == "warm":
+        from jitemu.options import UsageError
+        from jitemu.warm import warm
+
+        try:
+            return warm(rest)
+        except UsageError as error:
+            complain(f"cache warm: {error} (see jitemu cache warm --help)")
+            return 2
+    return _export(rest[0]) if name == "export" else _import(rest[0])
 
 
 def _info() -> int:
@@ -63,4 +98,33 @@ def _clear() -> int:
 
     files = disk.clear()
     print(f"removed {len(files)} files, {_size(files)} bytes, from {place.base()}", flush=True)
+    return 0
+
+
+def _export(path: str) -> int:
+    from runtime import codestore
+    from runtime.store import archive
+
+    temporary = f"{path}.part"
+    with open(temporary, "wb") as file:
+        try:
+            count = archive.export(file, [codestore.STENCIL_PACKS, codestore.REGION_PACKS])
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    print(f"{path}: {count} stencils and regions, {os.path.getsize(path)} bytes", flush=True)
+    return 0
+
+
+def _import(path: str) -> int:
+    from runtime import codestore
+    from runtime.store import archive, place
+
+    with open(path, "rb") as file:
+        libraries = [codestore.STENCIL_PACKS, codestore.REGION_PACKS]
+        count = archive.load(file, libraries, place.limit())
+    print(f"{path}: {count} stencils and regions are in the cache", flush=True)
     return 0

@@ -12,7 +12,8 @@ USAGE = """\
 usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code
        jitemu sysroot DIR PACKAGE...            fetch i386 Debian packages into DIR, for run -L
-       jitemu cache info|clear                  the compiled code kept for later runs
+       jitemu cache info|clear|warm|export|import
+                                                the compiled code kept for later runs
        jitemu bench [options] [NAME...]         measure it against native runs and qemu-i386
        jitemu --version | --help
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from runtime.store.library import Library
 from runtime.store.pack import Item
-from translator.tiers.stencil import Request
-from translator.tiers.store import REGIONS, STORE, Shelf, plain
+from translator.tiers.stencil import Request, build
+from translator.tiers.store import REGIONS, STORE, Shelf, plain, restore
 
 SAVE_EVERY = 256  # fresh items after which they are saved although the guest still runs
 SAVE_AFTER = 5.0  # seconds after which even a few are
@@ -88,6 +88,20 @@ def _save_shelf(shelf: Shelf[Any], packs: Library, key: Any) -> bool:
     with shelf.lock:
         shelf.fresh = {**fresh, **shelf.fresh}
     return False
+
+
+Compiled = tuple[Request, tuple[Any, ...]]
+
+
+def compiled(requests: list[Request]) -> list[Compiled]:
+    """Compile stencils, in a worker process, which hands them over as plain values."""
+    return [(request, plain(made)) for request, made in zip(requests, build(requests), strict=True)]
+
+
+def adopt(batch: list[Compiled]) -> None:
+    """Take over what a worker process compiled."""
+    for request, value in batch:
+        STORE.add(Request(*request), restore(value), len(request[0]))
 
 
 def before_fork() -> None:

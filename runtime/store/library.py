@@ -90,41 +90,50 @@ class Library:
         """Return how many different keys there are, and how many guest insns they stand for."""
         insns: dict[bytes, int] = {}
         for pack in self.packs or ():
-            for number, key in enumerate(pack.keys()):
+            for number, key in enumerate(pack.names()):
                 insns.setdefault(key, pack.insns(number))
         return len(insns), sum(insns.values())
+
+    def records(self) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+        """Return all marshalled records that are whole, and the guest insns of each."""
+        self.open()
+        return _records(self.packs or [])
 
     # -- writing -----------------------------------------------------------------------------------
     def save(self, fresh: dict[bytes, Item]) -> bool:
         """Add values; False if somebody else is writing, and it should be tried later."""
-        if not fresh or not place.limit():
+        records = {key: marshal.dumps(item.value) for key, item in fresh.items()}
+        return self.add(records, {key: item.insns for key, item in fresh.items()})
+
+    def add(
+        self, records: dict[bytes, bytes], insns: dict[bytes, int], *, wait: bool = False
+    ) -> bool:
+        """Add marshalled records; False if somebody else is writing (not if *wait*)."""
+        if not records or not place.limit():
             return True
         try:
             with place.opened(version.current().folder, create=True) as folder:
                 if folder is None:
                     return True
-                with place.locked(folder) as is_mine:
+                with place.locked(folder, wait=wait) as is_mine:
                     if is_mine:
-                        self._save(folder, fresh)
+                        self._add(folder, records, insns)
                     return is_mine
         except (place.Unusable, OSError) as error:
             text = error.strerror if isinstance(error, OSError) else str(error)
             place.warn(f"compiled code cannot be kept: {text} ({place.base()})")
             return True
 
-    def _save(self, folder: int, fresh: dict[bytes, Item]) -> None:
+    def _add(self, folder: int, records: dict[bytes, bytes], insns: dict[bytes, int]) -> None:
         useless = self._open(folder)
         for name in place.names(folder):
             if name.startswith(place.TEMPORARY):  # the lock is ours: its writer is dead
                 useless.append(name)
         for name in useless:
             place.remove(folder, name)
-        records, insns = {}, {}
-        for key, item in fresh.items():
-            if self.find(key) is None:
-                records[key], insns[key] = marshal.dumps(item.value), item.insns
-        if records:
-            self._write(folder, records, insns, sync=False)
+        absent = {key: record for key, record in records.items() if self.find(key) is None}
+        if absent:
+            self._write(folder, absent, insns, sync=False)
         assert self.packs is not None
         if len(self.packs) > MERGE_AT or any(pack.is_damaged for pack in self.packs):
             self._merge(folder)
@@ -154,15 +163,9 @@ class Library:
                 continue
             chosen.append(pack)
             size += pack.size
-        records: dict[bytes, bytes] = {}
-        insns: dict[bytes, int] = {}
-        for pack in self.packs:  # newest first
-            for key in pack.keys() if pack in chosen else ():
-                found = pack.record(key) if key not in records else None
-                if found is not None:
-                    records[key], insns[key] = found
         if not chosen:
             return
+        records, insns = _records([pack for pack in self.packs if pack in chosen])
         self.packs = [pack for pack in self.packs if pack not in chosen]
         if records:
             # On the disk before what it replaces is deleted.
@@ -170,3 +173,15 @@ class Library:
         for pack in chosen:
             if pack.name not in {p.name for p in self.packs}:
                 place.remove(folder, pack.name)
+
+
+def _records(packs: list[Pack]) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+    """Collect the whole records of packs, newest first."""
+    records: dict[bytes, bytes] = {}
+    insns: dict[bytes, int] = {}
+    for pack in packs:
+        for key in pack.names():
+            found = pack.record(key) if key not in records else None
+            if found is not None:
+                records[key], insns[key] = found
+    return records, insns

@@ -98,7 +98,7 @@ class Pack:
         number = bisect_left(range(self.count), key, key=self._key)
         return number if number < self.count and self._key(number) == key else -1
 
-    def keys(self) -> Iterator[bytes]:
+    def names(self) -> Iterator[bytes]:
         """Yield all keys."""
         return map(self._key, range(self.count))
 

@@ -138,12 +138,12 @@ def opened(version: str | None, *, create: bool = False) -> Iterator[int | None]
 
 
 @contextlib.contextmanager
-def locked(folder: int) -> Iterator[bool]:
-    """Hold a version's lock against other processes; False if somebody else has it."""
+def locked(folder: int, *, wait: bool = False) -> Iterator[bool]:
+    """Hold a version's lock against other processes; False if somebody has it and not *wait*."""
     fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.ENOLCK):
                 raise

@@ -1,0 +1,127 @@
+"""`jitemu cache warm`: compiles ahead of time what a program will need, on all cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from jitemu.complain import complain
+from jitemu.options import Parser, UsageError
+from translator.tiers.stencil import Request
+
+_BATCH = 64  # stencils compiled at once; larger batches gain nothing
+_SAVE_EVERY = 2048
+
+
+def parser() -> Parser:
+    """Build the parser of what stands before PROGRAM."""
+    made = Parser(
+        prog="jitemu cache warm",
+        usage="jitemu cache warm [-L DIR] [-j N] PROGRAM [ARGS...]",
+        description="Compile ahead of time what PROGRAM and its libraries need. "
+        "ARGS are ignored, so that the words of a run can be repeated.",
+        epilog="example:\n  jitemu cache warm -L ~/i386 /usr/bin/perl",
+        allow_abbrev=False,
+    )
+    made.add_argument("-L", "--sysroot", metavar="DIR", help="directory that the guest sees as /")
+    made.add_argument(
+        "-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all)"
+    )
+    made.add_argument("program", metavar="PROGRAM")
+    made.add_argument("args", nargs="...", metavar="ARGS")
+    return made
+
+
+def warm(words: Sequence[str]) -> int:
+    """Compile what a program needs; see parser."""
+    from jitemu import image
+
+    found = parser().parse_args(words)
+    if found.jobs < 1:
+        raise UsageError("-j: at least 1")
+    root = Path(found.sysroot).absolute() if found.sysroot else None
+    if root is not None and not root.is_dir():
+        raise UsageError(f"{root}: no such directory")
+    path = image.program(root, found.program)
+    if path is None:
+        complain(f"cache warm: {found.program}: No such file or directory")
+        return 127
+    try:
+        codes = list(image.closure(root, path))
+    except OSError as error:
+        complain(f"cache warm: {error}")
+        return 126
+    requests = _missing(codes)
+    _compile(requests, found.jobs)
+    size = sum(code.size for code in codes)
+    print(
+        f"{len(codes)} files, {size} bytes of code: {len(requests)} stencils compiled", flush=True
+    )
+    return 0
+
+
+def _progress(total: int, what: str, unit: str) -> Any:
+    """Return a progress bar, which shows nothing where no terminal is."""
+    from tqdm import tqdm  # bars with a rate and an estimate that survive narrow terminals
+
+    quiet = sys.stderr is None or not sys.stderr.isatty()
+    return tqdm(total=total, desc=what, unit=unit, disable=quiet, leave=False)
+
+
+def _missing(codes: Sequence[Any]) -> list[Request]:
+    """Find the stencils that are not cached yet."""
+    from runtime import codestore
+    from translator.ahead import Walk
+
+    codestore.attach()
+    found: dict[Request, None] = {}
+    with _progress(sum(code.size for code in codes), "reading", "B") as bar:
+        done = 0
+        for code in codes:
+            walk = Walk(code.fetch)
+            for insns in walk.run(code.entries):
+                bar.update(min(done + insns * 4, done + code.size) - bar.n)  # about 4 bytes each
+            done += code.size
+            found.update(walk.missing)
+    return list(found)
+
+
+def _compile(requests: list[Request], jobs: int) -> None:
+    """Compile stencils in worker processes, and save them as they come."""
+    from runtime import codestore
+
+    batches = (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH))
+    with _progress(len(requests), "compiling", "stencils") as bar:
+        fresh = 0
+        for batch in _results(batches, jobs):
+            codestore.adopt(batch)
+            bar.update(len(batch))
+            fresh += len(batch)
+            if fresh >= _SAVE_EVERY:
+                fresh = 0
+                codestore.save()
+        codestore.save()
+
+
+def _results(batches: Iterable[list[Request]], jobs: int) -> Iterator[list[Any]]:
+    """Yield what worker processes made of batches, as it comes."""
+    from runtime import codestore
+
+    pool = ProcessPoolExecutor(jobs)
+    running: set[Future[list[Any]]] = set()
+    try:
+        for batch in batches:
+            running.add(pool.submit(codestore.compiled, batch))
+            if len(running) < 2 * jobs:
+                continue
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

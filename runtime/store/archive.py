@@ -1,0 +1,107 @@
+"""The compiled code of one version <-> a tar file, to be carried to another installation.
+
+An archive holds a manifest, which says what must agree, and one pack for each kind.  Nothing in it
+is ever extracted by name: packs are read, verified record by record, and added to the cache.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from typing import BinaryIO
+
+from runtime.store import version
+from runtime.store.library import Library
+from runtime.store.pack import Damaged, Pack, encode
+
+_MANIFEST = "manifest.json"
+_MANIFEST_SIZE = 1 << 16
+_FORMAT = 1
+_WHAT = {
+    "sources": "another version of jitemu",
+    "llvm": "another version of LLVM",
+    "python": "another version of Python",
+    "host": "another host architecture",
+    "features": "a processor with other features",
+}
+
+
+class BadArchive(Exception):  # noqa: N818 (the user's file)
+    """An archive cannot be used; the text says why."""
+
+
+def export(file: BinaryIO, libraries: list[Library]) -> int:
+    """Write an archive; return how many records it holds."""
+    current = version.current()
+    total = 0
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        manifest = {"format": _FORMAT, **current._asdict()}
+        _add(tar, _MANIFEST, json.dumps(manifest, indent=1).encode())
+        for library in libraries:
+            records, insns = library.records()
+            if records:
+                data = encode(library.kind, current.digest(), records, insns)
+                _add(tar, f"{library.kind}.pack", data)
+                total += len(records)
+    return total
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o600
+    tar.addfile(member, io.BytesIO(data))
+
+
+def load(file: BinaryIO, libraries: list[Library], limit: int) -> int:
+    """Add what an archive holds to the cache; return how many records. BadArchive if it is none."""
+    kinds = {f"{library.kind}.pack": library for library in libraries}
+    total = 0
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            _check_manifest(tar)
+            while (member := tar.next()) is not None:
+                library = kinds.get(member.name)
+                if library is None:
+                    raise BadArchive(f"it holds {member.name!r}, which no export has")
+                if not member.isreg() or not 0 <= member.size <= min(size, limit):
+                    raise BadArchive(f"{member.name} is no pack that fits into the cache")
+                stream = tar.extractfile(member)
+                total += _take(library, stream.read() if stream is not None else b"")
+    except (tarfile.TarError, EOFError, UnicodeError, Damaged) as error:
+        raise BadArchive(f"it is damaged ({error})") from None
+    return total
+
+
+def _check_manifest(tar: tarfile.TarFile) -> None:
+    member = tar.next()
+    if member is None or member.name != _MANIFEST or not 0 < member.size <= _MANIFEST_SIZE:
+        raise BadArchive("it is no export of jitemu's cache")
+    stream = tar.extractfile(member)
+    try:
+        found = json.loads(stream.read() if stream is not None else b"")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        raise BadArchive("it is no export of jitemu's cache, or of another format")
+    for name, value in version.current()._asdict().items():
+        if found.get(name) != value:
+            raise BadArchive(f"it was made by {_WHAT[name]} ({found.get(name)}, here {value})")
+
+
+def _take(library: Library, data: bytes) -> int:
+    """Add a pack's records to the cache, if every one is whole."""
+    pack = Pack(library.kind, data, library.kind, version.current().digest())
+    records: dict[bytes, bytes] = {}
+    insns: dict[bytes, int] = {}
+    for key in pack.names():
+        found = pack.record(key)
+        if found is None:
+            raise Damaged(f"a record of {library.kind}")
+        records[key], insns[key] = found
+    if records and not library.add(records, insns, wait=True):
+        raise BadArchive("another process holds the cache's lock; try again")
+    return len(records)
