@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +29,12 @@ stages:
 
 WHERE is an address (0x8049000), a symbol (main) or a symbol and an offset (main+0x10); without it
 the program's entry point is shown. Addresses are those in the file.
+
+examples:
+  jitemu dump ./hello                                  the block at the entry point
+  jitemu dump --function ./hello@main                  the whole function
+  jitemu dump --stage ir ./hello@0x8049570             what its insns mean
+  jitemu dump --stage host --blocks 3 ./hello@main+8   host code of three blocks
 """
 
 
@@ -40,7 +45,8 @@ class Image:
         from runtime.loaders import elf
 
         self.path = path
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # A pipe is refused as well, rather than waited for.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             self.elf: Elf = elf.parse(fd, path)
             self._parts = [
@@ -116,9 +122,11 @@ def dump(words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.filename is None:
+            raise
         complain(f"{error.filename}: {error.strerror}")
         return 127 if isinstance(error, FileNotFoundError) else 126
-    sys.stdout.flush()
+    print(end="", flush=True)
     _save()
     return 0
 

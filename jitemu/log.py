@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jitemu import stages
+from jitemu.complain import complain
 from runtime.codecache import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Exit
@@ -29,6 +30,8 @@ class Log:
 
     def __init__(self, linux: Linux, path: str | None) -> None:
         fds = linux.process.vfs.fds
+        self.name = "stderr" if path is None else path
+        self.is_broken = False
         if path is None:
             self.fd = fds.reserve_copy(2)
         else:
@@ -37,10 +40,17 @@ class Log:
             self.fd = fds.reserve(os.open(name, flags, 0o666))
 
     def write(self, lines: Iterable[str]) -> None:
-        """Write some lines at once, so that those of several processes do not mix."""
+        """Write some lines at once, so that those of several processes do not mix.
+
+        Where that fails the log ends, and the guest goes on.
+        """
         data = "".join(f"{line}\n" for line in lines).encode()
-        while data:
-            data = data[os.write(self.fd, data) :]
+        try:
+            while data and not self.is_broken:
+                data = data[os.write(self.fd, data) :]
+        except OSError as error:
+            self.is_broken = True
+            complain(f"{self.name}: {error.strerror}: the log ends here")
 
 
 def attach(linux: Linux, config: Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -98,5 +99,6 @@ def _finish(linux: Linux, config: Config, started: float) -> None:
             end = linux.stop(End(LIMIT_STATUS, note=note))
     if config.stats:
         complain(collect(linux, times).text(config.strategy))
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     die(end)

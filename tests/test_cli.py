@@ -147,6 +147,7 @@ def test_help_and_version() -> None:
         got = start(command, "--help")
         assert (got.status, got.stderr) == (0, b"")
         assert f"usage: jitemu {command}".encode() in got.stdout
+        assert command == "cache" or b"\nexamples:\n" in got.stdout
     assert b"in_asm" in start("run", "-d", "help").stdout
 
 
@@ -166,6 +167,9 @@ def test_closed_streams() -> None:
     assert (got.status, got.stdout) == (127, b"")
     got = run(["bash", "-c", f"{shlex.join([*COMMAND, '--version'])} >/dev/full"])
     assert_refused(got, 125, "No space left")
+    words = shlex.join([*COMMAND, "dump", program("echo")])
+    assert_refused(run(["bash", "-c", f"{words} >/dev/full"]), 125, "No space left")
+    assert run(["bash", "-c", f"{words} >&-"]).stderr == b""
     for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"):
         path = program("descriptors")
         mine = run(["bash", "-c", f"{shlex.join([*jitemu('stencil'), path])} {closed}"])
@@ -394,6 +398,21 @@ def test_statistics_when_stderr_is_closed() -> None:
     assert got.status == 1  # /dev/null got descriptor 0, /dev/zero 1
 
 
+@pytest.mark.parametrize("option", ["--stats", "-strace", "-d in_asm,int", "--report"])
+def test_full_disk(option: str) -> None:
+    """What cannot be written is left out: the guest goes on to its own end."""
+    command = shlex.join([*jitemu("stencil"), *option.split(), program("echo"), "3"])
+    got = run(["bash", "-c", f"{command} 2>/dev/full"])
+    assert got.status == 3
+    assert b"argv[1]=3\n" in got.stdout
+    if option != "--stats":
+        got = start("run", "-D", "/dev/full", *option.split(), program("echo"), "3")
+        assert got.status == 3
+        assert b"argv[1]=3\n" in got.stdout
+        if option == "-d in_asm,int":
+            assert got.stderr == b"jitemu: /dev/full: No space left on device: the log ends here\n"
+
+
 def test_report() -> None:
     """--report lists what was missing."""
     got = start("run", "--report", program("echo"))
@@ -433,6 +452,9 @@ def test_dump_places() -> None:
     assert_refused(start("dump", f"{path}@0x10"), 2, "0x00000010")
     assert_refused(start("dump", "/nosuch"), 127, "/nosuch")
     assert_refused(start("dump", __file__), 126, "not an ELF")
+    with work_directory({}) as work:
+        os.mkfifo(work / "pipe")
+        assert_refused(start("dump", str(work / "pipe")), 126, "not a regular file")
 
 
 def test_cache() -> None:

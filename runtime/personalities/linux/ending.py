@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import sys
 from typing import NamedTuple
 
 from runtime import host
@@ -17,6 +19,13 @@ class End(NamedTuple):
     status: int = 0
     signal: int = 0
     note: str = ""
+
+
+def tell(text: str) -> None:
+    """Print one line for the user; a stderr that takes none is no reason to fail."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"jitemu: {text}", file=sys.stderr, flush=True)
 
 
 def die(end: End) -> None:

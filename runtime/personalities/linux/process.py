@@ -6,7 +6,6 @@ In: options, memory, engine and file view. Out: an `End`, once every thread is g
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 import traceback
@@ -16,7 +15,7 @@ from runtime import host, native
 from runtime.host import Sys
 from runtime.personalities.linux import defs, execve, limits, signals
 from runtime.personalities.linux.budget import Budget
-from runtime.personalities.linux.ending import End, die
+from runtime.personalities.linux.ending import End, die, tell
 from runtime.personalities.linux.report import Report
 from runtime.personalities.linux.threads import Thread
 
@@ -273,7 +272,7 @@ class Process:
     def _out_of_budget(self) -> End:
         """End a forked child that used up its budget."""
         if not self.options.quiet:
-            print(f"jitemu: child process {os.getpid()} used up its budget", file=sys.stderr)
+            tell(f"child process {os.getpid()} used up its budget")
         self.end(End(LIMIT_STATUS))
         return self.run() or End(LIMIT_STATUS)
 
@@ -285,7 +284,7 @@ class Process:
             self.vfork.finish()
         quiet = self.options.quiet
         if end.note and not quiet and (not self.is_fork or end.status == INTERNAL_STATUS):
-            print(f"jitemu: {end.note}", file=sys.stderr)
+            tell(end.note)
         if self.is_fork:
             return
         self._cancel_timers()
@@ -294,9 +293,9 @@ class Process:
             return
         failed = end.status != 0 or end.signal != 0
         if self.options.report:
-            print(f"jitemu: {self.report.full()}", file=sys.stderr)
+            tell(self.report.full())
         elif failed and (missing := self.report.summary()):
-            print(f"jitemu: {missing}", file=sys.stderr)
+            tell(missing)
 
     def release_host(self) -> None:
         """Leave host signals and the host thread as they were before the guest."""
