@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import errno
+import gc
 import os
 import re
 import resource
@@ -49,6 +50,12 @@ def dispositions() -> list[object]:
     """Return what signals do here; SIGALRM is the test's own time limit."""
     numbers = sorted(n for n in signal.valid_signals() if n < 32 and n != signal.SIGALRM)
     return [signal.getsignal(n) for n in numbers]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidy() -> None:
+    """Free what tests of other files left in cycles now, not while descriptors are compared."""
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
