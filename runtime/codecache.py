@@ -363,6 +363,9 @@ class _Writer:
 
     def _put(self, at: int, size: int, slots: Slots, slot: int, addend: int) -> None:
         number = _FPR0 + 16 * (slots[TOP] + slot - ST0 & 7) if slot >= ST0 else slots[slot]
+        if size < 0:
+            size = -size
+            number -= self.cache.arena.base + self.start + at
         struct.pack_into(_PACK[size], self.code, at, number + addend & _MASKS[size])
 
     def _branches(self, stencil: Stencil, slots: list[Slots], hot_at: int, cold_at: int) -> None:

@@ -82,6 +82,8 @@ class Cpu:
 
     def reset(self) -> None:
         """Set every register to what a new Linux program finds (i386 psABI, 2.3.1)."""
+        start, end = FIELDS["xmm0"].offset, FIELDS["memory_base"].offset
+        self.buffer[start:end] = bytes(end - start)
         for name in ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip"):
             setattr(self, name, 0)
         self.eflags = 0x202
@@ -91,9 +93,6 @@ class Cpu:
         self.mxcsr, self.fcw = 0x1F80, 0x37F
         self.r16[FIELDS["fpu"].offset // 2] = self.r16[FIELDS["fsw"].offset // 2] = 0
         self.r8[FIELDS["fcc"].offset] = 0
-        start = FIELDS["xmm0"].offset
-        end = FIELDS["memory_base"].offset
-        self.buffer[start:end] = bytes(end - start)
 
     # -- flags -----------------------------------------------------------------------------------
     @property

@@ -142,7 +142,7 @@ define internal void @jitemu_{name}() naked nounwind {{
 define internal i64 @jitemu_resume(i64 %rip, i64 %recovery, ptr %st) noinline nounwind {{
   br label %prefix
 prefix:
-  ; A segment override, then REX.
+  ; Address size, a segment override, then REX.
   %at = phi i64 [ %rip, %0 ], [ %following, %more ]
   %pointer = inttoptr i64 %at to ptr
   %byte = load i8, ptr %pointer
@@ -150,7 +150,9 @@ prefix:
   %group = and i8 %byte, -16
   %is_rex = icmp eq i8 %group, 64
   %is_gs = icmp eq i8 %byte, 101
-  %is_prefix = or i1 %is_rex, %is_gs
+  %is_cut = icmp eq i8 %byte, 103
+  %is_legacy = or i1 %is_gs, %is_cut
+  %is_prefix = or i1 %is_rex, %is_legacy
   br i1 %is_prefix, label %more, label %opcode
 more:
   br label %prefix

@@ -43,8 +43,10 @@ def _layout() -> dict[str, Field]:
         ("fault_error", 82, 16),
         ("mxcsr", 84, 32),
         *[(f"{name}_base", 88 + 4 * i, 32) for i, name in enumerate(SEGMENTS)],
-        *[(name, 112 + 2 * i, 16) for i, name in enumerate(SEGMENTS)],
-        ("stop", 124, 32),  # STOP_FLAG: somebody asked this thread to leave
+        # Host code leaves where its budget is below the floor: 0, or more than any budget when
+        # somebody asked this thread to leave and set the upper half, `stop`, to STOP_FLAG.
+        ("floor", 120, 64),
+        ("stop", 124, 32),
         *[(f"xmm{i}", 128 + 16 * i, 128) for i in range(8)],
         *[(f"fpr{i}", 256 + 16 * i, 80) for i in range(8)],  # physical x87 registers
         ("fpu_ip", 384, 32),
@@ -53,14 +55,15 @@ def _layout() -> dict[str, Field]:
         ("fpu_dp", 392, 32),
         ("fpu_ds", 396, 16),
         ("fc1", 398, 8),  # x87 condition bit C1, at bit 1
-        ("memory_base", 400, 64),  # host address of guest address 0
-        ("host_mxcsr", 408, 32),
-        ("host_fcw", 412, 16),
-        ("fault_pc", 416, 64),  # host address of the access that faulted last
-        ("recovery", 424, 64),  # where host code goes on after that
-        ("thread_id", 432, 32),  # host thread that runs this guest thread; 0 for none
-        ("pending_count", 436, 32),  # siginfo records in `pending`
-        ("hash_table", 440, 64),  # host address of this thread's table (guest pc, host code)
+        *[(name, 400 + 2 * i, 16) for i, name in enumerate(SEGMENTS)],
+        ("memory_base", 416, 64),  # host address of guest address 0
+        ("host_mxcsr", 424, 32),
+        ("host_fcw", 428, 16),
+        ("fault_pc", 432, 64),  # host address of the access that faulted last
+        ("recovery", 440, 64),  # where host code goes on after that
+        ("thread_id", 448, 32),  # host thread that runs this guest thread; 0 for none
+        ("pending_count", 452, 32),  # siginfo records in `pending`
+        ("hash_table", 456, 64),  # host address of this thread's table (guest pc, host code)
         ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
         ("scratch", 4096, 0),  # 4 KiB for helpers
         ("jump_cache", 8192, 0),  # JUMP_CACHE_ENTRIES x (u64 guest pc, u64 host code)
@@ -72,7 +75,7 @@ def _layout() -> dict[str, Field]:
 
 
 FIELDS = _layout()
-STOP_FLAG = 1 << 31  # the sign bit: block entry tests it together with the budget's
+STOP_FLAG = 0x7FFFFFFF
 PENDING_MAX = 26
 PENDING_RECORD = 136
 JUMP_CACHE_ENTRIES = 4096

@@ -243,6 +243,22 @@ class Emitter:
             )
         )
 
+    def address(self, v: Value) -> str:
+        """Return a guest address as an i64 whose low 32 bits count, so that it needs no cutting."""
+        match v.op:
+            case Op.CONST | Op.SLOT:
+                number = self.slots.value(str(v.attr), 64) if v.op is Op.SLOT else str(v.attr)
+                if number.isdecimal() and int(number) >> 31 & 1:
+                    return str((int(number) & 0xFFFFFFFF) - (1 << 32))  # fits a displacement
+                return number
+            case Op.ADD | Op.SUB:
+                left, right = (self.address(a) for a in v.args)
+                return self.t(f"{v.op.name.lower()} i64 {left}, {right}")
+            case Op.SHL if v.args[1].op is Op.CONST:
+                return self.t(f"shl i64 {self.address(v.args[0])}, {v.args[1].attr}")
+            case _:
+                return self.zext64(self.value(v))
+
     def zext64(self, name: str) -> str:
         """Return an i32 as i64; free for a register that came in unchanged."""
         wide = self.wide.get(name)

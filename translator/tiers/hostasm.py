@@ -20,11 +20,16 @@ _STATE = "{r13}"  # where the SIGSEGV handler finds the CPU state; ghccc passes 
 
 
 # GS holds the guest's memory base: that saves a general register, and adding the base each time.
+# The address size prefix lets the processor cut the sum of an addressing mode to 32 bits.
 GUEST = "%gs:"
+_CUT = ".byte 0x67; "
 
 
 def guest_pointer(t: Text, address: str) -> str:
-    """Return the pointer to a linear guest address (i64), for assembly with the GUEST prefix."""
+    """Return the pointer to a linear guest address, for assembly with the GUEST prefix.
+
+    Of the address (i64) the low 32 bits count.
+    """
     return t(f"inttoptr i64 {address} to ptr")
 
 
@@ -81,29 +86,29 @@ class Access(NamedTuple):
 
 _LOADS = {
     # The result is the whole register, zero-extended, so that it needs no further insn.
-    8: Access("1: movzbl %gs:$1, ${0:k}", "i64", "*m", (), "i8"),
-    16: Access("1: movzwl %gs:$1, ${0:k}", "i64", "*m", (), "i16"),
-    32: Access("1: movl %gs:$1, ${0:k}", "i64", "*m", (), "i32"),
-    64: Access("1: movq %gs:$1, $0", "i64", "*m", (), "i64"),
-    80: Access("1: fldt %gs:$1", "x86_fp80", "*m", (), "[10 x i8]"),
-    128: Access("1: movups %gs:$1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
+    8: Access(f"1: {_CUT}movzbl %gs:$1, ${{0:k}}", "i64", "*m", (), "i8"),
+    16: Access(f"1: {_CUT}movzwl %gs:$1, ${{0:k}}", "i64", "*m", (), "i16"),
+    32: Access(f"1: {_CUT}movl %gs:$1, ${{0:k}}", "i64", "*m", (), "i32"),
+    64: Access(f"1: {_CUT}movq %gs:$1, $0", "i64", "*m", (), "i64"),
+    80: Access(f"1: {_CUT}fldt %gs:$1", "x86_fp80", "*m", (), "[10 x i8]"),
+    128: Access(f"1: {_CUT}movups %gs:$1, $0", "<2 x i64>", "*m", (), "[16 x i8]"),
 }
 # Straight into a vector register, zeros above.
 _VECTOR_LOADS: dict[object, Access] = {
-    32: Access("1: movss %gs:$1, $0", "<2 x i64>", "*m", (), "i32"),
-    64: Access("1: movsd %gs:$1, $0", "<2 x i64>", "*m", (), "i64"),
+    32: Access(f"1: {_CUT}movss %gs:$1, $0", "<2 x i64>", "*m", (), "i32"),
+    64: Access(f"1: {_CUT}movsd %gs:$1, $0", "<2 x i64>", "*m", (), "i64"),
 }
 _STORES = {
-    8: Access("1: movb ${1:b}, %gs:$0", "", "=*m", (("qi", "i32"),), "i8"),
-    16: Access("1: movw ${1:w}, %gs:$0", "", "=*m", (("ri", "i32"),), "i16"),
-    32: Access("1: movl $1, %gs:$0", "", "=*m", (("ri", "i32"),), "i32"),
-    64: Access("1: movq $1, %gs:$0", "", "=*m", (("r", "i64"),), "i64"),
-    80: Access("1: fstpt %gs:$0", "", "=*m", (("{st}", "x86_fp80"),), "[10 x i8]", "~{st}"),
-    128: Access("1: movups $1, %gs:$0", "", "=*m", (("x", "<2 x i64>"),), "[16 x i8]"),
+    8: Access(f"1: {_CUT}movb ${{1:b}}, %gs:$0", "", "=*m", (("qi", "i32"),), "i8"),
+    16: Access(f"1: {_CUT}movw ${{1:w}}, %gs:$0", "", "=*m", (("ri", "i32"),), "i16"),
+    32: Access(f"1: {_CUT}movl $1, %gs:$0", "", "=*m", (("ri", "i32"),), "i32"),
+    64: Access(f"1: {_CUT}movq $1, %gs:$0", "", "=*m", (("r", "i64"),), "i64"),
+    80: Access(f"1: {_CUT}fstpt %gs:$0", "", "=*m", (("{st}", "x86_fp80"),), "[10 x i8]", "~{st}"),
+    128: Access(f"1: {_CUT}movups $1, %gs:$0", "", "=*m", (("x", "<2 x i64>"),), "[16 x i8]"),
 }
 _CMPXCHG = {
     width: Access(
-        f"1: lock; cmpxchg{letter} ${{3:{mod}}}, %gs:$1",
+        f"1: {_CUT}lock; cmpxchg{letter} ${{3:{mod}}}, %gs:$1",
         "i64",
         "*m",
         (("{ax}", "i64" if width == 64 else "i32"), ("r", "i64" if width == 64 else "i32")),
@@ -127,7 +132,7 @@ def store(width: int) -> Access:
 def store_constant(width: int) -> Access:
     """Return the store of a typed constant, which the machine insn holds as its immediate."""
     letter = {8: "b", 16: "w", 32: "l"}[width]
-    return Access(f"1: mov{letter} $1, %gs:$0", "", "=*m", (("i", ""),), f"i{width}")
+    return Access(f"1: {_CUT}mov{letter} $1, %gs:$0", "", "=*m", (("i", ""),), f"i{width}")
 
 
 def cmpxchg(width: int) -> Access:
@@ -215,7 +220,7 @@ def host(
         constraints.append(constraint)
     call, labels = "call", ""
     if place is not None:
-        asm = f"1: {asm}{_fault_row(len(constraints) + 2)}"
+        asm = f"1: {_CUT}{asm}{_fault_row(len(constraints) + 2)}"
         constraints += [_STATE, "i", "!i"]
         call_args += ["ptr %st", place.pc]
         call, labels = "callbr", f" to label %{place.ok} [label %{place.fault}]"

@@ -71,7 +71,7 @@ class Lowering(Emitter):
 
     # -- memory ------------------------------------------------------------------------------------
     def _access(self, v: Value, template: hostasm.Access, address: Value, *values: str) -> str:
-        pointer = hostasm.guest_pointer(self.t, self.zext64(self.value(address)))
+        pointer = hostasm.guest_pointer(self.t, self.address(address))
         ok, fault = self.fresh("ok"), self.fresh("fault")
         call = template.call(pointer, values, self.slots.constant("pc"), ok, fault)
         result = self.t(call) if template.result else ""
@@ -127,7 +127,7 @@ class Lowering(Emitter):
         args = ["" if a in self.fusion.useless else self.value(a) for a in v.args]
         address, place = self.fusion.addresses.get(v), None
         if address is not None:
-            pointer = hostasm.guest_pointer(self.t, self.zext64(self.value(address)))
+            pointer = hostasm.guest_pointer(self.t, self.address(address))
             pc = self.slots.constant("pc")
             place = hostasm.Place(pointer, pc, self.fresh("ok"), self.fresh("fault"))
         results = hostasm.host(self.t, self.allocas, self.fresh, row, args, place)

@@ -80,6 +80,8 @@ class RegionLowering(Lowering):
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
+        # Inside, the budget is kept without what may run between two checks.
+        self.spare = max(node.need for node in region.nodes)
         self._survey()
 
     # -- what the region touches -------------------------------------------------------------------
@@ -132,7 +134,8 @@ class RegionLowering(Lowering):
             self.allocas.append(f"  %y{i} = alloca {VECTOR}, align 16")
             self.do(f"store {VECTOR} %x{i}, ptr %y{i}")
         self.allocas.append("  %left = alloca i64")
-        self.do("store i64 %budget, ptr %left")
+        self.budget = self.t(f"sub i64 %budget, {self.spare}")
+        self.do(f"store i64 {self.budget}, ptr %left")
         for field, width in self.known.items():
             ty = VECTOR if width == 128 else llvm_type(width)
             self.allocas.append(f"  %f_{field} = alloca {ty}, align {align(width)}")
@@ -185,6 +188,13 @@ class RegionLowering(Lowering):
                 self.flags[group] = Pending(
                     None, (self._named("poison", flags.GROUP_WIDTHS[group]),)
                 )
+
+    def tail(self, symbol: str) -> None:
+        """Emit the tail call that hands the pinned registers on."""
+        inside = self.budget
+        self.budget = self.t(f"add i64 {inside}, {self.spare}")
+        super().tail(symbol)
+        self.budget = inside
 
     def commit(self, live: frozenset[str]) -> None:
         """Store what the region has changed."""
@@ -268,12 +278,9 @@ class RegionLowering(Lowering):
 
     def _check(self, node: Node) -> None:
         """Leave if the budget may not last until the next check, or a stop was asked for."""
-        short = self.t(f"sub i64 {self.budget}, {node.need}")
-        pointer = self.t(f"getelementptr i8, ptr {self.pointer('stop')}, i64 -4")
-        stop = self.t(f"load i64, ptr {pointer}, align 4")
-        either = self.t(f"or i64 {short}, {stop}")
+        floor = self.t(f"load i64, ptr {self.pointer('floor')}")
         over, on = self.fresh("over"), self.fresh("on")
-        cond = self.t(f"icmp slt i64 {either}, 0")
+        cond = self.t(f"icmp slt i64 {self.budget}, {floor}")
         self.do(f"br i1 {cond}, label %{over}, label %{on}, !prof !0")
         self._on_cold(over, lambda: self._leave(Exit.BUDGET, "pc", node.index + 1))
         self.label(on)

@@ -12,11 +12,8 @@ from translator.tiers.llvm import Lowering
 def budget(low: Lowering) -> None:
     """Count the block's insns; leave if the budget is used up or a stop was asked for."""
     low.budget = low.t(f"sub i64 {low.budget}, {low.slots.value('count', 64)}")
-    # One test for both: the sign of `stop`, the upper half of these eight bytes, joins in.
-    pointer = low.t(f"getelementptr i8, ptr {low.pointer('stop')}, i64 -4")
-    stop = low.t(f"load i64, ptr {pointer}, align 4")
-    either = low.t(f"or i64 {low.budget}, {stop}")
-    _either(low, low.t(f"icmp slt i64 {either}, 0"), "over", "!0")
+    floor = low.t(f"load i64, ptr {low.pointer('floor')}")
+    _either(low, low.t(f"icmp slt i64 {low.budget}, {floor}"), "over", "!0")
 
 
 def over(low: Lowering) -> None:

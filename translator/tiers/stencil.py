@@ -6,6 +6,7 @@ are the holes.  Xu and Kjolstad, "Copy-and-Patch Compilation", OOPSLA 2021.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from translator.ir import Terminal
@@ -18,13 +19,17 @@ from translator.tiers.services import SERVICES
 LEAVE = "jitemu_leave"
 NEXT = "jitemu_next"
 PLAIN_JUMP = 0xE9
+_HOLE = re.compile(r"h\d")
 
 
 ST0 = 100  # slot numbers from here on: the state offset of ST(number - ST0)
 
 
 class Hole(NamedTuple):
-    """A field of `size` bytes at `offset`: slot `slot` of insn `insn`, plus `addend`, goes in."""
+    """A field of `size` bytes at `offset`: slot `slot` of insn `insn`, plus `addend`, goes in.
+
+    If `size` is negative, the number counts from the field's own host address.
+    """
 
     offset: int
     size: int
@@ -179,11 +184,11 @@ def extract(obj: elf.Object, section: elf.Code, *, whole: bool = False) -> Stenc
         if data is not None:
             base = 0 if r.symbol in obj.sections else obj.symbols[r.symbol][1]
             constants.append((at, *_constant(data, base + r.addend)))
-        elif r.is_relative:
+        elif r.is_relative and not _HOLE.match(r.symbol):
             branches.append(_branch(at, r))
         else:
             insn, slot = _slot(r.symbol)
-            holes.append(Hole(at, r.size, insn, slot, r.addend))
+            holes.append(Hole(at, -r.size if r.is_relative else r.size, insn, slot, r.addend))
     if is_bare_leave:
         cold = b""
     faults = tuple(
