@@ -23,6 +23,10 @@ _MAX_INSN = 15
 UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, [])
 
 
+def _unknown(address: int) -> Peek:
+    return UNKNOWN
+
+
 class GuestCode:
     """Reads one guest's code. Not thread-safe: the engine holds its lock."""
 
@@ -50,7 +54,9 @@ class GuestCode:
 
     def plan_again(self, pc: int, options: Options) -> Plan:
         """Plan a block as before, with the options of its first plan."""
-        return form(pc, self.fetch(pc, WINDOW), options, self.peek)
+        # In precise mode any floating-point insn ahead may raise an exception and show all flags.
+        peek = _unknown if options.precise else self.peek
+        return form(pc, self.fetch(pc, WINDOW), options, peek)
 
     def fetch(self, address: int, size: int) -> bytes:
         """Return up to *size* bytes of code; fewer where executable memory ends."""

@@ -269,22 +269,18 @@ def total(reports: list[Report]) -> Report:
     return Report(cases, mismatches, skipped, coverage)
 
 
-def replay(line: str, tier: str) -> int:
-    """Run one failing case again; return 1 if it still differs."""
+def replay(line: str, native: Machine, tier: Machine) -> list[str]:
+    """Run one failing case again; return what still differs."""
     fields = json.loads(line)
     record = np.frombuffer(zlib.decompress(base64.b85decode(fields["case"])), dtype=layout.CASE)
     code = bytes.fromhex(fields["code"])
     at = int(record["eip"][0]) - layout.CODE
     image = bytes([layout.HALT]) * at + code + bytes([layout.HALT]) * SLOT
-    got = Bare(tier).run(image, record)
-    with Native() as native:
-        want = native.run(image, record).copy()
+    got, want = tier.run(image, record), native.run(image, record)
     state = State(Random(0), int(record["eip"][0]))
     state.ignored = [(a, b) for a, b in fields["ignored"]]
     item = Item(fields["name"], code, at, state, fields["undefined"])
-    problems = compare.differences(got[0], want[0], item.undefined, ignored_memory(item))
-    print("\n".join(problems) or "no difference")
-    return int(bool(problems))
+    return compare.differences(got[0], want[0], item.undefined, ignored_memory(item))
 
 
 def main() -> int:
@@ -299,7 +295,10 @@ def main() -> int:
     parser.add_argument("--replay", metavar="LINE", help="run the case of a failure's last line")
     options = parser.parse_args()
     if options.replay:
-        return replay(options.replay, options.tier)
+        with Native() as native:
+            problems = replay(options.replay, native, Bare(options.tier))
+        print("\n".join(problems) or "no difference")
+        return int(bool(problems))
     start = time.monotonic()
     if options.jobs == 1:
         report = campaign(options.tier, options.cases, options.seed, progress=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,6 +14,8 @@ from tests.running import STRATEGIES
 
 CASES = {"interp": 2_000, "stencil": 12_000, "block": 400}
 SEED = 20260
+# What campaigns found, as lines for `--replay`.
+FOUND = Path(__file__).parent / "data" / "differential.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,15 @@ def test_sample(tier: str, native: Native) -> None:
         outcome = differential.check_batch(native, machine, batch)
         failures += [differential.show(item, problems) for item, problems in outcome.failed]
     assert not failures, "\n".join([f"{len(failures)} differ:", *failures[:15]])
+
+
+@pytest.mark.parametrize("tier", STRATEGIES)
+def test_found_cases(tier: str, native: Native) -> None:
+    """What once differed does not differ again."""
+    machine = Bare(tier)
+    for number, line in enumerate(FOUND.read_text().splitlines(), 1):
+        problems = differential.replay(line, native, machine)
+        assert not problems, f"line {number}: {problems}"
 
 
 def test_generator_reaches_every_row() -> None:
