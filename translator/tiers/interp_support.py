@@ -6,6 +6,7 @@ from typing import Any
 
 from translator.faults import GuestFault
 from translator.state import FIELDS
+from translator.tiers.exactness import is_inexact
 from translator.vectors import join, lanes
 
 __all__ = ["GuestFault"]
@@ -14,7 +15,8 @@ _FPU, _FCW, _FSW = (FIELDS[name].offset // 2 for name in ("fpu", "fcw", "fsw"))
 _MXCSR = FIELDS["mxcsr"].offset // 4
 _FPR = FIELDS["fpr0"].offset
 _MASKS, _ES = 0x3F, 0x80
-_EARLY, _UE, _FTZ = 0x07, 0x10, 0x8000  # MXCSR: IE DE ZE, underflow, flush to zero
+_EARLY, _FTZ = 0x07, 0x8000  # MXCSR: IE DE ZE, flush to zero
+_OE, _UE, _PE = 0x08, 0x10, 0x20
 
 
 def _signed(value: int, width: int) -> int:
@@ -150,6 +152,8 @@ def _step(
         if raised & unmasked:
             # Invalid, denormal and division by zero are found before computing.
             early = raised & unmasked & _EARLY
+            if raised & unmasked & (_OE | _UE) and not is_inexact(name, args, mxcsr):
+                raised &= ~_PE
             cpu.r32[_MXCSR] = mxcsr | before | (raised & _EARLY if early else raised)
             raise GuestFault(19)
     # FPCHECK has made sure that all x87 exceptions are masked.
