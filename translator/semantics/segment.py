@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translator.builder import Builder
+from translator.builder import CS, Builder
 from translator.insn import Mem, Operand, Special
 from translator.ir import Value
 from translator.semantics import Dst, insn
@@ -55,9 +55,11 @@ def arpl(b: Builder, dst: Operand, src: Value) -> None:
     low = (old & 3).ult(src & 3)
     new = low.select(old & 0xFFFC | src & 3, old)
     set_zf(b, low)
-    if place is None:
+    if place is None or not isinstance(dst, Mem):
         b.write(dst, new)
     else:
+        if dst.seg == CS:
+            b.fault_if(low, "#GP")
         b.call("store_if", 0, low, place, new)
 
 
