@@ -173,6 +173,44 @@ int main(int argc, char **argv)
     waitpid(pid, &status, 0);
     show("session", status);
     printf("parent %d\n", getppid() > 0);
+
+    /* Signals to groups: a child leads one, with a grandchild in it; the pipe closes with both. */
+    fflush(stdout);
+    int ready[2];
+    char byte;
+    pipe(ready);
+    if ((pid = fork()) == 0) {
+        setpgid(0, 0);
+        fork();
+        write(ready[1], "x", 1);
+        for (;;) pause();
+    }
+    close(ready[1]);
+    read(ready[0], &byte, 1);
+    read(ready[0], &byte, 1);
+    printf("group there %d\n", kill(-pid, 0));
+    printf("group kill %d\n", kill(-pid, SIGTERM));
+    waitpid(pid, &status, 0);
+    show("group", status);
+    printf("all gone %d\n", (int)read(ready[0], &byte, 1));
+    if ((pid = fork()) == 0) {
+        setsid();
+        if (fork() == 0)
+            for (;;) pause();
+        signal(SIGTERM, SIG_IGN);
+        printf("own group %d\n", kill(0, SIGTERM));
+        fflush(stdout);
+        wait(&status);
+        show("member", status);
+        fflush(stdout);
+        signal(SIGUSR2, SIG_DFL);
+        kill(0, SIGUSR2);
+        _exit(97);
+    }
+    waitpid(pid, &status, 0);
+    show("own group", status);
+    printf("no group %d", kill(-0x3ffffff, 0));
+    printf(" %d\n", errno == ESRCH);
     printf("getrusage %d bad %d\n", getrusage(RUSAGE_CHILDREN, &usage), getrusage(99, &usage));
     return 0;
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runtime import host
 from runtime.host import Sys
 from runtime.memory import MemoryFault
-from runtime.personalities.linux import openat2
+from runtime.personalities.linux import openat2, reach
 from runtime.personalities.linux.table import signed, syscall
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ _O_CLOEXEC = 0o2000000
 _F_GETLK64, _F_SETLK64, _F_SETLKW64, _F_SETOWN_EX, _F_GETOWN_EX = range(12, 17)
 _F_OFD_GETLK, _F_OFD_SETLK, _F_OFD_SETLKW = range(36, 39)
 _F_DUPFD_CLOEXEC = 1030
+_F_SETOWN, _F_OWNER_PGRP = 8, 2
 # Commands whose argument is a plain value; owners, signals, leases, pipe sizes and seals.
 _PLAIN = frozenset({_F_GETFD, _F_SETFD, 8, 9, 10, 11, 1024, 1025, 1026, 1031, 1032, 1033, 1034})
-_POINTERS = {_F_SETOWN_EX: 8, _F_GETOWN_EX: 8, 1035: 8, 1036: 8, 1037: 8, 1038: 8}
+_POINTERS = {_F_GETOWN_EX: 8, 1035: 8, 1036: 8, 1037: 8, 1038: 8}
 
 _FLOCK32 = struct.Struct("<hhiii")
 _FLOCK64 = struct.Struct("<hhqqi")
@@ -155,8 +156,15 @@ def fcntl(t: Thread, fd: int, command: int, argument: int) -> int:
         return _dup_above(t, fd, signed(argument), command)
     if command in _LOCKS:
         return _lock(t, fd, command, argument)
+    if command == _F_SETOWN:  # who gets SIGIO: a process, or a group
+        reach.check_owner(t.process, signed(argument))
     if command in _PLAIN:
         return host.syscall(Sys.FCNTL, fd, command, signed(argument))
+    if command == _F_SETOWN_EX:
+        data = t.mem.read(argument, 8)
+        kind, owner = struct.unpack("<ii", data)
+        reach.check_owner(t.process, -owner if kind == _F_OWNER_PGRP else owner)
+        return host.syscall(Sys.FCNTL, fd, command, data)
     if command in _POINTERS:
         pointer = t.mem.host(argument, _POINTERS[command], True)
         return host.syscall(Sys.FCNTL, fd, command, pointer)

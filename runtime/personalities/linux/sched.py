@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime import host
 from runtime.host import Sys
-from runtime.personalities.linux import defs, timespec
+from runtime.personalities.linux import defs, reach, timespec
 from runtime.personalities.linux.clock import Writer
 from runtime.personalities.linux.table import signed, syscall
 
@@ -39,13 +39,13 @@ def sched_getaffinity(t: Thread, pid: int, size: int, mask: int) -> int:
 def sched_setaffinity(t: Thread, pid: int, size: int, mask: int) -> int:
     """Choose the processors that a thread may use."""
     data = t.mem.read(mask, min(size, _SET_BYTES))
-    return host.syscall(Sys.SCHED_SETAFFINITY, signed(pid), len(data), data)
+    return host.syscall(Sys.SCHED_SETAFFINITY, reach.check(t.process, pid), len(data), data)
 
 
 @syscall(154, "sched_setparam")
 def sched_setparam(t: Thread, pid: int, address: int) -> int:
     """Set the static priority."""
-    return host.syscall(Sys.SCHED_SETPARAM, signed(pid), t.mem.read(address, 4))
+    return host.syscall(Sys.SCHED_SETPARAM, reach.check(t.process, pid), t.mem.read(address, 4))
 
 
 @syscall(155, "sched_getparam")
@@ -62,7 +62,7 @@ def sched_getparam(t: Thread, pid: int, address: int) -> int:
 def sched_setscheduler(t: Thread, pid: int, policy: int, address: int) -> int:
     """Set policy and priority."""
     data = t.mem.read(address, 4)
-    return host.syscall(Sys.SCHED_SETSCHEDULER, signed(pid), signed(policy), data)
+    return host.syscall(Sys.SCHED_SETSCHEDULER, reach.check(t.process, pid), signed(policy), data)
 
 
 @syscall(157, "sched_getscheduler")
@@ -108,7 +108,7 @@ def sched_setattr(t: Thread, pid: int, address: int, flags: int) -> int:
     """Set policy and parameters; the structure is the same on every architecture."""
     size = struct.unpack("<I", t.mem.read(address, 4))[0]
     data = t.mem.read(address, min(max(size, 48), defs.PAGE))
-    return host.syscall(Sys.SCHED_SETATTR, signed(pid), data, flags)
+    return host.syscall(Sys.SCHED_SETATTR, reach.check(t.process, pid), data, flags)
 
 
 @syscall(352, "sched_getattr")
@@ -123,6 +123,7 @@ def sched_getattr(t: Thread, pid: int, address: int, size: int, flags: int) -> i
 @syscall(289, "ioprio_set")
 def ioprio_set(t: Thread, which: int, who: int, value: int) -> int:
     """Set the priority of input and output."""
+    reach.check_target(t.process, signed(which) - 1, who)  # IOPRIO_WHO_PROCESS is 1
     return host.syscall(Sys.IOPRIO_SET, signed(which), signed(who), value)
 
 

@@ -28,9 +28,9 @@ class ScratchDir:
         os.mkdir(self.path, 0o700)
         self._owner = os.getpid()
         self._fds = fds
-        self._lock = fds.reserve(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        self.lock = fds.reserve(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
+            fcntl.flock(self.lock, fcntl.LOCK_SH)
         for name in (b"tmp", b"shm"):
             os.mkdir(self.path + b"/" + name)
             os.chmod(self.path + b"/" + name, 0o1777)
@@ -42,9 +42,10 @@ class ScratchDir:
         if os.getpid() != self._owner:
             return
         self._owner = -1
-        self._fds.release(self._lock)
-        _remove_tree(self.path)
-        _sweep(self._top)
+        self._fds.release(self.lock)
+        with contextlib.suppress(OSError):  # of a guest that gave up its rights; a later run will
+            _remove_tree(self.path)
+            _sweep(self._top)
 
 
 def _sweep(top: bytes) -> None:

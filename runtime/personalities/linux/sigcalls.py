@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runtime import host
 from runtime.host import Sys
 from runtime.memory import MemoryFault
-from runtime.personalities.linux import defs, frames, siginfo, signals, timespec
+from runtime.personalities.linux import defs, frames, reach, siginfo, signals, timespec
 from runtime.personalities.linux.defs import sigbit
 from runtime.personalities.linux.signals import Action, Pending
 from runtime.personalities.linux.table import signed, syscall
@@ -271,7 +271,11 @@ def kill(t: Thread, pid: int, signo: int) -> int:
     if target == os.getpid() and _send_self(t, signo, defs.SI_USER):
         return 0
     t.attention = True
-    return host.syscall(Sys.KILL, target, signo)
+    several = reach.group(t.process, target) if target <= 0 else None
+    if several is not None:
+        results = [kill(t, pid, signo) for pid in several] or [-defs.ESRCH]
+        return max(results)
+    return host.syscall(Sys.KILL, reach.check(t.process, target), signo)
 
 
 @syscall(238, "tkill")
@@ -301,6 +305,7 @@ def _to_thread(t: Thread, pid: int | None, tid: int, signo: int) -> int:
         other.attention = True
         other.cpu.request_stop()
         return 0
+    reach.check(t.process, tid)
     if pid is None:
         return host.syscall(Sys.TKILL, tid, signo)
     return host.syscall(Sys.TGKILL, pid, tid, signo)
@@ -333,6 +338,7 @@ def _queue(t: Thread, number: int, target: tuple[int, ...], signo: int, address:
     if own and _send_self(t, signo, defs.SI_QUEUE):
         return 0
     t.attention = True
+    reach.check(t.process, target[0])
     return host.syscall(number, *target, signo, siginfo.to_host(data))
 
 

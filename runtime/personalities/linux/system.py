@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runtime import host
 from runtime.host import Sys
-from runtime.personalities.linux import defs
+from runtime.personalities.linux import defs, reach
 from runtime.personalities.linux.table import signed, syscall
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ def getpriority(t: Thread, which: int, who: int) -> int:
 @syscall(97, "setpriority")
 def setpriority(t: Thread, which: int, who: int, priority: int) -> int:
     """Set a scheduling priority."""
+    reach.check_target(t.process, signed(which), who)
     return host.syscall(Sys.SETPRIORITY, signed(which), signed(who), signed(priority))
 
 

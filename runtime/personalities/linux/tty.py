@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runtime import host
 from runtime.host import Sys
-from runtime.personalities.linux import openat2
+from runtime.personalities.linux import openat2, reach
 from runtime.personalities.linux.fds import Opened
 from runtime.personalities.linux.table import signed, syscall
 
@@ -65,8 +65,6 @@ _POINTERS = {
     0x8905: (4, True),  # SIOCATMARK
     0x8903: (4, True),  # FIOGETOWN
     0x8904: (4, True),  # SIOCGPGRP
-    0x8901: (4, False),  # FIOSETOWN
-    0x8902: (4, False),  # SIOCSPGRP
     0x80045200: (4, True),  # RNDGETENTCNT
 }
 # Requests whose argument is a value.
@@ -85,12 +83,18 @@ _VALUES = frozenset({
     0x5451,  # FIOCLEX
 })  # fmt: skip
 
+_OWNERS = frozenset({0x8901, 0x8902})  # FIOSETOWN, SIOCSPGRP
+
 
 @syscall(54, "ioctl")
 def ioctl(t: Thread, fd: int, request: int, argument: int) -> int:
     """Make a request of what a descriptor shows."""
     vfs = t.process.vfs
     vfs.fds.check(fd)
+    if request in _OWNERS:
+        data = t.mem.read(argument, 4)
+        reach.check_owner(t.process, int.from_bytes(data, "little", signed=True))
+        return host.syscall(Sys.IOCTL, fd, request, data)
     known = _POINTERS.get(request)
     if known is not None:
         size, is_written = known

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runtime import host
 from runtime.host import Sys
-from runtime.personalities.linux import defs, siginfo
+from runtime.personalities.linux import defs, reach, siginfo
 from runtime.personalities.linux.table import signed, syscall
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def getrusage(t: Thread, who: int, usage: int) -> int:
 @syscall(434, "pidfd_open")
 def pidfd_open(t: Thread, pid: int, flags: int) -> int:
     """Return a descriptor for a process."""
-    return host.syscall(Sys.PIDFD_OPEN, signed(pid), flags)
+    return host.syscall(Sys.PIDFD_OPEN, reach.check(t.process, pid), flags)
 
 
 @syscall(424, "pidfd_send_signal")
