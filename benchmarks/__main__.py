@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from benchmarks import figures, machine, peers, results, suites
+from benchmarks import embed, figures, machine, peers, plot, results, suites
 from benchmarks.progress import progress
 from benchmarks.race import Row, WrongResultError, run_row
-from benchmarks.table import table
+from benchmarks.table import Look, table
 from benchmarks.workload import Settings, UnavailableError
 
 DESCRIPTION = """\
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("names", nargs="*", metavar="NAME", help="workloads or groups of them (default: all)")
-    add("--suite", choices=tuple(suites.SUITES), default="cpu", help="what to measure (cpu)")
+    add("--suite", choices=(*suites.SUITES, "embed"), default="cpu", help="what to measure (cpu)")
     add("--list", action="store_true", help="list the suite's workloads")
     add(
         "--strategy",
@@ -105,63 +105,97 @@ def parser() -> argparse.ArgumentParser:
     return made  # fmt: skip
 
 
-def _choose_peers(found: argparse.Namespace, states: list[str], folder: Path) -> list[peers.Peer]:
+def _strategies(found: argparse.Namespace) -> list[str]:
     known = peers.strategies()
-    wanted = found.strategy or list(dict.fromkeys([peers.default_strategy(), "stencil"]))
+    wanted = found.strategy or [peers.default_strategy(), "stencil"]
     names = known if "all" in wanted else list(dict.fromkeys(wanted))
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"unknown strategy {unknown[0]!r}: choose from {', '.join(known)} or all")
-    chosen: list[peers.Peer] = []
+    return names
+
+
+def _choose_peers(found: argparse.Namespace, states: list[str], folder: Path) -> list[peers.Peer]:
+    ours = peers.choose(_strategies(found), states, folder)
+    others: list[peers.Peer] = []
     for make in (lambda: peers.native(folder), *(() if found.no_qemu else (peers.qemu,))):
         try:
-            chosen.append(make())
+            others.append(make())
         except UnavailableError as error:
             print(f"Left out: {error}.\n")
-    return [*chosen, *peers.choose(names, states, folder)]
+    return [*others, *ours]
 
 
-def _print_tables(suite: suites.Suite, rows: list[Row], names: list[str], clock: str) -> None:
-    steady = [row for row in rows if any(s.steady for c in row.cells.values() for s in c.samples)]
+def _report(
+    found: argparse.Namespace, suite: suites.Suite, rows: list[Row], names: list[str]
+) -> None:
+    """Print the tables; draw the plot of the first."""
     baseline = next((name for name in suite.baselines if name in names), None)
-    note = f"; in parentheses: speed, {baseline} = 1" if baseline else ""
+    what = "time" if suite.by_time else "speed"
+    note = f"; in parentheses: {what}, {baseline} = 1" if baseline else ""
+    steady = [row for row in rows if any(s.steady for c in row.cells.values() for s in c.samples)]
+    tables = []
     if steady:
-        print(f"Steady state: processor seconds of the second half{note}.\n")
-        print(table(steady, names, baseline, figures.steady, "workload"), "\n")
+        look = Look(names, figures.steady, baseline, suite.by_time)
+        tables.append(("Steady state: processor seconds of the second half", steady, look))
     clocks = {"cpu": "processor seconds, all threads and children", "wall": "seconds by the clock"}
-    print(f"Whole process: {clocks[clock]}{note}.\n")
-    print(table(rows, names, baseline, figures.CLOCKS[clock], "workload"), flush=True)
+    look = Look(names, figures.CLOCKS[found.clock], baseline, suite.by_time)
+    tables.append((f"Whole process: {clocks[found.clock]}", rows, look))
+    print("\n\n".join(f"{title}{note}.\n\n{table(some, look)}" for title, some, look in tables))
+    if found.plot:
+        plot.plot(found.plot, *tables[0])
 
 
-def measure(found: argparse.Namespace, suite: suites.Suite, folder: Path) -> None:
-    """Run a suite of whole processes; print and save what it shows."""
+def _processes(
+    found: argparse.Namespace, suite: suites.Suite, settings: Settings
+) -> tuple[list[Row], list[str]]:
+    """Run a suite of whole processes; return its rows and the peers."""
     workloads = suites.select(suite, found.names)
     states = found.cache or list(suite.cache_states)
-    chosen = _choose_peers(found, states, folder)
-    names = [peer.name for peer in chosen]
-    settings = Settings(folder, found.scale, found.limit, found.sysroot)
-    about = machine.describe()
+    chosen = _choose_peers(found, states, settings.folder)
     rows: list[Row] = []
     with progress(len(workloads) * (found.rounds + 1) * len(chosen)) as step:
         for workload in workloads:
             rows.append(run_row(workload, chosen, settings, found.rounds, step))
-    _print_tables(suite, rows, names, found.clock)
+    return rows, [peer.name for peer in chosen]
+
+
+def measure(found: argparse.Namespace, folder: Path) -> None:
+    """Run a suite; print and save what it shows."""
+    if found.plot:
+        plot.check(found.plot)
+    settings = Settings(folder, found.scale, found.limit, found.sysroot)
+    before = peers.sources()
+    about = machine.describe()
+    arguments = {"suite": found.suite, "rounds": found.rounds, "scale": found.scale}
+    if found.suite == "embed":
+        names = _strategies(found)
+        with progress((len(names) + 1) * (found.rounds + 1)) as step:
+            measured = embed.run(names, settings, found.rounds, step)
+        print(embed.table(measured), flush=True)
+        document = results.of_measurements(measured, about, arguments)
+    else:
+        suite = suites.SUITES[found.suite]
+        rows, peer_names = _processes(found, suite, settings)
+        _report(found, suite, rows, peer_names)
+        document = results.of_rows(rows, about, arguments)
     if found.json:
-        arguments = {"rounds": found.rounds, "scale": found.scale, "cache": states}
-        results.save(found.json, results.document(found.suite, rows, about, arguments))
+        results.save(found.json, document)
+    if peers.sources() != before:
+        note = "jitemu's sources changed during the run: its caches were not warm"
+        print(f"jitemu: bench: {note}", file=sys.stderr)
 
 
 def main(words: list[str] | None = None) -> int:
     """Run what the command line asks for."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads may stop early
     found = parser().parse_args(words)
-    suite = suites.SUITES[found.suite]
     try:
         if found.list:
-            for workload in suites.select(suite, found.names):
+            for workload in suites.select(suites.SUITES[found.suite], found.names):
                 print(f"{workload.name:<14} {workload.group:<10} {workload.what}")
             return 0
         with tempfile.TemporaryDirectory(prefix="jitemu-bench-") as name:
-            measure(found, suite, Path(name))
+            measure(found, Path(name))
     except ValueError as error:
         print(f"jitemu: bench: {error}", file=sys.stderr)
         return 2

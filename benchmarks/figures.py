@@ -37,12 +37,16 @@ def median(row: Row, peer: str, clock: Clock) -> float | None:
     return statistics.median(values) if values else None
 
 
+def ratios(row: Row, peer: str, other: str, clock: Clock) -> list[float]:
+    """Return how fast *peer* is relative to *other* (2: half the time), a value a round."""
+    pairs = zip(row.cells[peer].samples, row.cells[other].samples, strict=False)
+    return [max(clock(b), _TICK) / max(clock(a), _TICK) for a, b in pairs]
+
+
 def speed(row: Row, peer: str, other: str, clock: Clock) -> float | None:
-    """Return how fast *peer* is relative to *other* (2: half the time); None if unknown."""
-    mine, theirs = row.cells[peer].samples, row.cells[other].samples
-    pairs = zip(mine, theirs, strict=False)
-    ratios = [max(clock(b), _TICK) / max(clock(a), _TICK) for a, b in pairs]
-    return statistics.median(ratios) if ratios else None
+    """Return the median of `ratios`, or None if there are none."""
+    found = ratios(row, peer, other, clock)
+    return statistics.median(found) if found else None
 
 
 def mean_speed(rows: Sequence[Row], peer: str, other: str, clock: Clock) -> float | None:

@@ -7,8 +7,8 @@ after one run of the same program, so that only the regions have to be compiled.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.elf import program
 from benchmarks.sample import Sample, execute
 from benchmarks.workload import Settings, Task, UnavailableError
 
@@ -156,21 +157,10 @@ def choose(strategy_names: list[str], states: list[str], folder: Path) -> list[P
     return found
 
 
-def _probe() -> bytes:
-    """Return the smallest i386 program: exit(0)."""
-    code = bytes.fromhex("b801000000 31db cd80")  # mov eax, 1; xor ebx, ebx; int 0x80
-    base, header = 0x08048000, 84
-    size = header + len(code)
-    identity = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
-    elf = struct.pack("<2H5I6H", 2, 3, 1, base + header, 52, 0, 0, 52, 32, 1, 0, 0, 0)
-    segment = struct.pack("<8I", 1, 0, base, base, size, size, 5, 4096)
-    return identity + elf + segment + code
-
-
 def native(folder: Path) -> Peer:
     """Return the host as a peer; UnavailableError if it does not run i386 programs."""
     probe = folder / "probe"
-    probe.write_bytes(_probe())
+    probe.write_bytes(program(bytes.fromhex("b801000000 31db cd80")))  # exit(0)
     probe.chmod(0o700)
     try:
         status = subprocess.run([probe], check=False).returncode
@@ -186,3 +176,13 @@ def qemu() -> Peer:
     if not shutil.which("qemu-i386"):
         raise UnavailableError("qemu-i386 is not installed (Debian: qemu-user)")
     return Qemu("qemu-i386")
+
+
+def sources() -> str:
+    """Name the state of jitemu's sources, on which its caches depend."""
+    digest = hashlib.sha256()
+    for package in ("jitemu", "runtime", "translator"):
+        for path in sorted((CHECKOUT / package).rglob("*.py")):
+            status = path.stat()
+            digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""How far a run is, on a terminal; silent in a pipe, or without the library `rich`."""
+"""How far a run is, on a terminal; silent in a pipe."""
 
 from __future__ import annotations
 
@@ -15,20 +15,15 @@ def progress(total: int) -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield lambda text: None
         return
-    try:
-        from rich.console import Console
-        from rich.progress import Progress as Bar
-    except ImportError:
-        yield lambda text: print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        return
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
+    from tqdm import tqdm
+
+    with tqdm(total=total, leave=False, unit="run", dynamic_ncols=True) as bar:
         begun = False
 
         def step(text: str) -> None:
             nonlocal begun
-            bar.update(task, description=text, advance=int(begun))
+            bar.update(int(begun))
+            bar.set_description(text)
             begun = True
 
         yield step

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures
+from benchmarks.embed import Measurement
 from benchmarks.race import Cell, Row
 
 SCHEMA = "jitemu-bench-1"
@@ -31,25 +32,31 @@ def _cell(row: Row, peer: str, cell: Cell) -> dict[str, Any]:
     return found
 
 
-def document(
-    suite: str, rows: Sequence[Row], machine: dict[str, object], arguments: dict[str, Any]
+def of_rows(
+    rows: Sequence[Row], machine: dict[str, object], arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the whole document, of plain values."""
-    return {
-        "schema": SCHEMA,
-        "suite": suite,
-        "machine": machine,
-        "arguments": arguments,
-        "rows": [
-            {
-                "workload": row.workload.name,
-                "group": row.workload.group,
-                "skipped": row.skipped or None,
-                "peers": {name: _cell(row, name, cell) for name, cell in row.cells.items()},
-            }
-            for row in rows
-        ],
-    }
+    """Return the document of whole processes."""
+    found = [
+        {
+            "workload": row.workload.name,
+            "group": row.workload.group,
+            "skipped": row.skipped or None,
+            "peers": {name: _cell(row, name, cell) for name, cell in row.cells.items()},
+        }
+        for row in rows
+    ]
+    return {"schema": SCHEMA, "machine": machine, "arguments": arguments, "rows": found}
+
+
+def of_measurements(
+    found: Sequence[Measurement], machine: dict[str, object], arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the document of the suite `embed`."""
+    rows = [
+        {"what": one.name, "unit": one.unit, "is_rate": one.is_rate, "peers": one.values}
+        for one in found
+    ]
+    return {"schema": SCHEMA, "machine": machine, "arguments": arguments, "measurements": rows}
 
 
 def save(path: Path, found: dict[str, Any]) -> None:

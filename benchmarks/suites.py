@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.kernels import KERNELS
+from benchmarks.programs import PROGRAMS
+from benchmarks.start import STARTS
 from benchmarks.workload import Workload
 
 
@@ -15,11 +17,13 @@ class Suite:
 
     workloads: tuple[Workload, ...]
     cache_states: tuple[str, ...]
-    baselines: tuple[str, ...]  # whose speed is 1: the first that is there
+    baselines: tuple[str, ...]  # what the others are compared with: the first that is there
+    by_time: bool  # ratios of times, not of speeds
 
 
 SUITES = {
-    "cpu": Suite(tuple(KERNELS), ("warm",), ("native", "qemu-i386")),
+    "cpu": Suite((*KERNELS, *PROGRAMS), ("warm",), ("native", "qemu-i386"), False),
+    "start": Suite(tuple(STARTS), ("warm", "cold"), ("qemu-i386", "native"), True),
 }
 
 
