@@ -204,8 +204,11 @@ class Engine:
         block = self.cache.at_host(r64[_FAULT_PC])
         shape = None
         if block is not None:
+            if r64[_FAULT_PC] - self.cache.address(block) < block.checked:
+                self._stale(eip, eip)  # the code that it compares itself with is gone
+                return None
             plan, index = self._find_insn(block, eip)
-            if index >= 0 and r64[_FAULT_PC] - self.cache.address(block) >= block.checked:
+            if index >= 0:
                 shape, slots = plan.items[index]
                 r64[_BUDGET] = r64[_BUDGET] + slots[REST] & 0xFFFFFFFFFFFFFFFF
                 if plan.options.recovers:

@@ -33,7 +33,7 @@ class GuestCode:
     def __init__(self, mem: Memory, max_insns: int, recovers_flags: bool) -> None:
         self.mem, self.max_insns, self.recovers_flags = mem, max_insns, recovers_flags
         self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
-        self.open_pages: set[int] = set()
+        self.open_pages = mem.open_pages
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
         self.peeks: dict[int, Peek] = {}  # address -> what `look` says
 

@@ -68,7 +68,7 @@ class Memory:
 
     Mapping calls take page-aligned guest addresses. `on_code_change(address, size)` is called,
     without the lock held, when pages that hold translated code (see `watch`) became writable,
-    changed or vanished.
+    changed or vanished, or those in `open_pages` cannot be executed any more.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -78,6 +78,8 @@ class Memory:
         self.on_code_change: Callable[[int, int], None] = lambda address, size: None
         # mmap_min_addr binds ordinary users only.
         self.min_address = 0 if os.geteuid() == 0 else 0x10000
+        # Pages with code that are not watched but compared (runtime/guestcode.py).
+        self.open_pages: set[int] = set()
         self._edit_depth = 0
         self._changed: list[int] = []  # unwatched pages that the engine has not heard of yet
         self._clear()
@@ -274,6 +276,9 @@ class Memory:
 
     def _set_pages(self, address: int, size: int, value: int) -> None:
         count = size >> 12
+        if self.open_pages and not value & EXEC:
+            first = address >> 12
+            self._changed += [n for n in self.open_pages if first <= n < first + count]
         if count == 1:
             self._pages[address >> 12] = value
         else:
