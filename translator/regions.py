@@ -18,6 +18,8 @@ from translator.shape import NEXT, PC, SLOT_INDEX, TARGET, Slots, shape_of
 MAX_NODES = 160
 MAX_INSNS = 900
 STRAIGHT_INSNS = 200  # of a region without a loop
+DUPLICATED = 6  # insns of a return that is copied
+MAX_COPIES = 4
 MAX_TARGETS = 64  # addresses that one computed jump is compared with
 
 Place = tuple[int, int]  # guest address, x87 stack (TOP << 8 | tags)
@@ -129,6 +131,8 @@ def grow(
             keep.add(node)
     for node in keep:
         node.edges = {pc: other for pc, other in node.edges.items() if other in keep}
+    for node in list(keep):
+        _duplicate(node, keep)
     order = _reverse_postorder(first)
     for node in order:
         for other in node.edges.values():
@@ -277,6 +281,15 @@ def _reverse_postorder(first: Node) -> list[Node]:
     for index, node in enumerate(order):
         node.index = index
     return order
+
+
+def _duplicate(node: Node, nodes: set[Node]) -> None:
+    """Give each source of a short return its own copy: it then knows whose flags there are."""
+    if not is_return(node.plan) or node.count > DUPLICATED:
+        return
+    sources = [(n, pc) for n in nodes for pc, other in n.edges.items() if other is node]
+    for source, pc in sources[1:MAX_COPIES]:
+        source.edges[pc] = Node(node.plan, node.entry, node.exit, dict(node.edges))
 
 
 def _longest(start: Node) -> int:

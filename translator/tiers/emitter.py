@@ -257,7 +257,11 @@ class Emitter:
             case Op.SHL if v.args[1].op is Op.CONST:
                 return self.t(f"shl i64 {self.address(v.args[0])}, {v.args[1].attr}")
             case _:
-                return self.zext64(self.value(v))
+                return self.loose(self.value(v))
+
+    def loose(self, name: str) -> str:
+        """Return an i64 whose low half is an i32."""
+        return self.zext64(name)
 
     def zext64(self, name: str) -> str:
         """Return an i32 as i64; free for a register that came in unchanged."""

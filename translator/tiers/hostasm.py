@@ -106,6 +106,11 @@ _STORES = {
     80: Access(f"1: {_CUT}fstpt %gs:$0", "", "=*m", (("{st}", "x86_fp80"),), "[10 x i8]", "~{st}"),
     128: Access(f"1: {_CUT}movups $1, %gs:$0", "", "=*m", (("x", "<2 x i64>"),), "[16 x i8]"),
 }
+# The low bits of a vector register.
+_VECTOR_STORES: dict[object, Access] = {
+    32: Access(f"1: {_CUT}movss $1, %gs:$0", "", "=*m", (("x", "<2 x i64>"),), "i32"),
+    64: Access(f"1: {_CUT}movsd $1, %gs:$0", "", "=*m", (("x", "<2 x i64>"),), "i64"),
+}
 _CMPXCHG = {
     width: Access(
         f"1: {_CUT}lock; cmpxchg{letter} ${{3:{mod}}}, %gs:$1",
@@ -124,9 +129,9 @@ def load(width: int, narrow: object = None) -> Access:
     return _LOADS[width] if narrow is None else _VECTOR_LOADS[narrow]
 
 
-def store(width: int) -> Access:
-    """Return the store of *width* bits."""
-    return _STORES[width]
+def store(width: int, narrow: object = None) -> Access:
+    """Return the store of *width* bits, or of *narrow* bits (an int) of a vector register."""
+    return _STORES[width] if narrow is None else _VECTOR_STORES[narrow]
 
 
 def store_constant(width: int) -> Access:

@@ -114,8 +114,12 @@ class Lowering(Emitter):
             constant = self.slots.constant(str(v.args[1].attr))
             self._access(v, hostasm.store_constant(width), v.args[0], constant)
             return
-        value = hostasm.to_register(self.t, self.value(v.args[1]), width)
-        self._access(v, hostasm.store(width), v.args[0], value)
+        narrow = None
+        stored = v.args[1]
+        if stored.op is Op.TRUNC and stored.args[0].width == 128 and width in (32, 64):
+            narrow, stored = width, stored.args[0]  # straight from the vector register
+        value = hostasm.to_register(self.t, self.value(stored), stored.width)
+        self._access(v, hostasm.store(stored.width, narrow), v.args[0], value)
 
     def _cmpxchg(self, v: Value) -> None:
         expected, new = (hostasm.to_register(self.t, self.value(a), v.width) for a in v.args[1:])

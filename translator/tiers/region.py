@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 from translator import flags
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import fuses
 from translator.regions import Node, Region, service_slots
 from translator.semantics import lift
-from translator.shape import GROUP_BITS, SLOT_INDEX, Slots
+from translator.shape import ALL_FLAGS, GROUP_BITS, SLOT_INDEX, Slots
 from translator.state import FIELDS, Exit
 from translator.tiers import backend, elf
 from translator.tiers.emitter import PINNED, PINNED_XMM, VECTOR, Pending, Saved, align
@@ -67,6 +68,13 @@ class _Left:
         self.names, self.wide, self.budget = dict(low.names), dict(low.wide), low.budget
 
 
+class _Sum(NamedTuple):
+    """A register's value as one that was there before, plus a constant."""
+
+    base: str
+    constant: int
+
+
 class RegionLowering(Lowering):
     """Emit one region."""
 
@@ -74,6 +82,10 @@ class RegionLowering(Lowering):
         super().__init__(name)
         self.region, self.used = region, used
         self.left: dict[int, _Left] = {}
+        # An i32 -> an i64 with these low bits; the same as a sum. Both save cutting addresses and
+        # keeping values alive that only a fault would show.
+        self.loose_of: dict[str, str] = {}
+        self.sums: dict[str, _Sum] = {}
         self.recipes: set[str] = set()  # values of szp that are the number of a recipe
         self.pseudo = Unit()  # owner of values that no insn computes
         self.units = [[lift(s.insn) for s, _ in n.plan.items] for n in region.nodes]
@@ -157,7 +169,7 @@ class RegionLowering(Lowering):
         for i in range(8):
             wide = self.t(f"load i64, ptr %g{i}")
             self.regs[i] = self.t(f"trunc i64 {wide} to i32")
-            self.wide[self.regs[i]] = wide
+            self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
         self.fields, self.dirty, self.flags = {}, dict.fromkeys(self.written), {}
         for field, width in self.known.items():
@@ -191,10 +203,49 @@ class RegionLowering(Lowering):
 
     def tail(self, symbol: str) -> None:
         """Emit the tail call that hands the pinned registers on."""
-        inside = self.budget
+        inside, regs = self.budget, self.regs
         self.budget = self.t(f"add i64 {inside}, {self.spare}")
+        self.regs = [self._again(name) for name in regs]
         super().tail(symbol)
-        self.budget = inside
+        self.budget, self.regs = inside, regs
+
+    def _again(self, name: str) -> str:
+        """Compute a register anew where control leaves, if that is one addition."""
+        found = self.sums.get(name)
+        return name if found is None else self.t(f"add i32 {found.base}, {found.constant}")
+
+    # -- sums --------------------------------------------------------------------------------------
+    def loose(self, name: str) -> str:
+        """Return an i64 whose low half is an i32."""
+        found = self.loose_of.get(name)
+        return self.zext64(name) if found is None else found
+
+    def address(self, v: Value) -> str:
+        """Return a guest address as an i64 whose low 32 bits count."""
+        found = self.loose_of.get(self.names.get(v, ""))
+        return super().address(v) if found is None else found
+
+    def _pure(self, v: Value) -> str:
+        if v.op not in (Op.ADD, Op.SUB) or v.width != 32:
+            return super()._pure(v)
+        wide = super().address(v)
+        name = self.t(f"trunc i64 {wide} to i32")
+        self.loose_of[name] = wide
+        left, right = v.args
+        constant = self._constant_of(right)
+        if constant is not None:
+            base = self.value(left)
+            constant = constant if v.op is Op.ADD else -constant
+            inner = self.sums.get(base, _Sum(base, 0))
+            self.sums[name] = _Sum(inner.base, (inner.constant + constant) & 0xFFFFFFFF)
+        return name
+
+    def _constant_of(self, v: Value) -> int | None:
+        if v.op is Op.CONST:
+            return int(str(v.attr))
+        if v.op is Op.SLOT and str(v.attr) not in _ADDRESSES:
+            return int(self.slots.value(str(v.attr), 32))
+        return None
 
     def commit(self, live: frozenset[str]) -> None:
         """Store what the region has changed."""
@@ -206,7 +257,7 @@ class RegionLowering(Lowering):
     def _sync(self) -> None:
         """Store what is known into the variables."""
         for i, name in enumerate(self.regs):
-            self.do(f"store i64 {self.zext64(name)}, ptr %g{i}")
+            self.do(f"store i64 {self.loose(name)}, ptr %g{i}")
         for i, name in enumerate(self.vectors):
             self.do(f"store {VECTOR} {name}, ptr %y{i}")
         for field in self.dirty:
@@ -296,18 +347,18 @@ class RegionLowering(Lowering):
     def _go(self, node: Node, pc: int, link: str) -> None:
         """Emit the way to an address, inside or outside."""
         other = node.edges.get(pc)
-        if other is not None and other.sources == 1 and not other.is_check:
-            self.do(f"br label %n{other.index}")
-            self.left[other.index] = _Left(self)
-            return
 
         def leave() -> None:
             if other is None:
                 self.commit(flags.ALL)
                 self.tail(link)
+                return
+            self._drop(~flags_in(other))
+            if other.sources == 1 and not other.is_check:
+                self.left[other.index] = _Left(self)
             else:
                 self._sync()
-                self.do(f"br label %n{other.index}")
+            self.do(f"br label %n{other.index}")
 
         self._exit(leave)
 
@@ -357,6 +408,17 @@ class RegionLowering(Lowering):
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
+
+
+def flags_in(node: Node) -> int:
+    """Return the flag groups (mask) that a node reads, shows or passes on."""
+    needed = written = 0
+    for shape, _ in node.plan.items:
+        needed |= shape.reads & ~written
+        if shape.exposes or shape.leaks:
+            break
+        written |= shape.writes
+    return needed | ALL_FLAGS & ~written
 
 
 def source(region: Region, name: str = "region") -> str:
