@@ -178,6 +178,8 @@ def measure(found: argparse.Namespace, folder: Path) -> None:
         rows, peer_names = _processes(found, suite, settings)
         _report(found, suite, rows, peer_names)
         document = results.of_rows(rows, about, arguments)
+        if not any(cell.samples for row in rows for cell in row.cells.values()):
+            raise UnavailableError("nothing could be measured")
     if found.json:
         results.save(found.json, document)
     if peers.sources() != before:

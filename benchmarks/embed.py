@@ -57,7 +57,7 @@ def _timed(action: Callable[[], object], times: int) -> float:
     return (time.process_time() - begun) / times
 
 
-class _Jitemu:
+class Ours:
     """The measurements with jitemu.Process under one strategy."""
 
     def __init__(self, strategy: str, settings: Settings) -> None:
@@ -72,23 +72,30 @@ class _Jitemu:
         path.chmod(0o700)
         return path
 
-    def run_to_exit(self, path: Path, *args: str) -> object:
+    def calls(self, count: int) -> Path:
+        """Return a program that makes system calls."""
+        return self._write("calls", _counted(_CALLS, count) + _EXIT, 0)
+
+    def run_to_exit(self, path: Path, *args: str, budget: int | None = None) -> object:
+        """Run a program; return its statistics. WrongResultError unless it exits with 0."""
         from jitemu import Process
 
         with Process(path, args, strategy=self.strategy, env={}, capture=True) as guest:
-            result = guest.run()
+            result = guest.run(budget)
             if result.exit_status != 0:
                 raise WrongResultError(f"{path.name} under {self.strategy}: {result}")
             return guest.statistics
 
     def measure(self) -> Iterator[tuple[str, float]]:
+        """Yield the names and values of one round."""
         from jitemu import Process
         from jitemu.statistics import Statistics
 
         yield "start", _timed(lambda: self.run_to_exit(self.tiny), 20)
-        begun = time.process_time()
-        self.run_to_exit(self.work)
-        yield "loop", _PER_ITERATION * _ITERATIONS / (time.process_time() - begun)
+        for name, budget in (("loop", None), ("counted", 1 << 50)):
+            begun = time.process_time()
+            self.run_to_exit(self.work, budget=budget)
+            yield name, _PER_ITERATION * _ITERATIONS / (time.process_time() - begun)
         with Process(self.loop, strategy=self.strategy, env={}) as guest:
             guest.run(budget=_SLICE)
             yield "slices", 1 / _timed(lambda: guest.run(budget=_SLICE), 2000)
@@ -98,7 +105,7 @@ class _Jitemu:
             yield "large", _timed(lambda: guest.memory.read(address, 1 << 20), 50)
             yield "view", _timed(lambda: guest.memory[address : address + (1 << 20)], 5000)
         calls = 20_000
-        path = self._write("calls", _counted(_CALLS, calls) + _EXIT, 0)
+        path = self.calls(calls)
         begun = time.process_time()
         self.run_to_exit(path)
         yield "calls", (time.process_time() - begun) / calls
@@ -132,6 +139,7 @@ class _Unicorn:
         self._load(code).emu_start(ENTRY, ENTRY + len(code))
 
     def measure(self) -> Iterator[tuple[str, float]]:
+        """Yield the names and values of one round."""
         yield "start", _timed(self._tiny, 20)
         code = _counted(_LOOP, _ITERATIONS)
         engine = self._load(code)
@@ -164,6 +172,7 @@ def _measurements() -> dict[str, Measurement]:
     return {
         "start": Measurement("create, load, run 3 insns to the exit, close", "s", False),
         "loop": Measurement(f"a loop of {_PER_ITERATION} insns", "insns/s", True),
+        "counted": Measurement("the same, with a budget", "insns/s", True),
         "slices": Measurement(f"run(budget={_SLICE})", "slices/s", True),
         "registers": Measurement("read a register, write another", "s", False),
         "small": Measurement("copy 64 bytes of memory", "s", False),
@@ -175,7 +184,7 @@ def _measurements() -> dict[str, Measurement]:
 
 
 @contextmanager
-def _cache(folder: Path) -> Iterator[None]:
+def cache(folder: Path) -> Iterator[None]:
     """Use a cache of our own, as the other suites do."""
     before = os.environ.get("JITEMU_CACHE")
     os.environ["JITEMU_CACHE"] = str(folder / "cache")
@@ -193,12 +202,12 @@ def run(
 ) -> list[Measurement]:
     """Measure every quantity under every peer, a round after the other; the first warms up."""
     found = _measurements()
-    peers: dict[str, _Jitemu | _Unicorn] = {name: _Jitemu(name, settings) for name in strategies}
+    peers: dict[str, Ours | _Unicorn] = {name: Ours(name, settings) for name in strategies}
     try:
         peers["unicorn"] = _Unicorn()
     except UnavailableError as error:
         print(f"Left out: {error}.\n")
-    with _cache(settings.folder):
+    with cache(settings.folder):
         for number in range(rounds + 1):
             for name, peer in peers.items():
                 progress(name)

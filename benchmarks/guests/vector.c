@@ -7,6 +7,7 @@
 enum { VECTORS = 4096 };
 static __m128i source[VECTORS], target[VECTORS];
 static __m128 left[4], right[4];
+static uint32_t hash;
 
 static void setup(void)
 {
@@ -51,13 +52,15 @@ static void run(unsigned steps)
             target[i] = blend(source[i], target[i]);
         for (int i = 0; i < 1000; i++)
             multiply();
-        left[steps & 3] = _mm_set1_ps(.001f * (steps & 255));
+        left[steps & 3] = _mm_set1_ps(.001f * (steps & 255)); /* else all would converge */
+        source[steps % VECTORS] = _mm_set1_epi32(next_random() * 251);
+        hash = hash * 31 + ((uint32_t *)target)[steps % (VECTORS * 4)];
     }
 }
 
 static void result(void)
 {
-    uint32_t hash = 0, *t = (uint32_t *)target, *m = (uint32_t *)left;
+    uint32_t *t = (uint32_t *)target, *m = (uint32_t *)left;
     for (int i = 0; i < VECTORS * 4; i++)
         hash = hash * 31 + t[i];
     for (int i = 0; i < 16; i++)
