@@ -137,9 +137,7 @@ class CodeCache:
         """
         arena = self.arena
         start = (arena.used + 15) & -16
-        dead = len(self.order) - len(self.blocks) - len(self.variants)
-        if start + 64 * 1024 > self.limit or dead > max(DEAD_LIMIT, len(self.blocks)):
-            raise Full
+        self.check_room(start)
         self.serial += 1
         block = Block(location, plan.fpu, start, 0, plan.pc, plan.options, self.serial)
         writer = _Writer(self, start)
@@ -161,10 +159,22 @@ class CodeCache:
         writer.stubs(block, self.stub)
         writer.finish()
         block.size = len(writer.code)
-        self._register(block, plan.looked_at)
+        pages = {
+            (address + i) >> PAGE_SHIFT & 0xFFFFF
+            for address, size in plan.looked_at
+            for i in (*range(0, size, 1 << PAGE_SHIFT), size - 1)
+        }
+        self.register(block, pages)
         return block
 
-    def _register(self, block: Block, looked_at: list[tuple[int, int]]) -> None:
+    def check_room(self, start: int) -> None:
+        """Raise Full if a block cannot be placed at an offset."""
+        dead = len(self.order) - len(self.blocks) - len(self.variants)
+        if start + 64 * 1024 > self.limit or dead > max(DEAD_LIMIT, len(self.blocks)):
+            raise Full
+
+    def register(self, block: Block, pages: Iterable[int]) -> None:
+        """Make a placed block known, which depends on some pages."""
         location = block.location
         if location in self.blocks:
             self.variants[location, block.fpu or 0] = block
@@ -173,13 +183,8 @@ class CodeCache:
             self._hash_add(location, self.address(block))
         self.starts.append(block.offset)
         self.order.append(block)
-        pages = {
-            (address + i) >> PAGE_SHIFT & 0xFFFFF
-            for address, size in looked_at
-            for i in (*range(0, size, 1 << PAGE_SHIFT), size - 1)
-        }
         block.pages = tuple(pages)
-        for page in pages:
+        for page in block.pages:
             self.by_page.setdefault(page, set()).add(block)
 
     def _hash_add(self, location: int, code: int) -> None:
@@ -212,6 +217,18 @@ class CodeCache:
         mine = [(at, b) for at, b in self.blocks.items() if at >> 32 == mode]
         for location, block in mine[-HASH_SIZE // 4 :]:
             self._hash_add(location, self.address(block))
+
+    def constant(self, data: bytes) -> int:
+        """Return the place of a constant, in the arena; placed once."""
+        place = self.constants.get(data)
+        if place is None:
+            place = (self.constants_at + 15) & -16
+            if place + len(data) > self.constants_end:
+                raise Full
+            self.constants_at = place + len(data)
+            self.arena.code[place : place + len(data)] = data
+            self.constants[data] = place
+        return place
 
     # -- links -------------------------------------------------------------------------------------
     def link(self, site: int, target: Block) -> None:
@@ -382,20 +399,7 @@ class _Writer:
                 self.forward.append((at, addend, symbol))
         for offset, addend, data in stencil.constants:
             at = (hot_at if offset < split else cold_at) + offset
-            self._relative(at, addend, self._constant(data))
-
-    def _constant(self, data: bytes) -> int:
-        """Return the place of a constant, in the arena; placed once."""
-        place = self.cache.constants.get(data)
-        if place is None:
-            arena = self.cache.arena
-            place = (self.cache.constants_at + 15) & -16
-            if place + len(data) > self.cache.constants_end:
-                raise Full
-            self.cache.constants_at = place + len(data)
-            arena.code[place : place + len(data)] = data
-            self.cache.constants[data] = place
-        return place
+            self._relative(at, addend, self.cache.constant(data))
 
     def _relative(self, at: int, addend: int, target: int) -> None:
         _PUT4S(self.code, at, target + addend - (self.start + at))

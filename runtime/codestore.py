@@ -36,9 +36,11 @@ def support_code() -> tuple[Any, ...]:
     found = library.find(_SUPPORT_KEY)
     if found is None:
         from runtime import nativecode
+        from translator.quick import compiler, write
         from translator.tiers import backend, elf
 
-        obj = elf.parse(backend.compile_object(nativecode.text(), reloc="pic"))
+        text = nativecode.text() + compiler.module(write.FUNCTIONS, {"translate"})
+        obj = elf.parse(backend.compile_object(text, reloc="pic"))
         (section,) = obj.sections.values()
         found = (
             section.code,

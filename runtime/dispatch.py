@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runtime import codestore, helpers, helpers_simd, helpers_x87, native
+from runtime import codestore, helpers, helpers_simd, helpers_x87, native, quick
 from runtime.access import GuestMemory
 from runtime.codecache import Block, CodeCache, Full
 from runtime.cpu import Cpu
@@ -103,6 +103,7 @@ class Engine:
         self.insn_pages: dict[int, set[int]] = {}
         self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
         self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
+        self.quick = quick.make(self)
         mem.on_code_change = self._code_written
         codestore.attach()
 
@@ -160,8 +161,6 @@ class Engine:
                 self._at_block(cpu)
             if kind == Kind.LINK:
                 link = r32[_INFO]
-            elif kind == Kind.LOOKUP:
-                pass
             elif kind == Kind.FAULT:
                 done = self._fault(cpu)
                 if done is not None:
@@ -358,6 +357,8 @@ class Engine:
             if region is not None:
                 self.statistics.blocks += 1
                 return region
+        if self.quick is not None and (block := self.quick.install(location, fpu)) is not None:
+            return block
         plan = self.code.plan(location, fpu)
         self.recipes.name(plan)
         is_open = self.code.is_open(plan.pc, plan.end - plan.pc)

@@ -6,6 +6,7 @@ successor, host code stores the number of a recipe in the upper half of szp.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from runtime.cpu import Cpu
@@ -55,6 +56,9 @@ class Recipes:
     def __init__(self) -> None:
         self.items: list[tuple[Shape, Slots]] = []
         self.numbers: dict[tuple[object, ...], int] = {}
+        # Finds those that the compiled translator named.
+        self.quick: Callable[[int], tuple[Shape, Slots] | None] = lambda number: None
+        self.on_clear: Callable[[], None] = lambda: None
 
     def name(self, plan: Plan) -> None:
         """Give the recipe of a plan, if it has one, its number."""
@@ -69,8 +73,12 @@ class Recipes:
     def follow(self, cpu: Cpu) -> None:
         """Compute the flags that the block before this one left to be recovered, if it did."""
         number = cpu.r32[SZP_HIGH]
-        if number & RECIPE_MASK == RECIPE and number - RECIPE < len(self.items):
-            shape, slots = self.items[number - RECIPE]
+        if number & RECIPE_MASK != RECIPE:
+            return
+        index = number - RECIPE
+        item = self.items[index] if index < len(self.items) else self.quick(number)
+        if item is not None:
+            shape, slots = item
             recover(cpu, shape, slots, ALL_FLAGS)
 
     def at_fault(self, cpu: Cpu, plan: Plan, index: int) -> None:
@@ -89,3 +97,4 @@ class Recipes:
         """Forget all; no code that stores their numbers may be left."""
         self.items.clear()
         self.numbers.clear()
+        self.on_clear()

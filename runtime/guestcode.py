@@ -63,16 +63,16 @@ class GuestCode:
         page, offset = address >> PAGE_SHIFT, address & (PAGE_SIZE - 1)
         if page in self.open_pages:
             return self.mem.fetch(address, min(size, PAGE_SIZE - offset + _MAX_INSN))
-        code = self.pages.get(page) or self._page(page)
+        code = self.pages.get(page) or self.read_page(page)
         if offset + size <= PAGE_SIZE or len(code) < PAGE_SIZE:
             return code[offset : offset + size]
         following = page + 1 & _LAST_PAGE
         if following in self.open_pages:
             return code[offset:] + self.mem.fetch(following << PAGE_SHIFT, _MAX_INSN)
-        more = self.pages.get(following) or self._page(following)
+        more = self.pages.get(following) or self.read_page(following)
         return code[offset:] + more[: offset + size - PAGE_SIZE]
 
-    def _page(self, page: int) -> bytes:
+    def read_page(self, page: int) -> bytes:
         """Read a page of code after write-protecting it; b"" if it is not executable."""
         self.mem.watch(page)
         code = self.mem.fetch(page << PAGE_SHIFT, PAGE_SIZE)

@@ -62,6 +62,7 @@ class Arena:
         self.globals = self.code[: nativecode.GLOBALS_SIZE].cast("Q")
         self.set_global("arena_start", self.base)
         self.set_global("arena_end", self.base + ARENA_SIZE)
+        self.fault_address = fault_address
         self.set_global("fault_table", fault_address)
         self.used = nativecode.GLOBALS_SIZE
         self.symbols: dict[str, int] = {"jitemu_globals": 0}
@@ -72,6 +73,11 @@ class Arena:
     def set_global(self, name: str, value: int) -> None:
         """Set one of nativecode.GLOBALS."""
         self.globals[nativecode.GLOBALS[name] // 8] = value
+
+    @property
+    def fault_count_address(self) -> int:
+        """Host address of the number of rows in the fault table."""
+        return self.base + nativecode.GLOBALS["fault_count"]
 
     @property
     def fault_count(self) -> int:

@@ -6,6 +6,7 @@ known shape needs; `decode` builds the Insn with its operands.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -82,6 +83,12 @@ class _Form(NamedTuple):
 
 _FORMS = {op: _Form(any(r.modrm for r in rows), _immediates(rows)) for op, rows in TABLE.items()}
 _UNKNOWN = _Form(False, [()] * 8)
+
+
+def forms() -> Iterator[tuple[bytes, bool, list[tuple[str, ...]]]]:
+    """Yield opcode, whether ModRM follows, and the immediates for each reg field."""
+    for opcode, form in _FORMS.items():
+        yield opcode, form.modrm, form.immediates
 
 
 def scan(code: bytes, at: int = 0) -> Scan:

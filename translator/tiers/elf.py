@@ -87,8 +87,10 @@ def parse(data: bytes) -> Object:
         if h["sh_flags"] & _SHF_ALLOC and h["sh_size"] and not h.name.startswith(".eh_frame")
     }
     for header in headers:
+        if header["sh_type"] != "SHT_RELA":
+            continue
         target = sections.get(headers[header["sh_info"]].name)
-        if header["sh_type"] != "SHT_RELA" or target is None:
+        if target is None:
             continue
         for offset, info, addend in _RELA.iter_unpack(header.data()):
             size, is_relative = KINDS[info & 0xFFFFFFFF]

@@ -1,0 +1,88 @@
+"""Where the compiled translator finds its tables and leaves its results: offsets in bytes.
+
+The context is an array of 64-bit fields; rows of shapes and stencils are laid out below it.
+"""
+
+from __future__ import annotations
+
+# The context: what Python sets up...
+PAGES = 0  # address of the table page number -> address of its bytes, 0: unknown
+FORMS = 8  # address of the opcode forms (scan.py)
+SHAPES = 16  # address of the hash table of shapes: entries of key (16 bytes) and row address
+SHAPES_MASK = 24
+PAIRS = 32  # the same for pairs: entries of setter row, jump row << 4 | live, stencil
+PAIRS_MASK = 40
+ARENA = 48  # host address of the arena
+LEAVE = 56  # offset of jitemu_leave in it
+FPR0 = 64  # state offset of the first x87 register
+FAULTS = 72  # address of the fault table
+FAULT_COUNT = 80  # address of the number of its rows
+BUDGET, OVER, GUARD, GOTO, INTERP, RECIPE = 88, 96, 104, 112, 120, 128  # stencils of services
+STUB = 136  # address of the stub: size, offsets of pc, site and leave, then the code
+RECIPES = 144  # address of the recipes: row, slots 0 to 5
+RECIPE_COUNT = 152
+RECIPE_LIMIT = 160
+# ... what is scratch...
+KEY_LOW, KEY_HIGH, LENGTH, DISP, IMM, IMM2 = 168, 176, 184, 192, 200, 208  # results of scan
+WINDOW_SIZE = 216
+# ... and results.
+MISSING, MISSING2 = 224, 232  # what a status is about
+SIZE, CHECKED, LINKS, PAGE_COUNT, END, COUNT, FPU, INTERP_AT = (
+    240,
+    248,
+    256,
+    264,
+    272,
+    280,
+    288,
+    296,
+)
+RECIPE_AT = 304
+CONTEXT_HEAD = 512
+PAGE_LIST = 512  # u64 page numbers
+PAGES_MAX = 32
+LINK_LIST = PAGE_LIST + 8 * PAGES_MAX  # rows: site, stub, target, unused; u32 each
+LINKS_MAX = 512
+LABELS = LINK_LIST + 16 * LINKS_MAX  # rows: offset of the field, addend; u64 each
+LABELS_MAX = 8
+ITEMS = LABELS + 16 * LABELS_MAX  # rows of ITEM_SIZE
+ITEMS_MAX = 64
+SLOT_COUNT = 15
+# An item: shape row, live mask, slots; the stencil that begins with it, its place, its insns.
+I_SHAPE, I_LIVE, I_SLOTS = 0, 8, 16
+ITEM_SIZE = 16 + 8 * SLOT_COUNT
+PIECES = ITEMS + ITEM_SIZE * (ITEMS_MAX + 4)  # rows: stencil, item, place; u64 each
+PIECE_SIZE = 24
+PIECES_MAX = ITEMS_MAX + 12
+FAULT_ROWS = PIECES + PIECE_SIZE * PIECES_MAX  # u32 each: access, recovery, pc
+FAULT_ROWS_MAX = 1024
+WINDOWS = FAULT_ROWS + 12 * FAULT_ROWS_MAX  # copies of code that crosses a page: form, look
+WINDOW = 512
+CONTEXT_SIZE = WINDOWS + 8 * WINDOW
+
+# A shape's row.
+S_BITS, S_GROUPS, S_FPU, S_TARGETS, S_NUMBER, S_SINGLE = 0, 8, 16, 24, 32, 40
+SHAPE_SIZE = 40 + 8 * 16
+# S_BITS:
+SUPPORTED, TERMINAL, LINK, COND, FUSIBLE, JUMP, WRAPS, EXPOSES, LEAKS, HAS_FPU = (
+    1 << i for i in range(10)
+)
+# S_GROUPS: bytes of reads, writes, recoverable, registers, registers of the recovery.
+# S_FPU: bytes of valid, empty, delta, fill, free, mode.
+MMX, EMPTY = 1, 2
+
+# A stencil: sizes of code and cold, numbers of holes, branches, faults, constants; then the rows.
+T_CODE, T_COLD, T_HOLES, T_BRANCHES, T_FAULTS, T_CONSTANTS, T_ROWS = 0, 8, 16, 24, 32, 40, 48
+HOLE_ROW = 40  # offset, size, insn, slot, addend
+BRANCH_ROW = 40  # offset, addend, kind, insn or target, slot
+B_LINK, B_NEXT, B_PLACE, B_LABEL = 0, 1, 2, 3
+FAULT_ROW = 32  # access, recovery, insn, pc
+CONSTANT_ROW = 24  # offset, addend, place in the arena
+
+# What `translate` returns.
+DONE, NEED_PAGE, NEED_SHAPE, NEED_STENCIL, GIVE_UP = 0, 1, 2, 3, 4
+
+# A form: 32 bytes: ModRM, then two immediates for each of the eight reg fields.
+FORM_SIZE = 32
+M_BYTE, M_WORD, M_FULL, M_OFFSET, M_FAR = 1, 2, 3, 4, 5
+M_SIGNED, M_KEY, M_FIRST = 8, 16, 32
