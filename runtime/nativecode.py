@@ -162,7 +162,8 @@ merge:
   call void asm sideeffect "fnclex", ""()
   br label %done
 done:
-  call void asm sideeffect "fldcw $0", "*m"(ptr elementtype(i16) %host_fcw)
+  ; Code that left at a fault may have been using x87 registers: the ABI wants them empty.
+  call void asm sideeffect "emms; fldcw $0", "*m"(ptr elementtype(i16) %host_fcw)
 {field("exit_kind", "kind_at")}
   %kind = load i32, ptr %kind_at
   ret i32 %kind

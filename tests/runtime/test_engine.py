@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import signal
 import threading
@@ -13,6 +14,7 @@ from runtime import codecache, native
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine, Exit
 from runtime.memory import Memory
+from translator.tiers import micro
 
 CODE, DATA, HOLE = 0x10000, 0x80000, 0x200000
 STRATEGIES = ("interp", "stencil", "block")
@@ -140,6 +142,25 @@ def test_random_bytes_never_leave_the_guest(machine: Machine) -> None:
         done = machine.run(random.randbytes(60), eax=DATA, ebx=DATA + 100, esi=DATA, edi=DATA + 64)
         assert done.kind in ("fault", "syscall", "budget", "stop")
         machine.cpu.budget = 500
+
+
+TAGS = """
+define void @host_x87(ptr %image) noredzone {
+  call void asm sideeffect "fxsave ($0)", "r,~{memory}"(ptr %image)
+  ret void
+}
+"""
+
+
+def test_host_x87_stack_stays_empty(machine: Machine) -> None:
+    """Leaving at a fault in the middle of x87 code leaves none of its values behind."""
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(micro.compile_function("host_x87", TAGS))
+    buffer = ctypes.create_string_buffer(528)
+    image = ctypes.addressof(buffer) + 15 & -16
+    for code in ("de33db07dd06df07df31", "da31d9dddf06d91bdbe3dd11", "d827de3fdf01df39df26"):
+        machine.run(bytes.fromhex(code), ebx=DATA, edi=DATA + 64, esi=HOLE, ecx=HOLE)
+        function(image)
+        assert ctypes.string_at(image + 4, 1) == b"\0", code  # the abridged tag word
 
 
 def test_links_do_not_cross_cache_lines() -> None:
