@@ -92,6 +92,10 @@ def guest(**settings: object) -> Iterator[Thread]:
     finally:
         native.unbind(cpu)
         process.signals.give_back_host()
+        process.vfs.close()
+        for fd in list(process.vfs.fds.reserved):
+            process.vfs.fds.release(fd)
+        mem.close()
 
 
 def play(t: Thread, *steps: Step) -> list[int]:

@@ -307,7 +307,7 @@ def test_descriptors(call: Caller) -> None:
     for name in ("dup", "close", "fchdir", "fcntl64", "read", "write", "fstat64", "fsync"):
         assert call.fails(name, reserved, BUFFER, 0) == "EBADF", name
     assert call.fails("dup2", fd, reserved) == "EBADF"
-    assert call("close_range", high, 0xFFFFFFFF, 0) == 0
+    assert call("close_range", high, high + 1, 0) == 0  # what comes behind may be other tests'
     assert call.fails("fcntl64", high, 1) == "EBADF"
     os.fstat(reserved)
     assert call("pipe2", BUFFER, 0o2000000) == 0
