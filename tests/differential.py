@@ -36,8 +36,7 @@ from translator.opcodes import ROWS, Row
 
 SLOT = 64
 SEQUENCE_SLOT = 256
-STATES = 8  # start states that share one insn
-SEQUENCE_STATES = 4
+STATES = 8  # start states that share one insn; a sequence has half as many
 PAGE_FAULT = 14
 T = TypeVar("T")
 # What two CPUs need not agree on: time, identity, the kernel.
@@ -76,22 +75,24 @@ def testable_rows() -> list[Row]:
     return [row for row in ROWS if row.mnemonic not in UNTESTABLE]
 
 
-def single(rng: Random, row: Row, at: int, form: Form | None = None) -> list[Item]:
+def single(
+    rng: Random, row: Row, at: int, form: Form | None = None, states: int = STATES
+) -> list[Item]:
     """Return one insn of a row or form, with several start states."""
     insn = encode(rng, row, form)
     eip = layout.CODE + at
     items = []
-    for _ in range(STATES):
+    for _ in range(states):
         state = prepare(rng, insn, eip)
         mask = undefined.undefined_after(insn, 0, state.regs[ECX])
         items.append(Item(row.mnemonic, insn.code, at, state, mask, insn, form))
     return items
 
 
-def several(rng: Random, at: int) -> list[Item]:
+def several(rng: Random, at: int, states: int) -> list[Item]:
     """Return one sequence, with several start states that differ in registers and flags."""
-    code, states, mask = sequence(rng, layout.CODE + at, SEQUENCE_STATES)
-    return [Item("sequence", code, at, state, mask) for state in states]
+    code, starts, mask = sequence(rng, layout.CODE + at, states)
+    return [Item("sequence", code, at, state, mask) for state in starts]
 
 
 def build(items: list[Item]) -> Batch:
@@ -112,7 +113,7 @@ def endless(rng: Random, things: Sequence[T]) -> Iterator[T]:
         yield from order
 
 
-def batches(rng: Random, total: int, share: float = 0.2) -> Iterator[Batch]:
+def batches(rng: Random, total: int, states: int = STATES, share: float = 0.2) -> Iterator[Batch]:
     """Yield batches of *total* cases in all: a share of sequences, else forms and rows in turn."""
     rows = testable_rows()
     row_order, form_order = endless(rng, rows), endless(rng, forms(rows))
@@ -122,17 +123,17 @@ def batches(rng: Random, total: int, share: float = 0.2) -> Iterator[Batch]:
         is_sequence = rng.random() < share
         slot = SEQUENCE_SLOT if is_sequence else SLOT
         by_form = rng.random() < 0.5 and drawn >= len(rows)
-        limit = min(layout.MAX_CASES, max(total - made, STATES))
+        limit = min(layout.MAX_CASES, max(total - made, states))
         for at in range(slot, layout.CODE_SIZE - slot, slot):
-            if len(items) + STATES > limit:
+            if len(items) + states > limit:
                 break
             if is_sequence:
-                items += several(rng, at)
+                items += several(rng, at, states // 2)
                 continue
             form = next(form_order) if by_form else None
             row = form.row if form else next(row_order)
             drawn += form is None
-            items += single(rng, row, at + rng.randrange(16), form)
+            items += single(rng, row, at + rng.randrange(16), form, states)
         made += len(items)
         yield build(items)
 
@@ -236,14 +237,16 @@ class Report(NamedTuple):
         return "\n".join([*self.coverage.lines(), f"{numbers}, {rest}{names}"])
 
 
-def campaign(tier: str, cases: int, seed: int, shown: int = 3, progress: bool = False) -> Report:
+def campaign(
+    tier: str, cases: int, seed: int, states: int = STATES, shown: int = 3, progress: bool = False
+) -> Report:
     """Run *cases* random cases; print the first failures of each mnemonic at once."""
     machine: Machine = Bare(tier) if tier != "native" else Native()
     mismatches: Counter[str] = Counter()
     coverage = Coverage(testable_rows())
     done, skipped, start = 0, 0, time.monotonic()
     with Native() as native:
-        for batch in batches(Random(seed), cases):
+        for batch in batches(Random(seed), cases, states):
             outcome = check_batch(native, machine, batch, coverage)
             for item, problems in outcome.failed:
                 mismatches[item.name] += 1
@@ -292,6 +295,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="first random seed (1)")
     parser.add_argument("--tier", default="stencil", help="interp, stencil, block or native")
     parser.add_argument("--jobs", type=int, default=1, help="parallel processes (1)")
+    text = f"start states of one insn ({STATES}); more are faster: translating takes most time"
+    parser.add_argument("--states", type=int, default=STATES, help=text)
     parser.add_argument("--replay", metavar="LINE", help="run the case of a failure's last line")
     options = parser.parse_args()
     if options.replay:
@@ -301,12 +306,13 @@ def main() -> int:
         return int(bool(problems))
     start = time.monotonic()
     if options.jobs == 1:
-        report = campaign(options.tier, options.cases, options.seed, progress=True)
+        report = campaign(options.tier, options.cases, options.seed, options.states, progress=True)
     else:
         # Fresh interpreters: a fork would share the parent's code arena.
         with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
             share = options.cases // options.jobs
-            work = [(options.tier, share, options.seed + n) for n in range(options.jobs)]
+            seeds = range(options.seed, options.seed + options.jobs)
+            work = [(options.tier, share, seed, options.states) for seed in seeds]
             report = total(pool.starmap(campaign, work))
     seconds = time.monotonic() - start
     print(
