@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime.loaders import elf
 from runtime.loaders.elf import CANNOT_RUN, NOT_FOUND, LoadError
 from runtime.memory import EXEC, READ, SIZE, WRITE, MemoryFault, MemoryMapError
+from runtime.personalities.linux import limits
 from runtime.personalities.linux.cpuinfo import HWCAP
 from runtime.personalities.linux.openat2 import AT_FDCWD
 from runtime.regions import PAGE
@@ -118,7 +119,7 @@ def prepare(
         except LoadError as error:
             # ELIBBAD is what Linux says about a broken interpreter.
             raise LoadError(error.message, errno.ELIBBAD) from None
-    _check_size(argv, envp, filename, process.options.stack_size)
+    _check_size(argv, envp, filename, limits.stack_size(process))
     return Plan(opened, parsed, interpreter, interpreter_elf, argv, envp, filename)
 
 
@@ -214,7 +215,7 @@ def load(process: Process, plan: Plan) -> Start:
     stack_prot = READ | WRITE
     if main.is_stack_executable or mem.read_implies_exec:
         stack_prot |= EXEC
-    stack_size = max(process.options.stack_size + PAGE - 1 & -PAGE, 32 * PAGE)
+    stack_size = max(limits.stack_size(process) + PAGE - 1 & -PAGE, 32 * PAGE)
     bottom = STACK_TOP - stack_size
     if bottom < SIZE // 4:
         raise LoadError("the stack does not fit into the address space", errno.ENOMEM)

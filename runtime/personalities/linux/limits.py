@@ -20,14 +20,23 @@ _COUNT = 16
 _VIRTUAL = frozenset({RLIMIT_DATA, RLIMIT_STACK, RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_AS})
 INFINITY = (1 << 64) - 1
 _INFINITY32, _OLD_INFINITY = 0xFFFF_FFFF, 0x7FFF_FFFF
+_LARGEST_STACK = 64 << 20  # of a program whose parent asked for more, or for no limit
 
 
 def adopt_host(process: Process) -> None:
     """Start with the inherited limits, and raise the host's limit of descriptors for ourselves."""
     for which in _VIRTUAL:
         process.rlimits[which] = _from_host(resource.getrlimit(which))
+    size = process.options.stack_size
+    process.rlimits[RLIMIT_STACK] = size, max(size, process.rlimits[RLIMIT_STACK][1])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stack_size(process: Process) -> int:
+    """Return the bytes of stack that a program starts with: its limit, within reason."""
+    soft, _ = process.rlimits.get(RLIMIT_STACK, (process.options.stack_size, 0))
+    return min(soft, max(process.options.stack_size, _LARGEST_STACK))
 
 
 def _from_host(pair: tuple[int, int]) -> tuple[int, int]:
