@@ -6,8 +6,9 @@ import argparse
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from benchmarks import embed, figures, machine, peers, plot, results, suites
 from benchmarks.progress import progress
@@ -146,17 +147,39 @@ def _report(
 
 
 def _processes(
-    found: argparse.Namespace, suite: suites.Suite, settings: Settings
-) -> tuple[list[Row], list[str]]:
-    """Run a suite of whole processes; return its rows and the peers."""
+    found: argparse.Namespace,
+    suite: suites.Suite,
+    settings: Settings,
+    save: Callable[[dict[str, Any]], None],
+) -> None:
+    """Run a suite of whole processes; print and save what it shows, also if it ends early."""
     workloads = suites.select(suite, found.names)
     states = found.cache or list(suite.cache_states)
     chosen = _choose_peers(found, states, settings.folder)
     rows: list[Row] = []
-    with progress(len(workloads) * (found.rounds + 1) * len(chosen)) as step:
-        for workload in workloads:
-            rows.append(run_row(workload, chosen, settings, found.rounds, step))
-    return rows, [peer.name for peer in chosen]
+    try:
+        with progress(len(workloads) * (found.rounds + 1) * len(chosen)) as step:
+            for workload in workloads:
+                rows.append(run_row(workload, chosen, settings, found.rounds, step))
+                save(results.of_rows(rows))
+    finally:
+        if rows:
+            _report(found, suite, rows, [peer.name for peer in chosen])
+    if not any(cell.samples for row in rows for cell in row.cells.values()):
+        raise UnavailableError("nothing could be measured")
+
+
+def _embed(
+    found: argparse.Namespace, settings: Settings, save: Callable[[dict[str, Any]], None]
+) -> None:
+    """Measure the Python interface; print and save it."""
+    if found.names or found.plot:
+        raise ValueError("the suite embed is measured as a whole, and has no plot")
+    names = _strategies(found)
+    with progress((len(names) + 1) * (found.rounds + 1)) as step:
+        measured = embed.run(names, settings, found.rounds, step)
+    print(embed.table(measured), flush=True)
+    save(results.of_measurements(measured))
 
 
 def measure(found: argparse.Namespace, folder: Path) -> None:
@@ -165,26 +188,30 @@ def measure(found: argparse.Namespace, folder: Path) -> None:
         plot.check(found.plot)
     settings = Settings(folder, found.scale, found.limit, found.sysroot)
     before = peers.sources()
-    about = machine.describe()
-    arguments = {"suite": found.suite, "rounds": found.rounds, "scale": found.scale}
+    about = {
+        "machine": machine.describe(),
+        "arguments": {"suite": found.suite, "rounds": found.rounds, "scale": found.scale},
+    }
+
+    def save(rows: dict[str, Any]) -> None:
+        if found.json:
+            results.save(found.json, {"schema": results.SCHEMA, **about, **rows})
+
     if found.suite == "embed":
-        names = _strategies(found)
-        with progress((len(names) + 1) * (found.rounds + 1)) as step:
-            measured = embed.run(names, settings, found.rounds, step)
-        print(embed.table(measured), flush=True)
-        document = results.of_measurements(measured, about, arguments)
+        _embed(found, settings, save)
     else:
-        suite = suites.SUITES[found.suite]
-        rows, peer_names = _processes(found, suite, settings)
-        _report(found, suite, rows, peer_names)
-        document = results.of_rows(rows, about, arguments)
-        if not any(cell.samples for row in rows for cell in row.cells.values()):
-            raise UnavailableError("nothing could be measured")
-    if found.json:
-        results.save(found.json, document)
+        _processes(found, suites.SUITES[found.suite], settings, save)
     if peers.sources() != before:
         note = "jitemu's sources changed during the run: its caches were not warm"
         print(f"jitemu: bench: {note}", file=sys.stderr)
+
+
+def _list(found: argparse.Namespace) -> None:
+    if found.suite == "embed":
+        print("\n".join(one.name for one in embed.measurements().values()))
+        return
+    for workload in suites.select(suites.SUITES[found.suite], found.names):
+        print(f"{workload.name:<14} {workload.group:<10} {workload.what}")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -193,8 +220,7 @@ def main(words: list[str] | None = None) -> int:
     found = parser().parse_args(words)
     try:
         if found.list:
-            for workload in suites.select(suites.SUITES[found.suite], found.names):
-                print(f"{workload.name:<14} {workload.group:<10} {workload.what}")
+            _list(found)
             return 0
         with tempfile.TemporaryDirectory(prefix="jitemu-bench-") as name:
             measure(found, Path(name))

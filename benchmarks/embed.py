@@ -168,7 +168,8 @@ class _Unicorn:
         yield "calls", (time.process_time() - begun) / calls
 
 
-def _measurements() -> dict[str, Measurement]:
+def measurements() -> dict[str, Measurement]:
+    """Return the quantities, without values."""
     return {
         "start": Measurement("create, load, run 3 insns to the exit, close", "s", False),
         "loop": Measurement(f"a loop of {_PER_ITERATION} insns", "insns/s", True),
@@ -201,7 +202,7 @@ def run(
     strategies: list[str], settings: Settings, rounds: int, progress: Progress
 ) -> list[Measurement]:
     """Measure every quantity under every peer, a round after the other; the first warms up."""
-    found = _measurements()
+    found = measurements()
     peers: dict[str, Ours | _Unicorn] = {name: Ours(name, settings) for name in strategies}
     try:
         peers["unicorn"] = _Unicorn()

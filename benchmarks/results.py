@@ -32,10 +32,8 @@ def _cell(row: Row, peer: str, cell: Cell) -> dict[str, Any]:
     return found
 
 
-def of_rows(
-    rows: Sequence[Row], machine: dict[str, object], arguments: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the document of whole processes."""
+def of_rows(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the part of the document about whole processes."""
     found = [
         {
             "workload": row.workload.name,
@@ -45,20 +43,20 @@ def of_rows(
         }
         for row in rows
     ]
-    return {"schema": SCHEMA, "machine": machine, "arguments": arguments, "rows": found}
+    return {"rows": found}
 
 
-def of_measurements(
-    found: Sequence[Measurement], machine: dict[str, object], arguments: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the document of the suite `embed`."""
+def of_measurements(found: Sequence[Measurement]) -> dict[str, Any]:
+    """Return the part of the document about the suite `embed`."""
     rows = [
         {"what": one.name, "unit": one.unit, "is_rate": one.is_rate, "peers": one.values}
         for one in found
     ]
-    return {"schema": SCHEMA, "machine": machine, "arguments": arguments, "measurements": rows}
+    return {"measurements": rows}
 
 
-def save(path: Path, found: dict[str, Any]) -> None:
-    """Write a document."""
-    path.write_text(json.dumps(found, indent=1) + "\n")
+def save(path: Path, document: dict[str, Any]) -> None:
+    """Write a document, in one step."""
+    partial = path.with_name(f".{path.name}.new")
+    partial.write_text(json.dumps(document, indent=1) + "\n")
+    partial.replace(path)

@@ -134,7 +134,7 @@ def test_a_missing_compiler_is_said(settings: Settings, monkeypatch: pytest.Monk
     assert table([row], Look(["a"], figures.cpu, None)).endswith(
         "- crc is left out: gcc is not installed"
     )
-    assert results.of_rows([row], {}, {})["rows"][0]["skipped"] == "gcc is not installed"
+    assert results.of_rows([row])["rows"][0]["skipped"] == "gcc is not installed"
 
 
 def test_a_compiler_without_i386_is_said(
@@ -245,7 +245,7 @@ def test_tables() -> None:
 def test_the_document(tmp_path: Path) -> None:
     """It holds every sample, and reads back."""
     path = tmp_path / "found.json"
-    results.save(path, results.of_rows(rows(), {"cpu": "fast"}, {"rounds": 2}))
+    results.save(path, {"schema": results.SCHEMA, **results.of_rows(rows())})
     found = json.loads(path.read_text())
     assert found["schema"] == results.SCHEMA
     cell = found["rows"][1]["peers"]["mine"]
@@ -280,6 +280,7 @@ def test_a_plot_is_drawn(tmp_path: Path) -> None:
         (["--strategy", "none"], "unknown strategy 'none': choose from"),
         (["none"], "unknown workload 'none' (see --list)"),
         (["--plot", "x.pdf"], "the name must end in"),
+        (["--suite", "embed", "crc"], "measured as a whole"),
     ],
 )
 def test_wrong_usage(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,6 +331,22 @@ def test_the_command_with_a_wrong_result(
     assert command.main([]) == 1
     line = "jitemu: bench: work under mine: wrong result: 'no', expected 'right'\n"
     assert capsys.readouterr() == ("", line)
+
+
+def test_what_was_measured_before_an_error_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A long run that ends early still shows its rows."""
+    native = Fake("native", [sample()] * 3)
+    fake_suite(monkeypatch, native, Fake("mine", [sample(), sample(), sample(status=1)]))
+    suite = suites.Suite((workload("one"), workload("two")), ("warm",), ("native",), False)
+    monkeypatch.setitem(suites.SUITES, "cpu", suite)
+    path = tmp_path / "found.json"
+    assert command.main(["--rounds", "1", "--json", str(path)]) == 1
+    found = capsys.readouterr()
+    assert "| one | 1.00 s | 1.00 s (1.00) |" in found.out
+    assert found.err == "jitemu: bench: two under mine: exit status 1: right\n"
+    assert [row["workload"] for row in json.loads(path.read_text())["rows"]] == ["one"]
 
 
 def test_the_command_with_nothing_to_measure(
