@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from runtime import native
 from runtime.guestcode import PAGE_SHIFT
-from runtime.native import Arena
+from runtime.native import FAULTS_MAX, Arena
 from runtime.nativecode import HASH_SIZE
 from translator.planner import Options, Plan
-from translator.shape import PC, SLOT_INDEX, Slots
+from translator.shape import PC, SHAPES, SHAPES_MAX, SLOT_INDEX, Slots
 from translator.state import FIELDS
 from translator.strategies import Piece
 from translator.tiers.hostasm import CACHE_LINE, JUMP, NOP
@@ -29,6 +29,8 @@ _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 _EMPTY = 0xFFFFFFFFFFFFFFFF
 DEAD_LIMIT = 50_000  # dropped blocks that may take room before everything is dropped
 CONSTANTS_SIZE = 1 << 20  # vector constants of stencils
+SIZE_MIN = 1 << 20  # of the room for host code
+FAULTS_OF_BLOCK = 1 << 16  # rows of the fault table that a block may need
 MAX_ALIGNED = 8  # branches of a piece that can be aligned; larger ones jump through a jump
 
 
@@ -87,12 +89,26 @@ class CodeCache:
     def __init__(self, arena: Arena, tables: list[memoryview], stub: Callable[[], Stencil]) -> None:
         self.arena, self.tables, self.stub_stencil = arena, tables, stub
         self.stub: Stub | None = None
-        self.limit = len(arena.code) - (1 << 20)
+        self.limit = len(arena.code) - (1 << 20)  # offset where the last block may begin
         self.serial = 0
+        self.written = 0  # bytes of host code before the last reset
+        self.resets = -1
+        self.first = arena.used
         self.clear()
+
+    def set_size(self, size: int) -> None:
+        """Let host code take so many bytes, or what the arena has, before all of it is dropped."""
+        self.limit = min(max(size, SIZE_MIN) + self.first, len(self.arena.code) - (1 << 20))
+
+    @property
+    def size(self) -> int:
+        """Bytes that host code takes now."""
+        return self.arena.used - self.first
 
     def clear(self) -> None:
         """Forget everything."""
+        self.written += self.arena.used - self.first
+        self.resets += 1
         # A location is the guest pc, plus LOCATION_PRECISE in precise floating-point mode.
         self.blocks: dict[int, Block] = {}  # location -> the first variant
         self.variants: dict[tuple[int, int], Block] = {}
@@ -106,7 +122,7 @@ class CodeCache:
             table[:] = _EMPTY_TABLE
         self.arena.reset()
         self.constants_at = (self.arena.used + 63) & -64
-        self.arena.used = self.constants_end = self.constants_at + CONSTANTS_SIZE
+        self.arena.used = self.first = self.constants_end = self.constants_at + CONSTANTS_SIZE
 
     # -- finding -----------------------------------------------------------------------------------
     def find(self, location: int, fpu: int) -> Block | None:
@@ -170,7 +186,12 @@ class CodeCache:
     def check_room(self, start: int) -> None:
         """Raise Full if a block cannot be placed at an offset."""
         dead = len(self.order) - len(self.blocks) - len(self.variants)
-        if start + 64 * 1024 > self.limit or dead > max(DEAD_LIMIT, len(self.blocks)):
+        if (
+            start + 64 * 1024 > self.limit
+            or dead > max(DEAD_LIMIT, len(self.blocks))
+            or self.arena.fault_count > FAULTS_MAX - FAULTS_OF_BLOCK
+            or len(SHAPES) > SHAPES_MAX
+        ):
             raise Full
 
     def register(self, block: Block, pages: Iterable[int]) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from runtime import codestore, helpers, helpers_simd, helpers_x87, native, quick
+from runtime import bounds, codestore, helpers, helpers_simd, helpers_x87, native, quick
 from runtime.access import GuestMemory
 from runtime.codecache import Block, CodeCache, Full
+from runtime.counting import Statistics
 from runtime.cpu import Cpu
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, GuestCode
@@ -59,23 +58,6 @@ class Exit(NamedTuple):
 SYSCALL, STOP, BUDGET = Exit("syscall"), Exit("stop"), Exit("budget")
 
 
-@dataclass(slots=True)
-class Statistics:
-    """What an engine did: counts, and seconds of translating."""
-
-    blocks: int = 0
-    insns_translated: int = 0
-    insns_interpreted: int = 0
-    invalidations: int = 0
-    translate_seconds: float = 0.0  # of CPU time, compilation included
-    compile_seconds: float = 0.0
-    exits: Counter[int] = field(default_factory=Counter)
-
-    def exits_by_name(self) -> dict[str, int]:
-        """Return how often native code left, by cause."""
-        return {Kind.NAMES[kind]: count for kind, count in self.exits.most_common()}
-
-
 class Engine:
     """Translates and runs the code of one guest memory."""
 
@@ -86,6 +68,7 @@ class Engine:
         self.access = threading.local()
         self.lock = threading.RLock()
         self.statistics = Statistics()
+        self.enter = native.enter  # runtime/profiling.py may put something around it
         buffers = [bytearray(16 * HASH_SIZE) for _ in range(2)]  # one for each floating-point mode
         self.tables = [memoryview(b).cast("Q") for b in buffers]
         self.table_addresses = [native.address_of(b) for b in buffers]
@@ -119,7 +102,7 @@ class Engine:
             native.use_memory(self.mem.base)
         r32, r16, counts = cpu.r32, cpu.r16, self.statistics.exits
         enter, state, running, base = (
-            native.enter,
+            self.enter,
             cpu.state_address,
             self.running,
             self.cache.arena.base,
@@ -296,11 +279,13 @@ class Engine:
             first, last = eip >> PAGE_SHIFT, (eip + insn.length - 1) >> PAGE_SHIFT & 0xFFFFF
             if self.code.is_open(eip, insn.length):
                 return insn
-            for page in {first, last}:
-                self.mem.watch(page)
-                self.insn_pages.setdefault(page, set()).add(eip)
-            if self.mem.fetch(eip, insn.length) == code[: insn.length]:
-                self.insns[eip] = insn
+            with self.lock:
+                bounds.trim_insns(self)
+                for page in {first, last}:
+                    self.mem.watch(page)
+                    self.insn_pages.setdefault(page, set()).add(eip)
+                if self.mem.fetch(eip, insn.length) == code[: insn.length]:
+                    self.insns[eip] = insn
         return insn
 
     def _interpret(self, cpu: Cpu) -> Exit | None:
@@ -463,6 +448,7 @@ class Engine:
                 self._at_block(cpu)
             self.cache.clear()
             self.recipes.clear()
+            bounds.trim(self)
             self.forget_jumps()
         finally:
             self.flushing.clear()

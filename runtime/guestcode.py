@@ -20,6 +20,7 @@ SMC_LIMIT = 8  # writes to a page with code after which it is opened
 OPEN_INSNS = 16  # longest block of an open page
 _LAST_PAGE = 0xFFFFF
 _MAX_INSN = 15
+_WRITES_MAX = 1 << 16  # pages whose writes are counted
 UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, [])
 
 
@@ -107,6 +108,13 @@ class GuestCode:
         for page in pages:
             self.pages.pop(page, None)
         self.peeks.clear()
+
+    def trim(self) -> None:
+        """Drop what can be read again."""
+        self.pages.clear()
+        self.peeks.clear()
+        if len(self.writes) > _WRITES_MAX:
+            self.writes.clear()
 
     def clear(self) -> None:
         """Drop everything."""

@@ -52,6 +52,7 @@ class Thresholds:
 class RegionCounts:
     """What became of regions."""
 
+    formed: int = 0
     compiled: int = 0
     cached: int = 0
     failed: int = 0
@@ -60,6 +61,8 @@ class RegionCounts:
     compile_seconds: float = 0.0  # of processor time of the compiling process
     samples: int = 0
     samples_inside: int = 0  # of them, in regions
+    insns_sampled: int = 0  # that ran between samples
+    insns_inside: int = 0  # of them, in regions
 
 
 @dataclass(slots=True)
@@ -89,13 +92,20 @@ class Tiering:
         self.number = 0
         self.compiler: Compiler | None = None
 
+    def trim(self) -> None:
+        """Forget where it was hot, as all host code is dropped; what is hot then is tried anew."""
+        self.heat.clear()
+        self.tried.clear()
+
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
         """Note where a slice ended; the caller holds no lock."""
         counts = self.counts
         counts.samples += 1
+        counts.insns_sampled += self.slice
         if is_inside:
             counts.samples_inside += 1
+            counts.insns_inside += self.slice
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
         self.slice = max(self.slice // 2, self.thresholds.first_slice)
@@ -135,6 +145,7 @@ class Tiering:
             return
         described = regions.plain(region)
         key = _key(described)
+        self.counts.formed += 1
         stencil = REGIONS.find(key)
         if stencil is not None:
             self.counts.cached += 1
@@ -220,6 +231,7 @@ class Tiering:
         if region is None:
             return None
         key = _key(regions.plain(region))
+        self.counts.formed += 1
         stencil = REGIONS.find(key)
         if stencil is None:
             started = time.thread_time()

@@ -148,6 +148,7 @@ def _flags(unit: Unit) -> tuple[int, int]:
 
 
 SHAPES: dict[bytes, Shape] = {}
+SHAPES_MAX = 1 << 15  # after which the runtime forgets them all, when no host code is left
 
 
 def shape_of(key: bytes) -> Shape:

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from translator.regions import rebuild
+from translator.shape import SHAPES, SHAPES_MAX
 from translator.tiers.region import compile_region
 from translator.tiers.store import plain
 
@@ -67,3 +68,5 @@ def main() -> None:
         except EOFError:
             return
         send(1, answer(described))
+        if len(SHAPES) > SHAPES_MAX:
+            SHAPES.clear()

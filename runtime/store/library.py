@@ -147,7 +147,7 @@ class Library:
         place.write(folder, name, [data], sync=sync)
         assert self.packs is not None
         kept = [pack for pack in self.packs if pack.name != name]
-        pack = Pack(name, data, self.kind, version.current().digest())
+        pack = self._pack(folder, name)  # mapped: the memory is the file's
         pack.used = time.time()
         self.packs = [pack, *kept]
 

@@ -358,6 +358,7 @@ def compile_unit(unit: Unit) -> Run:
 
 
 _functions: dict[bytes, Run] = {}
+_FUNCTIONS_MAX = 1 << 14
 
 
 def execute(insn: Insn, cpu: CpuLike, mem: MemoryLike) -> int:
@@ -367,6 +368,8 @@ def execute(insn: Insn, cpu: CpuLike, mem: MemoryLike) -> int:
     """
     function = _functions.get(insn.key)
     if function is None:
+        if len(_functions) >= _FUNCTIONS_MAX:
+            _functions.clear()
         function = _functions[insn.key] = compile_unit(lift(insn))
     slots = insn.slots
     r32 = cpu.r32

@@ -19,9 +19,13 @@ class Fresh(NamedTuple):
 
 
 class Shelf(Generic[Key]):
-    """Key -> Stencil, in memory, with a source behind it that is asked once for each key."""
+    """Key -> Stencil, in memory, with a source behind it that is asked for what is not there.
 
-    def __init__(self) -> None:
+    When *most* are there, the older half is forgotten.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
         self.known: dict[Key, Stencil] = {}
         self.fresh: dict[Key, Fresh] = {}
         self.source: Callable[[Key], tuple[Any, ...] | None] | None = None
@@ -33,13 +37,21 @@ class Shelf(Generic[Key]):
         if found is None and self.source is not None:
             plain = self.source(key)
             if plain is not None:
-                found = self.known[key] = restore(plain)
+                found = restore(plain)
+                with self.lock:
+                    self._keep(key, found)
         return found
+
+    def _keep(self, key: Key, stencil: Stencil) -> None:
+        if len(self.known) >= self.most:
+            for old in list(self.known)[: self.most // 2]:
+                del self.known[old]
+        self.known[key] = stencil
 
     def add(self, key: Key, stencil: Stencil, insns: int) -> None:
         """Keep what was just compiled from so many guest insns; the runtime saves it."""
         with self.lock:
-            self.known[key] = stencil
+            self._keep(key, stencil)
             self.fresh[key] = Fresh(stencil, insns)
 
     def take_fresh(self) -> dict[Key, Fresh]:
@@ -95,5 +107,5 @@ def plain(value: Any) -> Any:
     return tuple(plain(v) for v in value) if isinstance(value, tuple) else value
 
 
-STORE = Store()
-REGIONS = Shelf[bytes]()  # compiled regions, by a digest of all that each depends on
+STORE = Store(1 << 16)
+REGIONS = Shelf[bytes](1 << 10)  # compiled regions, by a digest of all that each depends on
