@@ -12,6 +12,8 @@ usage: jitemu cache info                                where it is, what it hol
        jitemu cache clear                               remove it; later runs compile again
        jitemu cache warm [-L DIR] [-j N] PROGRAM [ARGS...]
                                                         compile ahead what a program needs
+       jitemu cache build [-j N]                        compile what most programs need into the
+                                                        installation, which clear leaves alone
        jitemu cache export FILE                         copy it to a tar file
        jitemu cache import FILE                         add an export of the same version
 
@@ -24,7 +26,14 @@ examples:
   jitemu cache export jitemu.tar && scp jitemu.tar twin: && ssh twin jitemu cache import jitemu.tar
 """
 _ANY = range(1, 1 << 20)
-_ARGUMENTS = {"info": (0,), "clear": (0,), "warm": _ANY, "export": (1,), "import": (1,)}
+_ARGUMENTS = {
+    "info": (0,),
+    "clear": (0,),
+    "warm": _ANY,
+    "build": range(3),
+    "export": (1,),
+    "import": (1,),
+}
 
 
 def cache(words: Sequence[str]) -> int:
@@ -34,7 +43,7 @@ def cache(words: Sequence[str]) -> int:
         return 0
     name, *rest = words or [""]
     if name not in _ARGUMENTS or len(rest) not in _ARGUMENTS[name]:
-        complain("cache: say info, clear, warm, export or import (see jitemu cache --help)")
+        complain("cache: say info, clear, warm, build, export or import (see jitemu cache --help)")
         return 2
     from runtime.store.archive import BadArchive
     from runtime.store.place import Unusable
@@ -58,14 +67,14 @@ def _run(name: str, rest: list[str]) -> int:
         return _info()
     if name == "clear":
         return _clear()
-    if name == "warm":
+    if name in ("warm", "build"):
+        from jitemu import warm
         from jitemu.options import UsageError
-        from jitemu.warm import warm
 
         try:
-            return warm(rest)
+            return warm.warm(rest) if name == "warm" else warm.build(rest)
         except UsageError as error:
-            complain(f"cache warm: {error} (see jitemu cache warm --help)")
+            complain(f"cache {name}: {error} (see jitemu cache {name} --help)")
             return 2
     return _export(rest[0]) if name == "export" else _import(rest[0])
 
@@ -85,7 +94,9 @@ def _info() -> int:
     for library in (codestore.STENCIL_PACKS, codestore.REGION_PACKS):
         library.open()
         count, insns = library.totals()
-        print(f"{library.kind:<10} {count} ({insns} insns)", flush=True)
+        print(f"{library.kind:<10} {count} ({insns} insns)")
+    built = sum(pack.count for pack in codestore.STENCIL_PACKS.built)
+    print(f"built in   {built} stencils, by the installation (jitemu cache build)", flush=True)
     return 0
 
 

@@ -61,6 +61,7 @@ def attach(linux: Linux, config: Config) -> None:
     engine = linux.process.engine
     # The hooks replace methods of these objects: no cost, and no code in the engine, without -d.
     if config.log & {"in_asm", "op", "op_opt", "out_asm"}:
+        engine.quick = None  # it makes the same code, but no plans that could be shown
         _hook(engine.cache, "install", lambda install: _installer(linux, config, log, install))
     if config.log & {"in_asm", "op"} and engine.strategy is None:
         _hook(engine, "_decode", lambda known: _decoder(linux, config, log, known))

@@ -15,6 +15,7 @@ from translator.tiers.stencil import Request
 
 _BATCH = 64  # stencils compiled at once; larger batches gain nothing
 _SAVE_EVERY = 2048
+_STEP = 20_000  # bytes between looks at the clock
 
 
 def parser() -> Parser:
@@ -64,6 +65,36 @@ def warm(words: Sequence[str]) -> int:
     return 0
 
 
+def build(words: Sequence[str]) -> int:
+    """Compile what most programs need into the installation."""
+    from runtime import codestore
+    from translator import frequent
+
+    made = Parser(
+        prog="jitemu cache build",
+        usage="jitemu cache build [-j N]",
+        description="Compile the stencils that most programs need, and keep them beside jitemu's "
+        "own files, so that first runs find them. Installing does this.",
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all)"
+    )
+    jobs = max(made.parse_args(words).jobs, 1)
+    wanted = frequent.requests()
+    batches = [wanted[i : i + _BATCH] for i in range(0, len(wanted), _BATCH)]
+    with _progress(len(wanted), "compiling", "stencils") as bar:
+
+        def results() -> Iterator[list[Any]]:
+            for batch in _results(batches, jobs):
+                bar.update(len(batch))
+                yield batch
+
+        count = codestore.build(results())
+    print(f"{count} stencils compiled", flush=True)
+    return 0
+
+
 def _progress(total: int, what: str, unit: str) -> Any:
     """Return a progress bar, which shows nothing where no terminal is."""
     from tqdm import tqdm  # bars with a rate and an estimate that survive narrow terminals
@@ -76,6 +107,7 @@ def _missing(codes: Sequence[Any]) -> list[Request]:
     """Find the stencils that are not cached yet."""
     from runtime import codestore
     from translator.ahead import Walk
+    from translator.strategies.stencils import body
 
     codestore.attach()
     found: dict[Request, None] = {}
@@ -83,10 +115,15 @@ def _missing(codes: Sequence[Any]) -> list[Request]:
         done = 0
         for code in codes:
             walk = Walk(code.fetch)
-            for insns in walk.run(code.entries):
-                bar.update(min(done + insns * 4, done + code.size) - bar.n)  # about 4 bytes each
+            insns = 0
+            for plan in walk.run(code.entries):
+                missing: list[Request] = []
+                body(plan, missing)
+                found.update(dict.fromkeys(missing))
+                insns += len(plan.items)
+                if 4 * insns > bar.n - done + _STEP:  # about 4 bytes each
+                    bar.update(min(done + 4 * insns, done + code.size) - bar.n)
             done += code.size
-            found.update(walk.missing)
     return list(found)
 
 

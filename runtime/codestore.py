@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from _blake2 import blake2b  # hashlib would load OpenSSL
+from collections.abc import Iterable
 from typing import Any
 
 from runtime.store.library import Library
 from runtime.store.pack import Item
-from translator.tiers.stencil import Request, build
+from translator.tiers import stencil
+from translator.tiers.stencil import Request
 from translator.tiers.store import REGIONS, STORE, Shelf, plain, restore
 
 SAVE_EVERY = 256  # fresh items after which they are saved although the guest still runs
@@ -35,21 +37,25 @@ def support_code() -> tuple[Any, ...]:
     library = Library("support")
     found = library.find(_SUPPORT_KEY)
     if found is None:
-        from runtime import nativecode
-        from translator.quick import compiler, write
-        from translator.tiers import backend, elf
-
-        text = nativecode.text() + compiler.module(write.FUNCTIONS, {"translate"})
-        obj = elf.parse(backend.compile_object(text, reloc="pic"))
-        (section,) = obj.sections.values()
-        found = (
-            section.code,
-            {name: offset for name, (_, offset, _) in obj.symbols.items()},
-            [(r.offset, r.symbol, r.addend) for r in section.relocs],
-            [(f.access, f.recovery, f.pc_value) for f in section.faults],
-        )
+        found = _build_support()
         library.save({_SUPPORT_KEY: Item(found, 0)})
     return tuple(found)
+
+
+def _build_support() -> tuple[Any, ...]:
+    from runtime import nativecode
+    from translator.quick import compiler, write
+    from translator.tiers import backend, elf
+
+    text = nativecode.text() + compiler.module(write.FUNCTIONS, {"translate"})
+    obj = elf.parse(backend.compile_object(text, reloc="pic"))
+    (section,) = obj.sections.values()
+    return (
+        section.code,
+        {name: offset for name, (_, offset, _) in obj.symbols.items()},
+        [(r.offset, r.symbol, r.addend) for r in section.relocs],
+        [(f.access, f.recovery, f.pc_value) for f in section.faults],
+    )
 
 
 def attach() -> None:
@@ -97,13 +103,28 @@ Compiled = tuple[Request, tuple[Any, ...]]
 
 def compiled(requests: list[Request]) -> list[Compiled]:
     """Compile stencils, in a worker process, which hands them over as plain values."""
-    return [(request, plain(made)) for request, made in zip(requests, build(requests), strict=True)]
+    return [
+        (request, plain(made))
+        for request, made in zip(requests, stencil.build(requests), strict=True)
+    ]
 
 
 def adopt(batch: list[Compiled]) -> None:
     """Take over what a worker process compiled."""
     for request, value in batch:
         STORE.add(Request(*request), restore(value), len(request[0]))
+
+
+def build(batches: Iterable[list[Compiled]]) -> int:
+    """Put stencils and the support code where the installation keeps them. OSError if it cannot."""
+    made = {
+        request_key(Request(*request)): Item(value, len(request[0]))
+        for batch in batches
+        for request, value in batch
+    }
+    STENCIL_PACKS.build(made)
+    Library("support").build({_SUPPORT_KEY: Item(_build_support(), 0)})
+    return len(made)
 
 
 def before_fork() -> None:

@@ -30,7 +30,8 @@ def work() -> Iterator[Path]:
 
 
 def environment(work: Path, **more: str) -> dict[str, str]:
-    return {**host_environment(), "JITEMU_CACHE": str(work / "cache"), **more}
+    own = {"JITEMU_CACHE": str(work / "cache"), "JITEMU_BUILT": str(work / "built")}
+    return {**host_environment(), **own, **more}
 
 
 def guest(work: Path, **more: str) -> tuple[int | None, bytes, bytes]:

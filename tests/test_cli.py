@@ -460,7 +460,7 @@ def test_dump_places() -> None:
 def test_cache() -> None:
     """`info` counts what a run has left, `clear` removes it; other files stay."""
     with work_directory({"cache/keep": b"mine"}) as work:
-        env = {**host_environment(), "JITEMU_CACHE": str(work / "cache")}
+        env = {**host_environment(), "JITEMU_CACHE": str(work / "cache"), "JITEMU_BUILT": "/none"}
         assert run([*jitemu("stencil"), program("mix")], env=env).status is not None
         shown = run([*COMMAND, "cache", "info"], env=env).stdout.decode()
         assert str(work / "cache") in shown

@@ -1,4 +1,4 @@
-"""A program's code -> the stencils that translating it will need, without running it.
+"""A program's code -> the plans of all its blocks, as far as they can be found without running it.
 
 Reachable code is followed from entry points.  What follows a jump or return is looked at too: in
 compiled programs it is another function, reached through a pointer that nobody can see here.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from translator.planner import FetchFault, Options, Peek, Plan, form, look
-from translator.strategies.stencils import body
-from translator.tiers.stencil import Request
 
 _PADDING = frozenset({0x00, 0x90, 0xCC})
 _WINDOW = 384
@@ -18,19 +16,16 @@ _FPU_STATES = (0, 0xFF)  # an empty x87 stack, and a full one: which one it is n
 
 
 class Walk:
-    """Finds the missing stencils of one image; `fetch` reads its executable bytes only."""
+    """Plans the blocks of one image; `fetch` reads its executable bytes only."""
 
     def __init__(self, fetch: Callable[[int, int], bytes], recovers: bool = True) -> None:
         self.fetch, self.recovers = fetch, recovers
         self.peeks: dict[int, Peek] = {}
         self.seen: set[int] = set()
-        self.insns = 0  # looked at so far
-        self.missing: dict[Request, None] = {}
 
-    def run(self, entries: Iterable[int]) -> Iterator[int]:
-        """Walk; yield the number of insns seen now and then. What was found is in `missing`."""
+    def run(self, entries: Iterable[int]) -> Iterator[Plan]:
+        """Walk; yield the plans of all blocks."""
         todo = list(entries)
-        reported = 0
         while todo:
             pc = todo.pop() & 0xFFFFFFFF
             if pc in self.seen:
@@ -39,16 +34,9 @@ class Walk:
             plan = self._plan(pc)
             if plan is None:
                 continue
-            self.insns += len(plan.items)
-            found: list[Request] = []
-            body(plan, found)
-            self.missing.update(dict.fromkeys(found))
+            yield plan
             todo += plan.successors()
             todo.append(self._after(plan.end & 0xFFFFFFFF))
-            if self.insns - reported >= 5000:
-                reported = self.insns
-                yield self.insns
-        yield self.insns
 
     def _plan(self, pc: int) -> Plan | None:
         """Plan a block for the x87 stack that lets it be longest."""

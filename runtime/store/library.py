@@ -27,15 +27,16 @@ class Library:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.packs: list[Pack] | None = None  # newest first; None before the first look
+        self.built: list[Pack] = []  # what installing jitemu compiled
 
     def find(self, key: bytes) -> Any:
         """Return what is saved under a key, or None."""
         if self.packs is None:
             self.open()
-        for pack in self.packs or ():
+        for pack in (*(self.packs or ()), *self.built):
             value = pack.get(key)
             if value is not None:
-                if time.time() - pack.used > _TOUCH_AFTER:
+                if pack.is_mine and time.time() - pack.used > _TOUCH_AFTER:
                     self._touch(pack)
                 return value
         return None
@@ -51,12 +52,37 @@ class Library:
     def open(self) -> None:
         """Look at the disk again."""
         self.packs = []
+        self.built = [pack for pack in (self._built(name) for name in place.built_names()) if pack]
         try:
             with place.opened(version.current().folder) as folder:
                 if folder is not None:
                     self._open(folder)
         except (place.Unusable, OSError) as error:
             place.warn(f"no compiled code is kept or used: {error}")
+
+    def _built(self, name: str) -> Pack | None:
+        """Open what installing compiled, if it is of this version and of this kind."""
+        with contextlib.suppress(place.Unusable, OSError, Damaged), place.opened_built() as folder:
+            if folder is not None and name.startswith(f"{self.kind}-"):
+                pack = self._pack(folder, name, or_roots=True)
+                pack.is_mine = False
+                return pack
+        return None
+
+    def build(self, fresh: dict[bytes, Item]) -> None:
+        """Put values where the installation keeps them, instead of what was there. OSError."""
+        if not fresh:
+            return
+        records = {key: marshal.dumps(item.value) for key, item in fresh.items()}
+        insns = {key: item.insns for key, item in fresh.items()}
+        data = encode(self.kind, version.current().digest(), records, insns)
+        with place.opened_built(create=True) as folder:
+            assert folder is not None
+            name = file_name(self.kind, data)
+            place.write(folder, name, [data], sync=True, mode=0o644)
+            for other in place.names(folder):
+                if other.startswith(f"{self.kind}-") and other != name:
+                    place.remove(folder, other)
 
     def _open(self, folder: int) -> list[str]:
         """Read the packs in a directory; return the names of those that are of no use."""
@@ -80,8 +106,8 @@ class Library:
         self.packs = [pack for _, pack in found]
         return useless
 
-    def _pack(self, folder: int, name: str) -> Pack:
-        data = place.read(folder, name)
+    def _pack(self, folder: int, name: str, *, or_roots: bool = False) -> Pack:
+        data = place.read(folder, name, or_roots=or_roots)
         if data is None:
             raise FileNotFoundError(name)
         return Pack(name, data, self.kind, version.current().digest())
@@ -125,6 +151,8 @@ class Library:
             return True
 
     def _add(self, folder: int, records: dict[bytes, bytes], insns: dict[bytes, int]) -> None:
+        if self.packs is None:
+            self.open()
         useless = self._open(folder)
         for name in place.names(folder):
             if name.startswith(place.TEMPORARY):  # the lock is ours: its writer is dead

@@ -68,6 +68,7 @@ class Pack:
     def __init__(self, name: str, data: bytes | mmap, kind: str, version: bytes) -> None:
         self.name, self.data = name, data
         self.is_damaged = False  # a record was found to be
+        self.is_mine = True  # in the user's cache, not in the installation
         self.used = 0.0  # when the disk was last told that it is used, seconds since the epoch
         try:
             header = data[: _HEADER.size]

@@ -73,9 +73,9 @@ def warn(text: str) -> None:
             print(f"jitemu: {text}", file=sys.stderr, flush=True)
 
 
-def _judge(status: os.stat_result, path: str) -> None:
-    """Raise Unusable unless only this user can write what has that status."""
-    if status.st_uid != os.geteuid():
+def _judge(status: os.stat_result, path: str, *, or_root: bool = False) -> None:
+    """Raise Unusable unless only this user, or root, can write what has that status."""
+    if status.st_uid != os.geteuid() and not (or_root and status.st_uid == 0):
         raise Unusable(f"{path} belongs to another user: it could hold anybody's code")
     if status.st_mode & _OTHERS_WRITE:
         raise Unusable(f"{path} can be written by other users (chmod go-w makes it usable)")
@@ -137,6 +137,44 @@ def opened(version: str | None, *, create: bool = False) -> Iterator[int | None]
                 os.close(fd)
 
 
+def built() -> Path:
+    """Return the directory of what installing jitemu compiled: $JITEMU_BUILT, or runtime/built."""
+    named = os.environ.get("JITEMU_BUILT")
+    return Path(named) if named else Path(__file__).parent.parent / "built"
+
+
+@contextlib.contextmanager
+def opened_built(*, create: bool = False) -> Iterator[int | None]:
+    """Open the directory of what installing jitemu compiled.
+
+    Raises Unusable where others than this user and root can write it, OSError if it cannot be made.
+    """
+    path = built()
+    if create:
+        path.mkdir(mode=0o755, exist_ok=True)
+    try:
+        fd = os.open(path, _DIRECTORY)
+    except OSError:
+        if create:
+            raise
+        yield None
+        return
+    try:
+        _judge(os.fstat(fd), str(path), or_root=True)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def built_names() -> list[str]:
+    """List what installing compiled."""
+    try:
+        with opened_built() as folder:
+            return names(folder) if folder is not None else []
+    except Unusable:
+        return []
+
+
 @contextlib.contextmanager
 def locked(folder: int, *, wait: bool = False) -> Iterator[bool]:
     """Hold a version's lock against other processes; False if somebody has it and not *wait*."""
@@ -159,13 +197,13 @@ def names(folder: int) -> list[str]:
     return [name for name in os.listdir(folder) if FILE_NAME.fullmatch(name)]
 
 
-def read(folder: int, name: str, shown: str = "") -> bytes | mmap.mmap | None:
+def read(folder: int, name: str, *, or_roots: bool = False) -> bytes | mmap.mmap | None:
     """Return a file's content, mapped if it is large; None if it is not there any more.
 
     Raises Unusable if somebody else can have written it.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    shown = shown or f"cache file {name}"
+    shown = f"cache file {name}"
     try:
         fd = os.open(name, flags, dir_fd=folder)
     except OSError as error:
@@ -174,7 +212,7 @@ def read(folder: int, name: str, shown: str = "") -> bytes | mmap.mmap | None:
         return None
     try:
         status = os.fstat(fd)
-        _judge(status, shown)
+        _judge(status, shown, or_root=or_roots)
         if not stat.S_ISREG(status.st_mode):
             raise Unusable(f"{shown} is not a regular file")
         if status.st_size <= COPIED:
@@ -186,7 +224,7 @@ def read(folder: int, name: str, shown: str = "") -> bytes | mmap.mmap | None:
         os.close(fd)
 
 
-def write(folder: int, name: str, parts: list[bytes], *, sync: bool) -> None:
+def write(folder: int, name: str, parts: list[bytes], *, sync: bool, mode: int = 0o600) -> None:
     """Put a file in place in one step: whoever looks sees all of it or nothing. OSError."""
     soft = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if soft != resource.RLIM_INFINITY and soft < sum(map(len, parts)):
@@ -198,7 +236,7 @@ def write(folder: int, name: str, parts: list[bytes], *, sync: bool) -> None:
     fd = os.open(temporary, flags, 0o600, dir_fd=folder)
     try:
         try:
-            os.fchmod(fd, 0o600)
+            os.fchmod(fd, mode)
             for part in parts:
                 view = memoryview(part)
                 while view:

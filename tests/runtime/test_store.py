@@ -22,6 +22,7 @@ VERSION = b"v" * 16
 def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Use an empty cache directory."""
     monkeypatch.setenv("JITEMU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("JITEMU_BUILT", str(tmp_path / "built"))
     monkeypatch.delenv("JITEMU_CACHE_SIZE", raising=False)
     monkeypatch.setattr(place, "_warned", set())
     return tmp_path / "cache"
@@ -334,3 +335,30 @@ def test_old_versions_go(top: Path) -> None:
     assert found() == VALUES[KEYS[3]].value
     assert disk.clear()
     assert [path.name for path in top.iterdir()] == ["mine"]
+
+
+# ---- what installing compiled ----
+def test_built_packs(top: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are found, not written to the user's cache again, and read by anybody."""
+    Library("test").build(VALUES)
+    Library("test").build(dict(list(VALUES.items())[1:]))
+    (path,) = place.built().iterdir()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert found() == VALUES[KEYS[3]].value
+    assert found(KEYS[0]) is None
+    saved()
+    mine = Library("test")
+    mine.open()
+    assert mine.totals()[0] == 1
+    path.write_bytes(path.read_bytes()[:-3])
+    assert found() is None
+    path.chmod(0o666)
+    assert found() is None
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_somebody_elses_built_packs() -> None:
+    Library("test").build(VALUES)
+    os.chown(place.built(), 12345, -1)
+    assert found() is None

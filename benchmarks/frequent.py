@@ -1,0 +1,84 @@
+"""What programs need -> translator/frequent.txt, the list of stencils that installing compiles.
+
+    python -m benchmarks.frequent SYSROOT translator/frequent.txt
+
+In the list are all stencils that some runs of usual programs need, and those that occur often in
+their code and that of their libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from collections import Counter
+from pathlib import Path
+
+from jitemu import Process, image
+from translator import frequent
+from translator.ahead import Walk
+from translator.planner import Plan, fuses
+from translator.tiers.services import SERVICES
+from translator.tiers.stencil import Request
+from translator.tiers.store import STORE
+
+RUNS = (
+    ("/usr/bin/python3", "-c", "pass"),
+    ("/usr/bin/bash", "-c", "for i in 1 2 3; do echo $i; done; x=$(echo hi)"),
+    ("/usr/bin/perl", "-e", 'print 6*7, "\\n"; my %h = (a => 1); print sort keys %h'),
+    ("/usr/bin/ls", "-l", "/"),
+)
+CODE = ("sqlite3", "openssl", "xz", "bzip2", "sort", "awk", "grep", "sed", "tar", "gzip")
+FILES, TIMES = 2, 20  # in so many files, and so often, a stencil must occur
+
+
+def of_plan(plan: Plan) -> list[Request]:
+    """Return the stencils of a block."""
+    found = []
+    items, index = plan.items, 0
+    while index < len(items):
+        shape, live = items[index][0], plan.live[index]
+        keys: tuple[bytes, ...] = (shape.key,)
+        if index + 1 < len(items) and fuses(shape, jump := items[index + 1][0]):
+            keys = (shape.key, jump.key)
+            index += 1
+        found.append(Request(keys, live & shape.writes))
+        index += 1
+    return found
+
+
+def of_run(sysroot: Path, words: tuple[str, ...]) -> set[tuple[tuple[bytes, ...], int]]:
+    """Run a program; return what was translated."""
+    with Process(str(sysroot) + words[0], words[1:], sysroot=sysroot, capture=True) as guest:
+        guest.run()
+    return {(request.keys, request.live) for request in STORE.known}
+
+
+def main() -> None:
+    """Write the list."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sysroot", type=Path)
+    parser.add_argument("list", type=Path)
+    given = parser.parse_args()
+    wanted = {Request((name,), 0) for name in SERVICES}
+    for words in RUNS:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            wanted |= {Request(*r) for r in pool.apply(of_run, (given.sysroot, words))}
+    times: Counter[Request] = Counter()
+    files: Counter[Request] = Counter()
+    seen: set[tuple[int, int]] = set()
+    for name in (*(words[0] for words in RUNS), *(f"/usr/bin/{name}" for name in CODE)):
+        path = image.program(given.sysroot, name)
+        for code in image.closure(given.sysroot, path) if path is not None else ():
+            if (mark := (code.size, len(code.entries))) in seen:
+                continue
+            seen.add(mark)
+            here = Counter(r for plan in Walk(code.fetch).run(code.entries) for r in of_plan(plan))
+            times += here
+            files.update(here.keys())
+    wanted |= {r for r, count in times.items() if count >= TIMES and files[r] >= FILES}
+    given.list.write_text(frequent.text(wanted), "ascii")
+    print(f"{len(wanted)} stencils")
+
+
+if __name__ == "__main__":
+    main()
