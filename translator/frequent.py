@@ -1,7 +1,7 @@
 """The stencils that most programs need: frequent.txt, a list that installing compiles ahead.
 
 A line is the shape keys of a stencil in hexadecimal, joined by `+`, or the name of a service; then
-the masks of live flags that it is needed for, a digit each. `benchmarks/frequent.py` makes the list.
+the masks of live flags that it is needed for, a digit each.  `benchmarks/frequent.py` makes it.
 """
 
 from __future__ import annotations
