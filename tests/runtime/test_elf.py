@@ -78,7 +78,7 @@ class Bench:
         self.mem = Memory()
         self.vfs = Vfs(options or LinuxOptions(), cwd=os.fsencode(folder))
         self.process: Any = SimpleNamespace(
-            mem=self.mem, vfs=self.vfs, options=options or LinuxOptions()
+            mem=self.mem, vfs=self.vfs, options=options or LinuxOptions(), rlimits={}
         )
 
     def put(self, name: str, content: bytes, mode: int = 0o755) -> None:
@@ -210,7 +210,7 @@ def test_broken_programs(bench: Bench) -> None:
     expected = {
         "empty": (errno.ENOEXEC, 126, "empty"),
         "text": (errno.ENOEXEC, 126, "not an ELF"),
-        "amd64": (errno.ENOEXEC, 126, "x86-64"),
+        "amd64": (errno.ENOEXEC, 126, "64-bit for Advanced Micro Devices X86-64"),
         "arm": (errno.ENOEXEC, 126, "ARM"),
         "short": (errno.ENOEXEC, 126, "truncated"),
         "object": (errno.ENOEXEC, 126, "object"),
