@@ -304,13 +304,18 @@ def test_interrupt_of_a_handler() -> None:
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2])
 def test_interrupt_of_the_start(delay: float) -> None:
     """Ctrl-C before the guest runs: death by SIGINT, no traceback."""
-    command = [sys.executable, "-m", "jitemu", "run", program("spin", BAD)]
-    env = {**host_environment(), "PYTHONPATH": str(REPOSITORY)}
+    script = (
+        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import jitemu.cli as cli; "
+        f"print('up', flush=True); sys.exit(cli.main(['run', {program('spin', BAD)!r}]))"
+    )
+    command = [sys.executable, "-c", script]
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=host_environment()
     ) as guest:
+        assert guest.stdout is not None
         assert guest.stderr is not None
-        time.sleep(0.05 + delay)  # Python itself must be up
+        assert guest.stdout.readline() == b"up\n"  # what Python does before is its own business
+        time.sleep(delay)
         guest.send_signal(signal.SIGINT)
         status = guest.wait(20)
         text = guest.stderr.read()
