@@ -93,6 +93,21 @@ def test_written_pages_finds_exactly_the_written_ones() -> None:
         assert os.waitpid(child, 0)[1] == 0
 
 
+def test_changes_are_the_words_that_differ() -> None:
+    """Of a page that other threads write to as well, only what the child changed is taken over."""
+    before = bytearray(defs.PAGE)
+    after = bytearray(before)
+    after[5] = 1
+    after[8:12] = b"abcd"
+    after[4095] = 2
+    assert vforks.changes(bytes(before), bytes(after)) == [
+        (4, bytes(after[4:12])),
+        (4092, bytes(after[4092:])),
+    ]
+    assert vforks.changes(bytes(after), bytes(after)) == []
+    assert vforks.changes(None, bytes(after)) == [(0, bytes(after))]
+
+
 def test_namespaces_and_shared_memory_are_refused() -> None:
     """Clone flags that cannot be had give errors, and the report tells."""
     with guest() as t:

@@ -52,9 +52,12 @@ def _strings(t: Thread, address: int) -> list[bytes]:
     found: list[bytes] = []
     total = 0
     while address and (pointer := t.mem.u32(address)):
-        text = t.mem.cstr(pointer, MAX_STRING)
+        try:
+            text = t.mem.cstr(pointer, MAX_STRING)
+        except OSError:  # longer than that
+            raise OSError(E2BIG, "argument list too long") from None
         total += len(text) + 5
-        if len(text) >= MAX_STRING or total > MAX_TOTAL:
+        if total > MAX_TOTAL:
             raise OSError(E2BIG, "argument list too long")
         found.append(text)
         address += 4

@@ -2,14 +2,16 @@
 
 The child is a forked copy. When it calls execve or ends, it finds the pages that it no longer
 shares with the parent (it wrote to them) and sends them through a pipe; the parent waits for the
-end of that pipe. If the parent has other threads, only the mapping that holds its stack is taken
-over, because they go on writing elsewhere.
+end of that pipe. If the parent has other threads, which go on writing, only the mapping that holds
+its stack is taken over, and of it only the words that the child changed: the C library keeps the
+thread's descriptor there, with links that other threads set.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runtime.memory import MemoryFault
@@ -33,6 +35,7 @@ class Handover:
         self.write_end = t.process.reserve_fd(write_end)
         self.alone = len(t.process.threads) == 1
         self.stack = t.cpu.esp
+        self.before: dict[int, bytes] = {}  # pages of that mapping as the child found them
 
     def abandon(self) -> None:
         """Close both ends: there is no child."""
@@ -43,6 +46,8 @@ class Handover:
         """In the child: keep the writing end until execve or the end."""
         process.release_fd(self.read_end)
         process.vfork = self
+        if not self.alone:
+            self.before = dict(_pages(process, self.stack, _PRESENT, _SWAPPED))
 
     def finish(self) -> None:
         """In the child: send the written pages and let the parent go on."""
@@ -50,7 +55,9 @@ class Handover:
         process.vfork = None
         try:
             for address, data in written_pages(process, None if self.alone else self.stack):
-                _write_all(self.write_end, _HEADER.pack(address, len(data)) + data)
+                for offset, words in changes(self.before.get(address), data):
+                    header = _HEADER.pack(address + offset, len(words))
+                    _write_all(self.write_end, header + words)
         except OSError:
             pass  # the parent is gone
         process.release_fd(self.write_end)
@@ -70,9 +77,16 @@ class Handover:
         self.process.release_fd(self.read_end)
 
 
-def written_pages(process: Process, only: int | None) -> list[tuple[int, bytes]]:
-    """Return the private writable pages that this forked process does not share with its parent."""
-    found: list[tuple[int, bytes]] = []
+def written_pages(process: Process, only: int | None) -> Iterator[tuple[int, bytes]]:
+    """Yield the private writable pages that this forked process does not share with its parent."""
+    return _pages(process, only, _SWAPPED, _PRESENT | _EXCLUSIVE)
+
+
+def _pages(process: Process, only: int | None, *wanted: int) -> Iterator[tuple[int, bytes]]:
+    """Yield private writable pages, of the mapping at *only* or of all, by bits in the page map.
+
+    All bits of one of the masks *wanted* are set.
+    """
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
         for region in process.mem.regions():
             if region.shared or not region.prot & 2:
@@ -82,11 +96,27 @@ def written_pages(process: Process, only: int | None) -> list[tuple[int, bytes]]
             pagemap.seek((process.mem.base + region.start) // defs.PAGE * 8)
             count = (region.end - region.start) // defs.PAGE
             raw = pagemap.read(8 * count)
-            entries = struct.unpack(f"<{len(raw) // 8}Q", raw)
-            for i, entry in enumerate(entries):
-                if entry & _SWAPPED or (entry & _PRESENT and entry & _EXCLUSIVE):
+            for i, entry in enumerate(struct.unpack(f"<{len(raw) // 8}Q", raw)):
+                if any(entry & mask == mask for mask in wanted):
                     address = region.start + i * defs.PAGE
-                    found.append((address, process.mem.read(address, defs.PAGE)))
+                    yield address, process.mem.read(address, defs.PAGE)
+
+
+def changes(before: bytes | None, after: bytes) -> list[tuple[int, bytes]]:
+    """Return offset and contents of what differs, in words; everything if *before* is None."""
+    if before is None:
+        return [(0, after)]
+    old, new = memoryview(before).cast("I"), memoryview(after).cast("I")
+    found: list[tuple[int, bytes]] = []
+    start = -1
+    for i, (x, y) in enumerate(zip(old, new, strict=True)):
+        if x != y and start < 0:
+            start = i
+        elif x == y and start >= 0:
+            found.append((4 * start, after[4 * start : 4 * i]))
+            start = -1
+    if start >= 0:
+        found.append((4 * start, after[4 * start :]))
     return found
 
 
