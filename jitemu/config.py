@@ -24,6 +24,9 @@ class Config:
     log: frozenset[str] = frozenset()  # items of -d
     log_file: str | None = None
     stats: bool = False
+    code_cache: int | None = None  # bytes of host code before all of it is dropped
+    perf_map: bool = False
+    jitdump: bool = False
 
 
 def is_debugging() -> bool:

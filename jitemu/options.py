@@ -193,6 +193,12 @@ def parser() -> Parser:
     add("--budget", type=count, metavar="INSNS", help="end the guest after so many insns")
     add = made.add_argument_group("translation").add_argument
     add("--strategy", default="stencil", metavar="NAME", help="interp, stencil (default) or block")
+    add(
+        "--code-cache",
+        type=size,
+        metavar="SIZE[KMG]",
+        help="host code that is kept before all of it is dropped, 1M to 255M (255M)",
+    )
     add = made.add_argument_group("looking at it").add_argument
     add("-strace", "--strace", action="store_true", help="print the guest's system calls")
     add(
@@ -214,6 +220,16 @@ def parser() -> Parser:
         "--report",
         action="store_true",
         help="print at the end what the guest asked for that jitemu lacks",
+    )
+    add(
+        "--perf-map",
+        action="store_true",
+        help="write /tmp/perf-PID.map, by which Linux perf names guest functions",
+    )
+    add(
+        "--jitdump",
+        action="store_true",
+        help="write jit-PID.dump here, for perf record -k 1 and perf inject --jit",
     )
     return made  # fmt: skip
 
@@ -250,7 +266,11 @@ def parse(words: Sequence[str]) -> Config:
     """Read the arguments of `jitemu run`; UsageError if they make no sense."""
     made = parser()
     own, guest = split(made, words)
-    found = made.parse_args(own)
+    return config(made.parse_args(own), guest)
+
+
+def config(found: argparse.Namespace, guest: list[str]) -> Config:
+    """Make the settings of a run from what was parsed; UsageError if they make no sense."""
     if "help" in found.log:
         return Config("", log=found.log)
     if not guest:
@@ -282,6 +302,9 @@ def parse(words: Sequence[str]) -> Config:
         log=found.log - {"strace"},
         log_file=found.logfile,
         stats=found.stats,
+        code_cache=found.code_cache,
+        perf_map=found.perf_map,
+        jitdump=found.jitdump,
     )
 
 

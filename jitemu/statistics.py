@@ -5,8 +5,34 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from jitemu.hostmemory import HostMemory, measure
+
 if TYPE_CHECKING:
     from runtime.personalities.linux import Linux
+    from runtime.profiling import Meter
+    from runtime.tiering import RegionCounts
+
+
+class Regions(NamedTuple):
+    """What became of regions, under a strategy that has them."""
+
+    formed: int
+    compiled: int
+    cached: int  # found in the cache instead
+    failed: int
+    dropped: int  # their code changed while they were compiled
+    insns: int  # guest insns in those that were installed
+    compile_seconds: float  # of processor time, in another process unless strategy is region
+    inside: float | None  # part of the executed insns that ran in regions; None: not sampled
+
+    def text(self) -> str:
+        """Return one line."""
+        inside = "" if self.inside is None else f"; {self.inside:.0%} of the insns ran in regions"
+        return (
+            f"{self.formed} formed: {self.compiled} compiled in {self.compile_seconds:.3f} s, "
+            f"{self.cached} from the cache, {self.failed} failed, {self.dropped} dropped before "
+            f"use; {self.insns} insns in them{inside}"
+        )
 
 
 class Statistics(NamedTuple):
@@ -22,7 +48,12 @@ class Statistics(NamedTuple):
     translate_seconds: float  # of processor time: putting blocks together
     compile_seconds: float  # the same: LLVM, for stencils or blocks that no cache held
     run_seconds: float  # the rest of the processor time: guest code and system calls
+    native_seconds: float | None  # of that, in host code; None if it was not measured (--stats)
+    interp_seconds: float | None  # in the interp tier
+    python_seconds: float | None  # the rest of it: system calls, and the dispatcher between blocks
     exits: dict[str, int]  # how often translated code returned to the dispatcher, by cause
+    regions: Regions | None  # None for a strategy without
+    memory: HostMemory
 
     def text(self, strategy: str) -> str:
         """Return one line per number, and one for the exits."""
@@ -35,6 +66,10 @@ class Statistics(NamedTuple):
                 lines.append(f"  {label:<20} {value}")
         causes = ", ".join(f"{name} {count}" for name, count in self.exits.items())
         lines.append(f"  {'exits':<20} {sum(self.exits.values())}: {causes or 'none'}")
+        if self.regions is not None:
+            lines.append(f"  {'regions':<20} {self.regions.text()}")
+        lines.append(f"  {'host code':<20} {self.memory.code_text()}")
+        lines.append(f"  {'host memory':<20} {self.memory.text()}")
         return "\n".join(["statistics:", *lines])
 
 
@@ -54,12 +89,18 @@ class Times:
         self.processor += time.process_time() - self._begun[1]
 
 
-def collect(linux: Linux, times: Times) -> Statistics:
-    """Gather what the parts of a guest counted."""
+def collect(linux: Linux, times: Times, meter: Meter | None = None) -> Statistics:
+    """Gather what the parts of a guest counted; in detail with a meter."""
     process = linux.process
     engine = process.engine.statistics
+    tiering = process.engine.tiering
     compiling = engine.compile_seconds
     translating = max(0.0, engine.translate_seconds - compiling)
+    running = max(0.0, times.processor - translating - compiling)
+    native = interp = python = None
+    if meter is not None:
+        native, interp = meter.native_seconds, meter.interp_seconds
+        python = max(0.0, running - native - interp)
     return Statistics(
         insns=process.budget.executed(),
         insns_interpreted=engine.insns_interpreted,
@@ -70,6 +111,25 @@ def collect(linux: Linux, times: Times) -> Statistics:
         elapsed_seconds=times.elapsed,
         translate_seconds=translating,
         compile_seconds=compiling,
-        run_seconds=max(0.0, times.processor - translating - compiling),
+        run_seconds=running,
+        native_seconds=native,
+        interp_seconds=interp,
+        python_seconds=python,
         exits=engine.exits_by_name(),
+        regions=_regions(tiering.counts) if tiering.mode else None,
+        memory=measure(process.engine, with_parts=meter is not None),
+    )
+
+
+def _regions(counts: RegionCounts) -> Regions:
+    inside = counts.insns_inside / counts.insns_sampled if counts.insns_sampled else None
+    return Regions(
+        counts.formed,
+        counts.compiled,
+        counts.cached,
+        counts.failed,
+        counts.dropped,
+        counts.insns,
+        counts.compile_seconds,
+        inside,
     )

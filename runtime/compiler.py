@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from runtime import native
+from runtime.counting import peak_memory
 
 _WCLONE = 0x80000000  # wait for a child without an exit signal, bits/waitflags.h
 _PATIENCE = 120_000  # milliseconds for one region
@@ -58,6 +59,7 @@ class Compiler:
         self.ends: tuple[int, int] | None = None
         self.worker = 0  # its process id
         self.seconds = 0.0  # of processor time that it spent
+        self.peak = 0  # bytes of memory that it had at most, once it has ended
 
     def submit(self, number: int, described: Any) -> None:
         """Compile a region some time."""
@@ -81,6 +83,7 @@ class Compiler:
         """End the process, and the thread once it has nothing to wait for."""
         self.jobs.put(None)
         if self.worker:
+            self.peak = peak_memory(self.worker)
             with contextlib.suppress(OSError):
                 os.kill(self.worker, signal.SIGKILL)
 

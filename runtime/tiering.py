@@ -100,12 +100,8 @@ class Tiering:
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
         """Note where a slice ended; the caller holds no lock."""
-        counts = self.counts
-        counts.samples += 1
-        counts.insns_sampled += self.slice
+        self.count(is_inside=is_inside)
         if is_inside:
-            counts.samples_inside += 1
-            counts.insns_inside += self.slice
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
         self.slice = max(self.slice // 2, self.thresholds.first_slice)
@@ -119,6 +115,15 @@ class Tiering:
             # The next try only if much more is run here, outside of what this one yields.
             self.heat[bucket] = -_PATIENCE * self.thresholds.hot
             self._request(location, fpu)
+
+    def count(self, *, is_inside: bool) -> None:
+        """Count a sample."""
+        counts = self.counts
+        counts.samples += 1
+        counts.insns_sampled += self.slice
+        if is_inside:
+            counts.samples_inside += 1
+            counts.insns_inside += self.slice
 
     def _request(self, location: int, fpu: int) -> None:
         """Have the region around a hot place compiled, or find it in the cache."""

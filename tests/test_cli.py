@@ -377,7 +377,7 @@ def test_log_of_a_fault() -> None:
 STATISTICS = (
     "strategy", "insns", "insns interpreted", "blocks", "insns translated", "invalidations",
     "start seconds", "elapsed seconds", "translate seconds", "compile seconds", "run seconds",
-    "exits",
+    "native seconds", "interp seconds", "python seconds", "exits", "host code", "host memory",
 )  # fmt: skip
 
 
@@ -393,6 +393,15 @@ def test_statistics(strategy: str) -> None:
     assert int(numbers["insns"]) > 1000
     if strategy != "interp":
         assert "syscall" in numbers["exits"]
+        each = re.search(r" ([\d.]+) for each insn translated", numbers["host code"])
+        assert each is not None
+        assert 5 < float(each[1]) < 200
+    split = sum(float(numbers[f"{name} seconds"]) for name in ("native", "interp", "python"))
+    assert split == pytest.approx(float(numbers["run seconds"]), abs=0.003)
+    assert re.fullmatch(
+        r"[\d.]+ MB at most; now guest [\d.]+, host code [\d.]+, fault table [\d.]+, rest [\d.]+",
+        numbers["host memory"],
+    )
 
 
 def test_statistics_when_stderr_is_closed() -> None:
