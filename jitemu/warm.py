@@ -90,7 +90,7 @@ def build(words: Sequence[str]) -> int:
                 bar.update(len(batch))
                 yield batch
 
-        count = codestore.build(results())
+        count = codestore.build(wanted, results())
     print(f"{count} stencils compiled", flush=True)
     return 0
 

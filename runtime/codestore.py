@@ -12,7 +12,10 @@ from typing import Any
 
 from runtime.store.library import Library
 from runtime.store.pack import Item
+from translator.quick.layout import facts
+from translator.shape import shape_of
 from translator.tiers import stencil
+from translator.tiers.services import SERVICES
 from translator.tiers.stencil import Request
 from translator.tiers.store import REGIONS, STORE, Shelf, plain, restore
 
@@ -21,7 +24,8 @@ SAVE_AFTER = 5.0  # seconds after which even a few are
 _TRIES, _PAUSE = 4, 0.01  # at the end of a run, where another process is writing
 _SUPPORT_KEY = b"support".ljust(16, b"\0")
 
-STENCIL_PACKS, REGION_PACKS = Library("stencils"), Library("regions")
+STENCIL_PACKS, REGION_PACKS, SHAPE_PACKS = (Library(k) for k in ("stencils", "regions", "shapes"))
+_facts: dict[bytes, Item] = {}  # of shapes, not saved yet
 _last_save = time.monotonic()
 
 
@@ -47,7 +51,7 @@ def _build_support() -> tuple[Any, ...]:
     from translator.quick import compiler, write
     from translator.tiers import backend, elf
 
-    text = nativecode.text() + compiler.module(write.FUNCTIONS, {"translate"})
+    text = nativecode.text() + compiler.module(write.FUNCTIONS, write.PUBLIC)
     obj = elf.parse(backend.compile_object(text, reloc="pic"))
     (section,) = obj.sections.values()
     return (
@@ -64,6 +68,21 @@ def attach() -> None:
         find_stencil = STENCIL_PACKS.find
         STORE.source = lambda request: find_stencil(request_key(request))
         REGIONS.source = REGION_PACKS.find
+
+
+def find_facts(shape: bytes) -> tuple[int, ...] | None:
+    """Return what was saved of a shape: facts that lifting it would take longer to find out."""
+    found: tuple[int, ...] | None = SHAPE_PACKS.find(_shape_name(shape))
+    return found
+
+
+def keep_facts(shape: bytes, facts: tuple[int, ...]) -> None:
+    """Save facts with the next stencils."""
+    _facts[_shape_name(shape)] = Item(facts, 0)
+
+
+def _shape_name(key: bytes) -> bytes:
+    return key.ljust(15, b"\0") + bytes([len(key)])
 
 
 def save_some() -> None:
@@ -84,7 +103,9 @@ def save() -> None:
 
 
 def _save() -> bool:
-    # Both, whether or not the first had to be put off.
+    # All, whether or not the first had to be put off.
+    if _facts and SHAPE_PACKS.save(dict(_facts)):
+        _facts.clear()
     stencils = _save_shelf(STORE, STENCIL_PACKS, request_key)
     return _save_shelf(REGIONS, REGION_PACKS, bytes) and stencils
 
@@ -115,7 +136,7 @@ def adopt(batch: list[Compiled]) -> None:
         STORE.add(Request(*request), restore(value), len(request[0]))
 
 
-def build(batches: Iterable[list[Compiled]]) -> int:
+def build(requests: list[Request], batches: Iterable[list[Compiled]]) -> int:
     """Put stencils and the support code where the installation keeps them. OSError if it cannot."""
     made = {
         request_key(Request(*request)): Item(value, len(request[0]))
@@ -123,6 +144,8 @@ def build(batches: Iterable[list[Compiled]]) -> int:
         for request, value in batch
     }
     STENCIL_PACKS.build(made)
+    keys = {key for request in requests for key in request.keys if key not in SERVICES}
+    SHAPE_PACKS.build({_shape_name(key): Item(facts(shape_of(key)), 0) for key in keys})
     Library("support").build({_SUPPORT_KEY: Item(_build_support(), 0)})
     return len(made)
 
@@ -140,3 +163,4 @@ def after_fork(*, is_child: bool) -> None:
     if is_child:
         STORE.take_fresh()
         REGIONS.take_fresh()
+        _facts.clear()

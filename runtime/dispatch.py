@@ -215,8 +215,8 @@ class Engine:
         """Make the flags exact, as far as they can be, where native code left between blocks."""
         if cpu.r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
             with self.lock:
-                ahead = self.code.peek(cpu.r32[_EIP])
-            if ahead.is_shown:
+                is_shown = self.code.shows(cpu.r32[_EIP])
+            if is_shown:
                 self.recipes.follow(cpu)
 
     def _trap(self, cpu: Cpu, vector: int) -> Exit:
@@ -323,27 +323,39 @@ class Engine:
             fpu = cpu.r16[_FPU]
             block = self.cache.find(location, fpu)
             if block is None:
-                started = time.thread_time()
                 try:
                     block = self._install(location, fpu)
                 except Full:
                     self._flush_all()
                     return None
-                finally:
-                    self.statistics.translate_seconds += time.thread_time() - started
             if link:
                 self.cache.link(link, block)
             return block
 
     def _install(self, location: int, fpu: int) -> Block:
         assert self.strategy is not None
-        if self.strategy.regions == "at once":
-            region = self.tiering.at_once(location, fpu)
+        is_region = self.strategy.regions == "at once"
+        if self.quick is not None and not is_region:
+            block = self.quick.install(location, fpu)
+            if block is not None:
+                return block
+        started = time.thread_time()
+        try:
+            region = self.tiering.at_once(location, fpu) if is_region else None
             if region is not None:
                 self.statistics.blocks += 1
                 return region
-        if self.quick is not None and (block := self.quick.install(location, fpu)) is not None:
-            return block
+            if is_region and self.quick is not None:
+                block = self.quick.install(location, fpu)
+                if block is not None:
+                    return block
+            return self._install_slowly(location, fpu)
+        finally:
+            self.statistics.translate_seconds += time.thread_time() - started
+
+    def _install_slowly(self, location: int, fpu: int) -> Block:
+        """Translate a block in Python: it needs a new stencil, or what quick cannot do."""
+        assert self.strategy is not None
         plan = self.code.plan(location, fpu)
         self.recipes.name(plan)
         is_open = self.code.is_open(plan.pc, plan.end - plan.pc)

@@ -91,6 +91,10 @@ class GuestCode:
             self.peeks[address] = found
         return found
 
+    def shows(self, address: int) -> bool:
+        """Whether the code at an address shows flags by a fault only, which must be recovered."""
+        return self.peek(address).is_shown
+
     def is_open(self, address: int, size: int) -> bool:
         """Whether a range lies in pages that may change at any time."""
         first, last = address >> PAGE_SHIFT, (address + size - 1) >> PAGE_SHIFT

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterator
+import time
 from typing import TYPE_CHECKING
 
-from runtime import native
+from runtime import codestore, native
 from runtime.codecache import Block, Link, make_stub
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SIZE
-from translator.ir import CondLink
-from translator.ir import Link as LinkTerminal
 from translator.planner import Options
 from translator.quick import layout as at
 from translator.quick.scan import form_table
 from translator.quick.write import RECIPE_FLAG
-from translator.shape import SHAPES, SLOT_INDEX, Shape, Slots, shape_of
+from translator.shape import SLOT_INDEX, Shape, Slots, shape_of
 from translator.state import FIELDS
 from translator.strategies.stencils import Stencils, service
 from translator.tiers.stencil import LEAVE, NEXT, Request, Stencil
@@ -33,6 +31,7 @@ _PAGES = 1 << 20
 _SHAPES_SIZE = 1 << 14  # entries; at most half are used
 _PAIRS_SIZE = 1 << 14
 _RECIPES_MAX = 1 << 18
+_TIMED = 16  # of so many blocks one is timed
 _FACTOR = 0x1E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
 _HEADER = struct.calcsize("P") * 4  # of a bytes object, behind which its contents lie
@@ -59,6 +58,10 @@ class Pages(dict[int, bytes]):
         """Forget a page."""
         self.table[page] = 0
         return super().pop(page, *default)
+
+    def __delitem__(self, page: int) -> None:
+        """Forget a page."""
+        self.pop(page)
 
     def clear(self) -> None:
         """Forget all pages."""
@@ -100,8 +103,10 @@ class Quick:
         self._set(at.FAULTS, arena.fault_address)
         self._set(at.FAULT_COUNT, arena.fault_count_address)
         self.is_ready = False
-        self.shapes: list[Shape] = []
+        self.shapes: list[bytes] = []  # keys
         self.reset()
+        self.look = cache.arena.function("peek", *[ctypes.c_int64] * 3, keep_gil=True)
+        code.shows = self.shows  # type: ignore[method-assign]
         recipes.quick, recipes.on_clear = self.recipe, self.reset
 
     def _keep(self, data: bytearray) -> bytearray:
@@ -147,7 +152,10 @@ class Quick:
         """Translate and install a block; None if it must be done the long way. Full."""
         if location >= LOCATION_PRECISE or not (self.is_ready or self._prepare()):
             return None
-        cache, code = self.cache, self.code
+        cache, code, statistics = self.cache, self.code, self.statistics
+        # Asking for the time takes a third of the time: ask for a few blocks, and multiply.
+        is_timed = not statistics.blocks % _TIMED
+        begun = time.thread_time() - statistics.translate_seconds if is_timed else 0.0
         arena = cache.arena
         start = (arena.used + 15) & -16
         cache.check_room(start)
@@ -173,7 +181,6 @@ class Quick:
             cache.serial,
             checked=fields[at.CHECKED // 8],
         )
-        statistics = self.statistics
         statistics.blocks += 1
         statistics.insns_translated += fields[at.COUNT // 8]
         rows = self.link_list[: 4 * fields[at.LINKS // 8]].tolist()
@@ -183,10 +190,26 @@ class Quick:
             links[site] = Link(site, rows[i + 1], rows[i + 2], block)
             sites.append(site)
         cache.register(block, self.page_list[: fields[at.PAGE_COUNT // 8]].tolist())
+        if is_timed:  # without what _supply has counted
+            spent = time.thread_time() - statistics.translate_seconds - begun
+            statistics.translate_seconds += spent * _TIMED
         return block
+
+    def shows(self, address: int) -> bool:
+        """Answer GuestCode.shows."""
+        while (found := self.look(self.address, address)) < 0:
+            if not self._supply(-found):
+                return self.code.peek(address).is_shown
+        return bool(found & at.SHOWN)
 
     def _supply(self, status: int) -> bool:
         """Tell compiled code what it missed; False if that is impossible."""
+        started = time.thread_time()
+        done = self._find(status)
+        self.statistics.translate_seconds += time.thread_time() - started
+        return done
+
+    def _find(self, status: int) -> bool:
         fields = self.fields
         if status == at.NEED_PAGE:
             page = fields[at.MISSING // 8]
@@ -209,49 +232,22 @@ class Quick:
         if len(self.shapes) * 2 >= _SHAPES_SIZE:
             return False
         key = (low.to_bytes(8, "little") + high.to_bytes(8, "little"))[: high >> 56]
-        shape = SHAPES.get(key) or shape_of(key)
-        row = bytearray(struct.pack("<5q", *self._shape_fields(shape)) + bytes(8 * 16))
+        facts = codestore.find_facts(key)
+        if facts is None:
+            facts = at.facts(shape_of(key))
+            codestore.keep_facts(key, facts)
+        row = bytearray(struct.pack("<5q128x", *facts, len(self.shapes)))
         self.blobs.append(row)
-        self.shapes.append(shape)
+        self.shapes.append(key)
         address = native.address_of(row)
         self.rows.append(address)
         _insert(self.shape_table, _SHAPES_SIZE - 1, low, high, low ^ high * _FACTOR, address)
         return True
 
-    def _shape_fields(self, shape: Shape) -> Iterator[int]:
-        need, terminal = shape.fpu, shape.terminal
-        bits = (
-            (shape.is_supported, at.SUPPORTED),
-            (terminal is not None, at.TERMINAL),
-            (isinstance(terminal, LinkTerminal), at.LINK),
-            (isinstance(terminal, CondLink), at.COND),
-            (shape.is_fusible_jump, at.FUSIBLE),
-            (shape.is_jump, at.JUMP),
-            (shape.wraps_target, at.WRAPS),
-            (shape.exposes, at.EXPOSES),
-            (shape.leaks, at.LEAKS),
-            (need is not None, at.HAS_FPU),
-        )
-        yield sum(bit for is_set, bit in bits if is_set)
-        recovery = shape.recovery.registers if shape.recovery is not None else 0
-        yield _bytes(shape.reads, shape.writes, shape.recoverable, shape.registers, recovery)
-        if need is None:
-            yield 0
-        else:
-            mode = {"": 0, "mmx": at.MMX, "empty": at.EMPTY}[need.mode]
-            yield _bytes(need.valid, need.empty, need.delta & 7, need.fill, need.free, mode)
-        targets = [0, 0]
-        if isinstance(terminal, LinkTerminal):
-            targets[0] = SLOT_INDEX[terminal.slot]
-        elif isinstance(terminal, CondLink):
-            targets = [SLOT_INDEX[terminal.taken], SLOT_INDEX[terminal.otherwise]]
-        yield _bytes(*targets)
-        yield len(self.shapes)
-
     def _add_stencil(self, number: int, what: int) -> bool:
-        shape, live = self.shapes[number], what & 0xFF
-        jump = what >> 8
-        keys = (shape.key, self.shapes[jump - 1].key) if jump else (shape.key,)
+        live, jump = what & 0xFF, what >> 8
+        setter = self.shapes[number]
+        keys = (setter, self.shapes[jump - 1]) if jump else (setter,)
         stencil = STORE.find(Request(keys, live))
         place = self._place(stencil) if stencil is not None else 0
         if not place:
@@ -262,8 +258,8 @@ class Quick:
         if self.pair_count * 2 >= _PAIRS_SIZE:
             return False
         self.pair_count += 1
-        setter, key = self.rows[number], self.rows[jump - 1] << 4 | live
-        _insert(self.pair_table, _PAIRS_SIZE - 1, setter, key, setter ^ key * _FACTOR, place)
+        row, key = self.rows[number], self.rows[jump - 1] << 4 | live
+        _insert(self.pair_table, _PAIRS_SIZE - 1, row, key, row ^ key * _FACTOR, place)
         return True
 
     def _place(self, stencil: Stencil) -> int:
@@ -300,11 +296,7 @@ class Quick:
         if not 0 <= index < self.fields[at.RECIPE_COUNT // 8]:
             return None
         shape, *slots = struct.unpack_from("<7q", self.recipe_rows, 56 * index)
-        return self.shapes[shape], [*slots, *[0] * (len(SLOT_INDEX) - 6)]
-
-
-def _bytes(*numbers: int) -> int:
-    return int.from_bytes(bytes(numbers), "little")
+        return shape_of(self.shapes[shape]), [*slots, *[0] * (len(SLOT_INDEX) - 6)]
 
 
 def _insert(table: bytearray, mask: int, low: int, high: int, mixed: int, value: int) -> None:

@@ -9,9 +9,9 @@ The index is verified when a pack is opened, a record whenever it is read.
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import struct
+from _blake2 import blake2b  # hashlib would load OpenSSL
 from bisect import bisect_left
 from collections.abc import Iterator
 from mmap import mmap
@@ -21,6 +21,7 @@ MAGIC = b"jitemu\0\1"
 _HEADER = struct.Struct("<8s16s16sIIQ")  # magic, kind, version, keys, size of a key, file size
 _ROW = struct.Struct("<QII16s")  # offset, size, insns, digest; behind the key
 _DIGEST_SIZE = 32
+_MANY = 400
 _INDEX_AT = _HEADER.size + _DIGEST_SIZE
 # In what reading a damaged file can end.
 _DAMAGE = (ValueError, EOFError, TypeError, KeyError, IndexError, struct.error)
@@ -38,7 +39,7 @@ class Damaged(Exception):  # noqa: N818 (a state of the disk)
 
 
 def _digest(data: bytes, size: int = 16) -> bytes:
-    return hashlib.blake2b(data, digest_size=size).digest()
+    return blake2b(data, digest_size=size).digest()
 
 
 def encode(kind: str, version: bytes, items: dict[bytes, bytes], insns: dict[bytes, int]) -> bytes:
@@ -70,6 +71,8 @@ class Pack:
         self.is_damaged = False  # a record was found to be
         self.is_mine = True  # in the user's cache, not in the installation
         self.used = 0.0  # when the disk was last told that it is used, seconds since the epoch
+        self.asked = 0
+        self.rows: dict[bytes, int] = {}  # once so much was asked for that making it pays
         try:
             header = data[: _HEADER.size]
             magic, its_kind, its_version, count, key_size, size = _HEADER.unpack(header)
@@ -96,6 +99,11 @@ class Pack:
 
     def _row(self, key: bytes) -> int:
         """Return the number of a key's row, or -1."""
+        self.asked += 1
+        if self.asked > _MANY:
+            if not self.rows:
+                self.rows = {self._key(i): i for i in range(self.count)}
+            return self.rows.get(key, -1)
         number = bisect_left(range(self.count), key, key=self._key)
         return number if number < self.count and self._key(number) == key else -1
 

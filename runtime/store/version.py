@@ -5,9 +5,9 @@ Two installations of one version on hosts with the same processor features have 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
+from _blake2 import blake2b  # hashlib would load OpenSSL
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +31,7 @@ class Version(NamedTuple):
 
     def digest(self) -> bytes:
         """Return the 16 bytes that name this version."""
-        return hashlib.blake2b("\n".join(self).encode(), digest_size=16).digest()
+        return blake2b("\n".join(self).encode(), digest_size=16).digest()
 
     @property
     def folder(self) -> str:
@@ -52,7 +52,7 @@ def current() -> Version:
 
 
 def _sources() -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    digest = blake2b(digest_size=16)
     for name in _SOURCES:
         top = os.path.join(_ROOT, name)
         for path in sorted(_python_files(top)) if os.path.isdir(top) else [top]:
@@ -82,4 +82,4 @@ def _llvm() -> str:
     if spec is None or spec.origin is None:
         return "none"
     text = (Path(spec.origin).parent / "_version.py").read_bytes()
-    return hashlib.blake2b(text, digest_size=8).hexdigest()
+    return blake2b(text, digest_size=8).hexdigest()

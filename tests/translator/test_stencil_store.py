@@ -15,7 +15,7 @@ def test_source_is_asked_once() -> None:
         asked.append(key)
         return plain(STENCIL) if key == b"there" else None
 
-    shelf = Shelf[bytes]()
+    shelf = Shelf[bytes](10)
     shelf.source = source
     assert shelf.find(b"there") == STENCIL
     assert isinstance(shelf.find(b"there").holes[0], Hole)
@@ -25,7 +25,7 @@ def test_source_is_asked_once() -> None:
 
 
 def test_fresh_ones_are_taken_once() -> None:
-    shelf = Shelf[bytes]()
+    shelf = Shelf[bytes](10)
     shelf.add(b"key", STENCIL, 3)
     assert shelf.find(b"key") == STENCIL
     assert shelf.take_fresh() == {b"key": Fresh(STENCIL, 3)}

@@ -5,6 +5,9 @@ The context is an array of 64-bit fields; rows of shapes and stencils are laid o
 
 from __future__ import annotations
 
+from translator.ir import CondLink, Link
+from translator.shape import SLOT_INDEX, Shape
+
 # The context: what Python sets up...
 PAGES = 0  # address of the table page number -> address of its bytes, 0: unknown
 FORMS = 8  # address of the opcode forms (scan.py)
@@ -86,3 +89,36 @@ DONE, NEED_PAGE, NEED_SHAPE, NEED_STENCIL, GIVE_UP = 0, 1, 2, 3, 4
 FORM_SIZE = 32
 M_BYTE, M_WORD, M_FULL, M_OFFSET, M_FAR = 1, 2, 3, 4, 5
 M_SIGNED, M_KEY, M_FIRST = 8, 16, 32
+SHOWN = 16  # bit of what `look` returns
+
+
+def facts(shape: Shape) -> tuple[int, ...]:
+    """Return the first four fields of a shape's row."""
+    need, terminal = shape.fpu, shape.terminal
+    bits = (
+        (shape.is_supported, SUPPORTED),
+        (terminal is not None, TERMINAL),
+        (isinstance(terminal, Link), LINK),
+        (isinstance(terminal, CondLink), COND),
+        (shape.is_fusible_jump, FUSIBLE),
+        (shape.is_jump, JUMP),
+        (shape.wraps_target, WRAPS),
+        (shape.exposes, EXPOSES),
+        (shape.leaks, LEAKS),
+        (need is not None, HAS_FPU),
+    )
+    recovery = shape.recovery.registers if shape.recovery is not None else 0
+    groups = (shape.reads, shape.writes, shape.recoverable, shape.registers, recovery)
+    stack = b""
+    if need is not None:
+        mode = {"": 0, "mmx": MMX, "empty": EMPTY}[need.mode]
+        stack = bytes((need.valid, need.empty, need.delta & 7, need.fill, need.free, mode))
+    targets = b""
+    if isinstance(terminal, Link):
+        targets = bytes([SLOT_INDEX[terminal.slot]])
+    elif isinstance(terminal, CondLink):
+        targets = bytes((SLOT_INDEX[terminal.taken], SLOT_INDEX[terminal.otherwise]))
+    return (
+        sum(bit for is_set, bit in bits if is_set),
+        *(int.from_bytes(numbers, "little") for numbers in (bytes(groups), stack, targets)),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translator.planner import PEEK_BYTES
+from translator.planner import PEEK, PEEK_BYTES
 from translator.planner import WINDOW as FORM_BYTES
 from translator.quick import layout as lay
 from translator.quick.compiler import copy, put64, s64
@@ -12,7 +12,7 @@ ALL = 15  # every flag group
 _ADDRESS = 0xFFFFFFFF
 _FACTOR = 0x1E3779B97F4A7C15
 _SLACK = 32  # bytes that scan may look at behind an insn's start
-_DEPTH, _LIMIT = 2, 12
+DEPTH, LIMIT = 2, PEEK  # as look has them
 
 
 def fetch(ctx: int, pc: int, size: int, scratch: int) -> int:
@@ -257,7 +257,7 @@ def liveness(ctx: int, count: int) -> int:
         for which in range(0, 2):
             target = target_of(ctx, count, which)
             if target >= 0:
-                ahead = look(ctx, target, _DEPTH, _LIMIT)
+                ahead = look(ctx, target, DEPTH, LIMIT)
                 if ahead < 0:
                     return -ahead
                 if which == 0:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from translator.quick import layout as lay
 from translator.quick.compiler import copy, put8, put16, put32, put64, s64, u32
 from translator.quick.plan import (
+    DEPTH,
+    LIMIT,
     add_span,
     fetch,
     find_shape,
@@ -321,8 +323,15 @@ def translate(ctx: int, pc: int, fpu: int, most: int, start: int) -> int:
     return 0
 
 
+def peek(ctx: int, pc: int) -> int:
+    """Look at the code at *pc*; see plan.look."""
+    put64(ctx + lay.PAGE_COUNT, 0)
+    return look(ctx, pc, DEPTH, LIMIT)
+
+
+PUBLIC = {"translate", "peek"}
 FUNCTIONS: list[Callable[..., int]] = [
     prefix_kind, number, scan, fetch, find_shape, add_span, look, turn, fpu_allows, fpu_after,
     form, target_of, liveness, find_pair, add_piece, choose, align, fill, code_of, place_code,
-    place_cold, stubs, service_slots, translate,
+    place_cold, stubs, service_slots, translate, peek,
 ]  # fmt: skip
