@@ -299,12 +299,25 @@ class Value:
         return f"%{self.index}:{self.width} = {self.op.name.lower()}{attr} {args}".rstrip()
 
 
+class Repeat(NamedTuple):
+    """A string insn that a unit is one iteration of, so that a tier may do many at once.
+
+    Indices and count are 32 bits wide.
+    """
+
+    mnemonic: str  # movs, stos, cmps, scas
+    width: int  # of an element
+    until_equal: bool  # repne cmps, scas
+    base: str  # field to add to ESI, "" for none
+
+
 @dataclass(slots=True)
 class Unit:
     """One guest insn (or several) as IR: ops in order, then the terminal if control leaves."""
 
     ops: list[Value] = field(default_factory=list)
     terminal: Terminal | None = None
+    repeat: Repeat | None = None
 
     def const(self, number: int, width: int) -> Value:
         """A constant."""

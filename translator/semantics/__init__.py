@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from translator.builder import Builder
 from translator.insn import Insn, Mem, Operand
-from translator.ir import Link, Op, Unit, Value
+from translator.ir import Link, Op, Repeat, Unit, Value
+from translator.state import SEGMENTS
 
 Dst = Operand  # annotation: operand 0, written only
 Function = Callable[..., Value | None]
@@ -128,6 +129,11 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     left = count - 1
     b.set_reg(1, left)
     b.branch(left.ne(0) if b.going_on is None else b.going_on, "pc", "next")
+    insn = b.insn
+    if insn.addr_width == 32 and insn.mnemonic != "lods":
+        until_equal = STRINGS[insn.mnemonic] and insn.rep == 0xF2
+        base = f"{SEGMENTS[insn.seg]}_base" if insn.seg >= 4 else ""
+        b.unit.repeat = Repeat(insn.mnemonic, insn.operands[0].width, until_equal, base)
 
 
 from translator.semantics import (  # noqa: E402  (they register)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from translator.hostops import HostOp
+from translator.ir import Repeat
 
 Text = Callable[[str], str]
 NOP = b"\x90"
@@ -143,6 +144,31 @@ def store_constant(width: int) -> Access:
 def cmpxchg(width: int) -> Access:
     """Return the atomic compare-exchange of *width* bits; the result is what memory held."""
     return _CMPXCHG[width]
+
+
+def string(
+    repeat: Repeat, result: str, inputs: list[str], value: str, pc: str, ok: str, fault: str
+) -> str:
+    """Return the callbr of a repeated string insn, upwards, of the LLVM type *result*.
+
+    In and out: RCX, RDI and where the insn reads it RSI, host addresses; *value* is the
+    accumulator or "".  At *fault* the outputs are those of the iteration that faulted.
+    """
+    letter = {8: "b", 16: "w", 32: "l"}[repeat.width]
+    prefix = "repne" if repeat.until_equal else "rep"
+    registers = ("cx", "di", "si")[: len(inputs)]
+    constraints = [f"={{{r}}}" for r in registers] + [str(i) for i in range(len(inputs))]
+    args = [f"i64 {name}" for name in inputs]
+    if value:
+        constraints.append("{ax}")
+        args.append(f"i32 {value}")
+    row = _fault_row(len(constraints) + 2)
+    constraints += [_STATE, "i", "!i", "~{memory}", "~{flags}"]
+    args += ["ptr %st", pc]
+    return (
+        f'callbr {result} asm sideeffect "1: {prefix} {repeat.mnemonic}{letter}{row}", '
+        f'"{",".join(constraints)}"({", ".join(args)}) to label %{ok} [label %{fault}]'
+    )
 
 
 def register_type(width: int) -> str:

@@ -15,7 +15,7 @@ from translator import flags
 from translator.hostops import HOSTOPS
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.state import JUMP_CACHE_ENTRIES, Exit
-from translator.tiers import hostasm
+from translator.tiers import bulk, hostasm
 from translator.tiers.emitter import PINNED, SIGNATURE, VECTOR, Emitter, Pending, Slots
 from translator.tiers.fusion import fusion
 from translator.tiers.llvm_ops import INTRINSICS
@@ -28,6 +28,7 @@ class Lowering(Emitter):
     def insn(self, unit: Unit, slots: Slots) -> None:
         """Emit the ops of one insn; its terminal is left to the caller."""
         self.slots = slots
+        bulk.step(self, unit)
         self.snapshot = self.save()
         self.fusion = fusion(unit)
         for v in list(unit.ops):
