@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from translator.hostop import HostOp, Table
 from translator.hostops_x86 import ROWS
+from translator.hostops_x86_x87 import quiet
 
-__all__ = ["HOSTOPS", "HostOp"]
+__all__ = ["HOSTOPS", "HostOp", "quiet"]
 
 # Another host has another table.
 HOSTOPS: Table = ROWS

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from translator.hostop import HostOp
 
 Operands = tuple[tuple[str, int], ...]
 
+_OPERAND = re.compile(r"\$(\d)")
 _STATUS = "; fnstsw %ax"
 _AX = ("={ax}", 16)
 _ST = ("={st}", 80)
@@ -115,3 +118,13 @@ def _rows() -> dict[str, HostOp]:
 
 
 ROWS = _rows()
+
+
+def quiet(row: HostOp) -> HostOp | None:
+    """Return a row without the status that it yields last; None if it yields none."""
+    if not row.outs or row.outs[-1] != _AX or row.asm.count(_STATUS) != 1:
+        return None
+    last = len(row.outs) - 1
+    asm = row.asm.replace(_STATUS, "")
+    asm = _OPERAND.sub(lambda m: f"${int(m[1]) - (int(m[1]) > last)}", asm)
+    return row._replace(asm=asm, outs=row.outs[:-1])

@@ -35,8 +35,8 @@ class Node:
     edges: dict[int, Node] = field(default_factory=dict)
     sources: int = 0  # edges that lead here, the region's entry included
     index: int = 0  # place in the region's order
-    is_check: bool = False  # budget and stop flag are tested here
-    need: int = 0  # insns that may run from this check until the next one
+    is_check: bool = False  # budget and stop flag are tested on the ways back to it
+    need: int = 0  # insns that may run from such a test until the next one
 
     @property
     def count(self) -> int:
@@ -299,8 +299,10 @@ def _longest(start: Node) -> int:
     def cost(node: Node) -> int:
         known = best.get(node)
         if known is None:
-            # No recursion without end: every way back leads through a check.
-            further = [0 if other.is_check else cost(other) for other in node.edges.values()]
+            # No recursion without end: every way back is tested.
+            further = [
+                cost(other) if other.index > node.index else 0 for other in node.edges.values()
+            ]
             known = best[node] = node.count + max(further, default=0)
         return known
 

@@ -68,7 +68,32 @@ LOWER: dict[Op, Callable[..., str]] = {
     Op.BSWAP: _intrinsic("bswap"),
     Op.VEC: lambda t, v, *args: VECTORS[v.attr[0]].lower(t, v.attr[1], v.width, *args, *v.attr[2:]),
 }
+# HOST rows of the x87 -> the intrinsic with the control word's rounding that keeps its exceptions
+# (LLVM Language Reference, Constrained Floating-Point Intrinsics), and whether operands change places.
+STRICT = {
+    "fadd": ("fadd", False),
+    "fmul": ("fmul", False),
+    "fsub": ("fsub", False),
+    "fdiv": ("fdiv", False),
+    "fsubr": ("fsub", True),
+    "fdivr": ("fdiv", True),
+}
+
+
+def strict_call(name: str, left: str, right: str) -> str:
+    """Return the call of a constrained intrinsic on extended reals."""
+    return (
+        f"call x86_fp80 @llvm.experimental.constrained.{name}.f80(x86_fp80 {left}, "
+        f'x86_fp80 {right}, metadata !"round.dynamic", metadata !"fpexcept.strict") strictfp'
+    )
+
+
 INTRINSICS = "\n".join(
+    f"declare x86_fp80 @llvm.experimental.constrained.{name}.f80"
+    "(x86_fp80, x86_fp80, metadata, metadata)"
+    for name in ("fadd", "fmul", "fsub", "fdiv")
+)
+INTRINSICS += "\n" + "\n".join(
     f"declare i{w} @llvm.{name}.i{w}(i{w}{', i1' if name in ('ctlz', 'cttz') else ''})"
     for name in ("ctlz", "cttz", "ctpop", "bswap")
     for w in (8, 16, 32, 64)

@@ -20,9 +20,10 @@ from translator.shape import ALL_FLAGS, GROUP_BITS, SLOT_INDEX, Slots
 from translator.state import FIELDS, Exit
 from translator.tiers import backend, elf
 from translator.tiers.emitter import PINNED, PINNED_XMM, VECTOR, Pending, Saved, align
-from translator.tiers.llvm import Lowering, module
+from translator.tiers.llvm import module
 from translator.tiers.llvm_ops import llvm_type
 from translator.tiers.stencil import Stencil, extract
+from translator.tiers.x87status import DeferredStatus
 
 _ADDRESSES = frozenset({"pc", "next", "target", "recipe"})  # slots that stay open
 _VARIABLE_GROUPS = {"szp": 64, "cf": 8, "of": 8, "af": 8}
@@ -75,7 +76,7 @@ class _Sum(NamedTuple):
     constant: int
 
 
-class RegionLowering(Lowering):
+class RegionLowering(DeferredStatus):
     """Emit one region."""
 
     def __init__(self, name: str, region: Region, used: set[str]) -> None:
@@ -149,6 +150,9 @@ class RegionLowering(Lowering):
         self.budget = self.t(f"sub i64 %budget, {self.spare}")
         self.do(f"store i64 {self.budget}, ptr %left")
         for field, width in self.known.items():
+            if _is_empty(field, self.region.head.entry):
+                self.allocas.append(f"  %f_{field} = alloca {llvm_type(width)}, align 16")
+                continue
             ty = VECTOR if width == 128 else llvm_type(width)
             self.allocas.append(f"  %f_{field} = alloca {ty}, align {align(width)}")
             value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {align(width)}")
@@ -158,6 +162,8 @@ class RegionLowering(Lowering):
             self.allocas.append(f"  %f_{group} = alloca i{width}")
             value = self.t(f"load i{width}, ptr {self.pointer(group)}")
             self.do(f"store i{width} {value}, ptr %f_{group}")
+        self._fresh(self.region.head)
+        self._check(self.region.head)
         self.do("br label %n0")
         for node in self.region.nodes:
             self._node(node)
@@ -171,8 +177,11 @@ class RegionLowering(Lowering):
             self.regs[i] = self.t(f"trunc i64 {wide} to i32")
             self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
-        self.fields, self.dirty, self.flags = {}, dict.fromkeys(self.written), {}
+        self.fields, self.flags = {}, {}
+        self.dirty = dict.fromkeys(f for f in self.written if not _is_empty(f, node.entry))
         for field, width in self.known.items():
+            if _is_empty(field, node.entry):
+                continue
             ty = VECTOR if width == 128 else llvm_type(width)
             value = self.t(f"load {ty}, ptr %f_{field}, align {align(width)}")
             if width == 128:
@@ -254,19 +263,23 @@ class RegionLowering(Lowering):
                 self.store_field(field)
         self.commit_flags(live)
 
-    def _sync(self) -> None:
-        """Store what is known into the variables."""
+    def _sync(self, fpu: int) -> None:
+        """Store what is known into the variables, empty x87 registers into the state."""
         for i, name in enumerate(self.regs):
             self.do(f"store i64 {self.loose(name)}, ptr %g{i}")
         for i, name in enumerate(self.vectors):
             self.do(f"store {VECTOR} {name}, ptr %y{i}")
         for field in self.dirty:
-            if field not in self.known and field != "fpu":
+            if (field not in self.known and field != "fpu") or _is_empty(field, fpu):
                 self.store_field(field)
         for field, width in self.written.items():
-            if field == "fpu":
+            if field == "fpu" or _is_empty(field, fpu):
                 continue
-            value = self.fields[field][0]
+            if field not in self.dirty:
+                ty = VECTOR if width == 128 else llvm_type(width)
+                self.do(f"store {ty} poison, ptr %f_{field}, align {align(width)}")
+                continue
+            value = self.resolved(self.fields[field][0])
             if width == 128:
                 value = self.t(f"bitcast i128 {value} to {VECTOR}")
             ty = VECTOR if width == 128 else llvm_type(width)
@@ -294,14 +307,12 @@ class RegionLowering(Lowering):
             self.fields, self.dirty = dict(before.saved.fields), dict(before.saved.dirty)
             self.flags = dict(before.saved.flags)
             self.names, self.wide, self.budget = before.names, before.wide, before.budget
-        self.snapshot = self.save()
-        if node.is_check:
-            self._check(node)
         self.budget = self.t(f"sub i64 {self.budget}, {node.count}")
         plan = node.plan
         items, units = plan.items, self.units[node.index]
         terminal: Terminal | None = None
         for index, unit in enumerate(units):
+            self.begin_status(unit)
             self.insn(unit, RegionSlots(number + 1 + index, items[index][1], self.used))
             terminal = unit.terminal
             is_fused = index + 1 < len(units) and fuses(items[index][0], items[index + 1][0])
@@ -328,13 +339,19 @@ class RegionLowering(Lowering):
         return node.index + sum(n.count for n in self.region.nodes[: node.index])
 
     def _check(self, node: Node) -> None:
-        """Leave if the budget may not last until the next check, or a stop was asked for."""
+        """Leave for a node if the budget may not last until the next test, or at a stop."""
+        slots, self.slots = (
+            self.slots,
+            RegionSlots(self._first(node), service_slots(node), self.used),
+        )
+        self.snapshot = self.save()
         floor = self.t(f"load i64, ptr {self.pointer('floor')}")
         over, on = self.fresh("over"), self.fresh("on")
         cond = self.t(f"icmp slt i64 {self.budget}, {floor}")
         self.do(f"br i1 {cond}, label %{over}, label %{on}, !prof !0")
         self._on_cold(over, lambda: self._leave(Exit.BUDGET, "pc", node.index + 1))
         self.label(on)
+        self.slots = slots
 
     def _exit(self, leave: Callable[[], None]) -> None:
         """Emit code that leaves; what it computes is known there only."""
@@ -353,11 +370,17 @@ class RegionLowering(Lowering):
                 self.commit(flags.ALL)
                 self.tail(link)
                 return
+            is_back = other.index <= node.index
+            if is_back:
+                self._check(other)
+            # Not even a fault can show these in the next node.
             self._drop(~flags_in(other))
-            if other.sources == 1 and not other.is_check:
+            for field in set_first(other):
+                self.dirty.pop(field, None)
+            if other.sources == 1 and not is_back:
                 self.left[other.index] = _Left(self)
             else:
-                self._sync()
+                self._sync(node.exit)
             self.do(f"br label %n{other.index}")
 
         self._exit(leave)
@@ -408,6 +431,28 @@ class RegionLowering(Lowering):
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
+
+
+def _is_empty(field: str, fpu: int) -> bool:
+    """Whether a field is an x87 register that is empty with a stack; it then stays in the state."""
+    return field.startswith("fpr") and not fpu >> int(field[3:]) & 1
+
+
+def set_first(node: Node) -> set[str]:
+    """Return the fields that a node sets before it reads them or can leave."""
+    read: set[str] = set()
+    found: set[str] = set()
+    for shape, slots in node.plan.items:
+        if shape.exposes or shape.leaks or shape.terminal is not None:
+            break
+        at = RegionSlots(0, slots, set())
+        for v in shape.unit.ops:
+            field = at.st(int(str(v.attr))) if v.op in (Op.GETST, Op.SETST) else str(v.attr)
+            if v.op in (Op.GET, Op.GETST) and field not in found:
+                read.add(field)
+            elif v.op in (Op.SET, Op.SETST) and field not in read:
+                found.add(field)
+    return found
 
 
 def flags_in(node: Node) -> int:
