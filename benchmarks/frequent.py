@@ -1,6 +1,6 @@
 """What programs need -> translator/frequent.txt, the list of stencils that installing compiles.
 
-    python -m benchmarks.frequent SYSROOT translator/frequent.txt
+    python -m benchmarks.frequent SYSROOT translator/frequent.txt [STATIC-PROGRAM...]
 
 In the list are all stencils that some runs of usual programs need, and those that occur often in
 their code and that of their libraries.
@@ -28,6 +28,7 @@ RUNS = (
     ("/usr/bin/ls", "-l", "/"),
 )
 CODE = ("sqlite3", "openssl", "xz", "bzip2", "sort", "awk", "grep", "sed", "tar", "gzip")
+AGAIN = 3  # runs of each: hashes and addresses differ, and with them the paths taken
 FILES, TIMES = 2, 20  # in so many files, and so often, a stencil must occur
 
 
@@ -48,7 +49,7 @@ def of_plan(plan: Plan) -> list[Request]:
 
 def of_run(sysroot: Path, words: tuple[str, ...]) -> set[tuple[tuple[bytes, ...], int]]:
     """Run a program; return what was translated."""
-    with Process(str(sysroot) + words[0], words[1:], sysroot=sysroot, capture=True) as guest:
+    with Process(words[0], words[1:], sysroot=sysroot, capture=True) as guest:
         guest.run()
     return {(request.keys, request.live) for request in STORE.known}
 
@@ -58,9 +59,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sysroot", type=Path)
     parser.add_argument("list", type=Path)
+    parser.add_argument("programs", nargs="*", help="run as well, without arguments")
     given = parser.parse_args()
     wanted = {Request((name,), 0) for name in SERVICES}
-    for words in RUNS:
+    runs = [(str(given.sysroot) + words[0], *words[1:]) for words in RUNS]
+    for words in [*runs, *((program,) for program in given.programs)] * AGAIN:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             wanted |= {Request(*r) for r in pool.apply(of_run, (given.sysroot, words))}
     times: Counter[Request] = Counter()
