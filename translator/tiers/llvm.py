@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from translator import flags
-from translator.hostops import HOSTOPS
+from translator.hostops import HOSTOPS, HostOp
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.state import JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import bulk, hostasm
@@ -135,12 +135,18 @@ class Lowering(Emitter):
             pointer = hostasm.guest_pointer(self.t, self.address(address))
             pc = self.slots.constant("pc")
             place = hostasm.Place(pointer, pc, self.fresh("ok"), self.fresh("fault"))
-        results = hostasm.host(self.t, self.allocas, self.fresh, row, args, place)
+        results = self.host_row(v, row, args, place)
         if place is not None:
             self._fault_edge(place.fault)
         self.parts[v] = results
         if results:
             self.names[v] = results[0]
+
+    def host_row(
+        self, v: Value, row: HostOp, args: list[str], place: hostasm.Place | None
+    ) -> list[str]:
+        """Emit a HOST row; return the names of its outputs."""
+        return hostasm.host(self.t, self.allocas, self.fresh, row, args, place)
 
     def _part(self, v: Value) -> None:
         self.names[v] = self.parts[v.args[0]][_int(v.attr)]

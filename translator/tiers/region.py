@@ -87,6 +87,7 @@ class RegionLowering(DeferredStatus):
         # keeping values alive that only a fault would show.
         self.loose_of: dict[str, str] = {}
         self.sums: dict[str, _Sum] = {}
+        self.dropped: dict[str, Pending] = {}  # flags that only a fault shows, of the node so far
         self.recipes: set[str] = set()  # values of szp that are the number of a recipe
         self.pseudo = Unit()  # owner of values that no insn computes
         self.units = [[lift(s.insn) for s, _ in n.plan.items] for n in region.nodes]
@@ -94,7 +95,7 @@ class RegionLowering(DeferredStatus):
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
         # Inside, the budget is kept without what may run between two checks.
-        self.spare = max(node.need for node in region.nodes)
+        self.spare = max(node.need + node.count for node in region.nodes)
         self._survey()
 
     # -- what the region touches -------------------------------------------------------------------
@@ -162,8 +163,6 @@ class RegionLowering(DeferredStatus):
             self.allocas.append(f"  %f_{group} = alloca i{width}")
             value = self.t(f"load i{width}, ptr {self.pointer(group)}")
             self.do(f"store i{width} {value}, ptr %f_{group}")
-        self._fresh(self.region.head)
-        self._check(self.region.head)
         self.do("br label %n0")
         for node in self.region.nodes:
             self._node(node)
@@ -206,6 +205,8 @@ class RegionLowering(DeferredStatus):
         """Forget flags that nobody reads; a fault that shows them has them recovered."""
         for group, bit in GROUP_BITS.items():
             if groups & bit and group in self.changed:
+                if group in self.flags:
+                    self.dropped[group] = self.flags[group]
                 self.flags[group] = Pending(
                     None, (self._named("poison", flags.GROUP_WIDTHS[group]),)
                 )
@@ -311,9 +312,15 @@ class RegionLowering(DeferredStatus):
         plan = node.plan
         items, units = plan.items, self.units[node.index]
         terminal: Terminal | None = None
+        self.dropped = {}
+        # Tested where a fault may show everything anyway, so that nothing is kept for this alone.
+        at = next((i for i, (s, _) in enumerate(items) if s.exposes or s.leaks), node.count - 1)
         for index, unit in enumerate(units):
+            slots = RegionSlots(number + 1 + index, items[index][1], self.used)
+            if node.is_check and index == at:
+                self._check(slots)
             self.begin_status(unit)
-            self.insn(unit, RegionSlots(number + 1 + index, items[index][1], self.used))
+            self.insn(unit, slots)
             terminal = unit.terminal
             is_fused = index + 1 < len(units) and fuses(items[index][0], items[index + 1][0])
             if index + 1 < len(units) and not is_fused:
@@ -338,20 +345,27 @@ class RegionLowering(DeferredStatus):
         """Return the number of a node's own slots; those of its insns follow."""
         return node.index + sum(n.count for n in self.region.nodes[: node.index])
 
-    def _check(self, node: Node) -> None:
-        """Leave for a node if the budget may not last until the next test, or at a stop."""
-        slots, self.slots = (
-            self.slots,
-            RegionSlots(self._first(node), service_slots(node), self.used),
-        )
+    def _check(self, slots: RegionSlots) -> None:
+        """Leave in front of an insn if the budget may not last until the next test, or at a stop."""
+        flags_now = dict(self.flags)
+        for group, pending in self.dropped.items():
+            # Nothing recovers them for an exit that is no fault.
+            if self.names.get(self.flags[group].args[0]) == "poison":
+                self.flags[group] = pending
         self.snapshot = self.save()
         floor = self.t(f"load i64, ptr {self.pointer('floor')}")
         over, on = self.fresh("over"), self.fresh("on")
         cond = self.t(f"icmp slt i64 {self.budget}, {floor}")
         self.do(f"br i1 {cond}, label %{over}, label %{on}, !prof !0")
-        self._on_cold(over, lambda: self._leave(Exit.BUDGET, "pc", node.index + 1))
+
+        def leave() -> None:
+            self.slots = slots
+            self.refund("rest")
+            self._leave(Exit.BUDGET, "pc", 1)
+
+        self._on_cold(over, leave)
         self.label(on)
-        self.slots = slots
+        self.flags = flags_now
 
     def _exit(self, leave: Callable[[], None]) -> None:
         """Emit code that leaves; what it computes is known there only."""
@@ -370,14 +384,11 @@ class RegionLowering(DeferredStatus):
                 self.commit(flags.ALL)
                 self.tail(link)
                 return
-            is_back = other.index <= node.index
-            if is_back:
-                self._check(other)
             # Not even a fault can show these in the next node.
             self._drop(~flags_in(other))
             for field in set_first(other):
                 self.dirty.pop(field, None)
-            if other.sources == 1 and not is_back:
+            if other.sources == 1 and not other.is_check:
                 self.left[other.index] = _Left(self)
             else:
                 self._sync(node.exit)
