@@ -84,9 +84,9 @@ def start(config: Config, started: float, watch: Watch | None = None) -> int:
             return USAGE_STATUS
     _keep_stderr(linux)
     # Translating makes many objects that live long: looking for cycles among them at the usual
-    # rate takes a third of the time.
+    # rate takes a third of the time.  But regions leave cycles, and a guest may run for ever.
     gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    gc.set_threshold(200_000, 4, 2)
     if config.budget is not None:
         linux.process.budget.set(config.budget)
     _finish(linux, config, started, watch)

@@ -94,6 +94,7 @@ class CodeCache:
         self.written = 0  # bytes of host code before the last reset
         self.resets = -1
         self.first = arena.used
+        self.order: list[Block] = []
         self.clear()
 
     def set_size(self, size: int) -> None:
@@ -109,13 +110,15 @@ class CodeCache:
         """Forget everything."""
         self.written += self.arena.used - self.first
         self.resets += 1
+        for block in self.order:  # links and blocks refer to each other
+            block.incoming.clear()
         # A location is the guest pc, plus LOCATION_PRECISE in precise floating-point mode.
         self.blocks: dict[int, Block] = {}  # location -> the first variant
         self.variants: dict[tuple[int, int], Block] = {}
         self.by_page: dict[int, set[Block]] = {}
         self.links: dict[int, Link] = {}  # site -> link
         self.starts: list[int] = []
-        self.order: list[Block] = []
+        self.order = []
         self.constants: dict[bytes, int] = {}
         self.used_hash = [0, 0]
         for table in self.tables:
