@@ -10,6 +10,7 @@ from jitemu.complain import complain
 
 USAGE = """\
 usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
+       jitemu why [options] PROGRAM [ARGS...]   run it and say where its time went, and why
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code
        jitemu sysroot DIR PACKAGE...            fetch i386 Debian packages into DIR, for run -L
        jitemu cache info|clear|warm|export|import
@@ -55,6 +56,10 @@ def _command(words: list[str]) -> int:
         from jitemu.run import run
 
         return run(words[1:])
+    if name == "why":
+        from jitemu.why import why
+
+        return why(words[1:])
     if name == "dump":
         from jitemu.dump import dump
 
@@ -80,7 +85,7 @@ def _command(words: list[str]) -> int:
         print(f"jitemu {__version__}", flush=True)
         return 0
     what = f"unknown command {name!r}" if name else "a command is missing"
-    complain(f"{what}: run, dump, sysroot, cache or bench (see jitemu --help)")
+    complain(f"{what}: run, why, dump, sysroot, cache or bench (see jitemu --help)")
     return 2
 
 

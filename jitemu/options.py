@@ -123,11 +123,11 @@ def log_items(text: str) -> frozenset[str]:
     return frozenset(items)
 
 
-def parser() -> Parser:
+def parser(command: str = "jitemu run") -> Parser:
     """Build the parser of what stands before PROGRAM."""
     made = Parser(
-        prog="jitemu run",
-        usage="jitemu run [options] PROGRAM [ARGS...]",
+        prog=command,
+        usage=f"{command} [options] PROGRAM [ARGS...]",
         description="Run an i386 Linux program. Options end at PROGRAM; ARGS are the guest's.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -6,12 +6,15 @@ are shared by the guest's threads without a lock: a few counts may be lost, as t
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import thread_time
 from typing import TYPE_CHECKING, Any
 
+from translator.planner import MAX_INSNS, FetchFault
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 
@@ -27,6 +30,8 @@ _EIP = FIELDS["eip"].offset // 4
 _FIRST_SLICE, _MIDDLE_SLICE, _LAST_SLICE = 5_000, 80_000, 500_000
 _SAMPLES = 1_000  # after which a slice is doubled
 _KEYS_MAX = 1 << 16  # of a counter
+UNFINISHED = "before its region was compiled"  # why something was dropped
+_LONGEST = 15 * MAX_INSNS  # bytes of a block
 # Where these leave says nothing of that place: a link's first use, the end of a slice.
 _ORDINARY = frozenset({Kind.LINK, Kind.BUDGET})
 
@@ -86,7 +91,7 @@ class Spot:
 
     samples: int = 0
     insns: int = 0  # executed between these samples and those before them
-    seconds: float = 0.0  # in host code, the same
+    seconds: float = 0.0  # of processor time, the same, but for translating
 
 
 class _Thread(threading.local):
@@ -95,7 +100,8 @@ class _Thread(threading.local):
     state = 0  # address of the registers that `registers` shows
     registers: Any = None
     cpu: Cpu | None = None
-    seconds = 0.0  # in host code since the last sample
+    since = 0.0  # processor time of the thread at the last sample
+    translating = 0.0  # what had been spent on translating then
 
 
 @dataclass(slots=True)
@@ -129,17 +135,16 @@ class Profile(Meter):
 
     def _watch_enter(self) -> None:
         engine, here = self.engine, self.here
-        enter, cpus = engine.enter, engine.cpus
+        enter, cpus, statistics = engine.enter, engine.cpus, engine.statistics
 
         def watched(state: int, code: int) -> int:
             if here.state != state:
                 here.cpu = next(cpu for cpu in list(cpus) if cpu.state_address == state)
                 here.state, here.registers = state, here.cpu.r32
+                here.since, here.translating = thread_time(), statistics.translate_seconds
             begun = thread_time()
             kind: int = enter(state, code)
-            spent = thread_time() - begun
-            self.native_seconds += spent
-            here.seconds += spent
+            self.native_seconds += thread_time() - begun
             if kind not in _ORDINARY:
                 _count(self.seen.exits, (kind, here.registers[_EIP]))
             return kind
@@ -159,6 +164,7 @@ class Profile(Meter):
     def _watch_samples(self) -> None:
         here, tiering = self.here, self.engine.tiering
         thresholds, decide = tiering.thresholds, tiering.sample
+        statistics = self.engine.statistics
         is_tiered = tiering.mode == "when hot"
         thresholds.last_slice = _LAST_SLICE
         thresholds.first_slice = tiering.slice = _FIRST_SLICE
@@ -171,8 +177,9 @@ class Profile(Meter):
             spot.samples += 1
             if here.cpu is not None:
                 spot.insns += here.cpu.slice
-            spot.seconds += here.seconds
-            here.seconds = 0.0
+            now, translating = thread_time(), statistics.translate_seconds
+            spot.seconds += max(0.0, now - here.since - (translating - here.translating))
+            here.since, here.translating = now, translating
             # Short at first, so that a short run has samples too.
             done = tiering.counts.samples // _SAMPLES
             size = thresholds.first_slice = min(_FIRST_SLICE << done, _MIDDLE_SLICE)
@@ -200,14 +207,23 @@ class Profile(Meter):
         """Return the head of the region that holds a block."""
         head = self.heads.get(pc)
         if head is None:
-            head = pc
-            with self.engine.lock:
-                for block in self.engine.cache.by_page.get(pc >> 12, ()):
-                    if any(part == pc for part, _ in block.parts):
-                        head = block.pc
-                        break
-            self.heads[pc] = head
+            found = self.region_of(pc)
+            head = self.heads[pc] = pc if found is None else found
         return head
+
+    def region_of(self, pc: int) -> int | None:
+        """Return the head of the region that holds an insn now, if any does."""
+        engine = self.engine
+        with engine.lock:
+            for block in engine.cache.by_page.get(pc >> 12, ()):
+                for start, options in block.parts:
+                    if start == pc:
+                        return block.pc
+                    if start < pc < start + _LONGEST:
+                        with contextlib.suppress(FetchFault):
+                            if pc < engine.code.plan_again(start, options).end:
+                                return block.pc
+        return None
 
     def _watch_drops(self) -> None:
         """Count the blocks that are dropped, by what for."""
@@ -250,9 +266,9 @@ class Profile(Meter):
         _replace(engine, "flush", new_program)
 
     def _watch_regions(self) -> None:
-        """Note the heads of regions that could not be compiled."""
+        """Note which regions could not be compiled, or were outdated before they were."""
         tiering = self.engine.tiering
-        done, install = tiering._done, tiering.install
+        done, install, invalidate = tiering._done, tiering.install, tiering.invalidate
 
         def watched_done(number: int, result: Any) -> None:
             job = tiering.jobs.get(number)
@@ -264,6 +280,14 @@ class Profile(Meter):
             self.heads.clear()
             return install(*arguments)
 
+        def watched_invalidate(pages: Iterable[int]) -> None:
+            jobs = dict(tiering.jobs)
+            invalidate(pages)
+            for number in jobs.keys() - tiering.jobs.keys():
+                for node in jobs[number].region.nodes:
+                    _count(self.seen.drops, (node.plan.pc, False, UNFINISHED))
+
+        _replace(tiering, "invalidate", watched_invalidate)
         _replace(tiering, "_done", watched_done)
         _replace(tiering, "install", watched_install)
 
