@@ -1,131 +1,183 @@
-"""Repeated string insns in bulk: many iterations by the host's own, in front of the unit of one.
+"""Repeated string insns in bulk: many iterations by the host's own insn, beside the unit of one.
 
-The unit stays the definition.  It does what the bulk step leaves: the last iteration, and all of
-them where a range wraps, runs backwards, reaches the insn itself or is short.  A fault in the
-middle shows what the host insn shows, the registers of the iteration that faulted.
+The unit stays the definition.  It does few iterations, those that run backwards, and those where a
+range wraps or comes upon the insn itself.  A fault in the middle shows what the host insn shows:
+the registers of the iteration that faulted.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from translator import flags
-from translator.ir import Repeat, Unit
+from translator.ir import CondLink, Repeat, Unit
 from translator.tiers import hostasm
 
 if TYPE_CHECKING:
     from translator.tiers.llvm import Lowering
 
 MOST = 1 << 16  # iterations between two looks at the budget, and at whether a stop was asked for
-LEAST = 4  # starting the host insn costs as much as so many iterations of the unit
+# Starting the host insn costs as much as so many iterations of the unit.
+LEAST: Mapping[tuple[str, int], int] = {("movs", 8): 3, ("stos", 8): 3}
+LEAST_OF_OTHERS = 5
+TOP = 1 << 32  # where the address space ends
 _LONGEST = 15  # bytes of a guest insn
 ECX, ESI, EDI = 1, 6, 7
 
 
-def step(low: Lowering, unit: Unit) -> None:
-    """Emit the bulk step of a unit, if it is a repeated string insn that allows one."""
-    if unit.repeat is not None:
-        _Bulk(low, unit.repeat).emit()
+class _Way(NamedTuple):
+    """One way to a label: where it comes from, registers (i64) and budget there."""
+
+    label: str
+    registers: dict[int, str]
+    budget: str
 
 
-class _Bulk:
-    """One bulk step."""
+def before(low: Lowering, unit: Unit) -> Bulk | None:
+    """Emit the bulk of a unit, if it is a repeated string insn; the unit's ops follow."""
+    if unit.repeat is None:
+        return None
+    bulk = Bulk(low, unit, unit.repeat)
+    bulk.emit()
+    return bulk
 
-    def __init__(self, low: Lowering, repeat: Repeat) -> None:
-        self.low, self.t, self.repeat = low, low.t, repeat
+
+class Bulk:
+    """The bulk of one unit.
+
+    What compares leaves the last iteration to the unit, which yields the flags.  What moves is
+    done by one of the two, and their ways come together behind the unit.
+    """
+
+    def __init__(self, low: Lowering, unit: Unit, repeat: Repeat) -> None:
+        self.low, self.t, self.unit, self.repeat = low, low.t, unit, repeat
         self.size = repeat.width // 8
         self.shift = self.size.bit_length() - 1
         self.compares = repeat.mnemonic in ("cmps", "scas")
         self.indices = [EDI] if repeat.mnemonic in ("stos", "scas") else [EDI, ESI]
-        self.base = repeat.base if ESI in self.indices else ""
+        self.least = LEAST.get((repeat.mnemonic, repeat.width), LEAST_OF_OTHERS)
+        self.type = "{" + ", ".join(["i64"] * (1 + len(self.indices))) + "}"
+        self.behind = low.fresh("behind")
+        self.segment = ""
+        self.registers: dict[int, str] = {}  # before the insn, as i64
+        self.linear: dict[int, str] = {}  # index register -> guest address as i64
+        self.done: _Way
 
     def emit(self) -> None:
-        """Emit everything; behind it the registers are as the bulk left them."""
+        """Emit all that stands before the unit."""
         low, t = self.low, self.t
         low.snapshot = low.save()
-        start, bulk, done, one, fault = (
-            low.fresh(stem) for stem in ("start", "bulk", "done", "one", "fault")
+        first, many, up, exact, bulk, done, fault, unit = (
+            low.fresh(stem)
+            for stem in ("first", "many", "up", "exact", "bulk", "done", "fault", "unit")
         )
-        low.do(f"br label %{start}")
-        low.label(start)
-        before = {i: low.zext64(low.regs[i]) for i in (ECX, *self.indices)}
-        base = t(f"load i64, ptr {low.pointer('memory_base')}")
-        segment = low.get_field(self.base, 32) if self.base else ""
-        linear = dict(before)
-        if segment:
-            linear[ESI] = low.zext64(t(f"add i32 {low.regs[ESI]}, {segment}"))
-        count = self._count(before[ECX], linear)
-        enough = t(f"icmp sge i64 {count}, {LEAST}")
-        upwards = t(f"icmp eq i32 {low.get_field('df', 32)}, 1")
-        go = t(f"and i1 {enough}, {upwards}")
-        low.do(f"br i1 {go}, label %{bulk}, label %{one}")
+        low.do(f"br label %{first}")
+        low.label(first)
+        self._look()
+        few = t(f"icmp ult i64 {self.registers[ECX]}, {self.least}")
+        low.do(f"br i1 {few}, label %{unit}, label %{many}")
+        low.label(many)
+        is_up = t(f"icmp eq i32 {low.get_field('df', 32)}, 1")
+        low.do(f"br i1 {is_up}, label %{up}, label %{unit}")
+        low.label(up)
+        usual = self._least(self.registers[ECX], str(MOST))
+        usual_from = self._check(usual, up, exact)
+        low.do(f"br label %{bulk}")
+        low.label(exact)
+        cut = self._cut(usual)
+        enough = t(f"icmp sge i64 {cut}, {self.least}")
+        low.do(f"br i1 {enough}, label %{bulk}, label %{unit}")
 
         low.label(bulk)
-        places = [t(f"add i64 {base}, {linear[i]}") for i in self.indices]
-        outs = t(self._call(count, places, done, fault))
-
-        def after(back: int) -> tuple[dict[int, str], str]:
-            """Return registers (i32) and budget behind the call, but *back* iterations earlier."""
-            left = t(f"extractvalue {self.type} {outs}, 0")
-            ran = t(f"sub i64 {count}, {left}")
-            if back:
-                ran = t(f"sub i64 {ran}, {back}")
-            gone = t(f"sub i64 {before[ECX]}, {ran}")
-            found = {ECX: t(f"trunc i64 {gone} to i32")}
-            for at, register in enumerate(self.indices, 1):
-                place = t(f"extractvalue {self.type} {outs}, {at}")
-                index = t(f"sub i64 {place}, {base}")
-                if back:
-                    index = t(f"sub i64 {index}, {back * self.size}")
-                found[register] = t(f"trunc i64 {index} to i32")
-            if segment:
-                found[ESI] = t(f"sub i32 {found[ESI]}, {segment}")
-            return found, t(f"sub i64 {low.budget}, {ran}")
-
+        count = t(f"phi i64 [ {usual}, %{usual_from} ], [ {cut}, %{exact} ]")
+        base = self._base()
+        places = [t(f"add i64 {base}, {self.linear[i]}") for i in self.indices]
+        accumulator = "" if ESI in self.indices else low.regs[0]
+        pc = low.slots.constant("pc")
+        call = (self.type, [count, *places], accumulator, pc, done, fault)
+        outs = t(hostasm.string(self.repeat, *call))
+        low._on_cold(fault, lambda: self._leave(outs, count))
         low.label(done)
-        # The unit does the last comparison again, which yields the flags.
-        registers, budget = after(1 if self.compares else 0)
-        wide = {i: t(f"zext i32 {name} to i64") for i, name in registers.items()}
-        low.do(f"br label %{one}")
+        ran, registers = self._after(outs, count, back=int(self.compares))
+        # One iteration is paid for: what compares has the unit do it.
+        cost = ran if self.compares else t(f"sub i64 {ran}, 1")
+        self.done = _Way(done, registers, t(f"sub i64 {low.budget}, {cost}"))
+        low.do(f"br label %{unit if self.compares else self.behind}")
+        low.label(unit)
+        if self.compares:
+            ways = [_Way(label, self.registers, low.budget) for label in (first, many, exact)]
+            self._merge([*ways, self.done])
 
-        def leave() -> None:
-            registers, low.budget = after(0)
-            for register, name in registers.items():
-                low.regs[register] = name
-            low.commit(flags.ALL)
-            low.tail("jitemu_leave")
-
-        low._on_cold(fault, leave)
-        low.label(one)
-        for register, name in wide.items():
-            both = t(f"phi i64 [ {before[register]}, %{start} ], [ {name}, %{done} ]")
-            wide[register] = both
-        low.budget = t(f"phi i64 [ {low.budget}, %{start} ], [ {budget}, %{done} ]")
-        for register, name in wide.items():
-            narrow = low.regs[register] = t(f"trunc i64 {name} to i32")
-            low.wide[narrow] = name
-
-    def _count(self, ecx: str, linear: dict[int, str]) -> str:
-        """Emit how many iterations can run in bulk; none if that is negative."""
+    def join(self) -> None:
+        """Emit what stands behind the unit."""
+        if self.compares:
+            return
         low, t = self.low, self.t
-        # What moves leaves the last iteration to the unit; what compares, one in any case.
-        count = ecx if self.compares else t(f"sub i64 {ecx}, 1")
-        floor = t(f"load i64, ptr {low.pointer('floor')}")
-        count = self._least(count, t(f"sub i64 {low.budget}, {floor}"))
-        count = self._least(count, str(MOST))
-        # Not beyond 4 GiB.
-        last = linear[EDI]
-        if ESI in linear:
-            larger = t(f"icmp ugt i64 {last}, {linear[ESI]}")
-            last = t(f"select i1 {larger}, i64 {last}, i64 {linear[ESI]}")
-        room = t(f"sub i64 {1 << 32}, {last}")
-        count = self._least(count, self._elements(room))
-        if not self.compares:
-            # Not into the insn itself: what it becomes counts from the next iteration on.
-            end = t(f"sub i32 {low.slots.value('next', 32)}, 1")
-            ahead = t(f"zext i32 {t(f'sub i32 {end}, {low.regs[EDI]}')} to i64")
-            count = self._least(count, self._elements(t(f"sub i64 {ahead}, {_LONGEST - 1}")))
-        return count
+        last = low.fresh("last")
+        low.do(f"br label %{last}")
+        low.label(last)
+        unit = _Way(last, {i: low.zext64(low.regs[i]) for i in self.registers}, low.budget)
+        low.do(f"br label %{self.behind}")
+        low.label(self.behind)
+        self._merge([unit, self.done])
+        # The same as the unit's own condition.
+        terminal = self.unit.terminal
+        assert isinstance(terminal, CondLink)
+        low.names[terminal.cond] = t(f"icmp ne i32 {low.regs[ECX]}, 0")
+
+    # -- before ------------------------------------------------------------------------------------
+    def _look(self) -> None:
+        """Emit what the other steps need, and what the unit will find there."""
+        low, t = self.low, self.t
+        self.registers = {i: low.zext64(low.regs[i]) for i in (ECX, *self.indices)}
+        self.linear = dict(self.registers)
+        low.get_field("df", 32)
+        if self.repeat.base and ESI in self.indices:
+            self.segment = low.get_field(self.repeat.base, 32)
+            linear = t(f"add i32 {low.regs[ESI]}, {self.segment}")
+            self.linear[ESI] = t(f"zext i32 {linear} to i64")
+
+    def _check(self, count: str, label: str, otherwise: str) -> str:
+        """Emit branches away where so many are too many; return the label of what follows."""
+        low, t = self.low, self.t
+
+        def unless(problem: str) -> str:
+            label = low.fresh("fits")
+            low.do(f"br i1 {problem}, label %{otherwise}, label %{label}, !prof !0")
+            low.label(label)
+            return label
+
+        unless(t(f"icmp slt i64 {self._allowed()}, {count}"))
+        size = t(f"shl i64 {count}, {self.shift}") if self.shift else count
+        for index in self.indices:
+            label = unless(t(f"icmp ugt i64 {t(f'add i64 {self.linear[index]}, {size}')}, {TOP}"))
+        return label if self.compares else unless(t(f"icmp slt i64 {self._ahead()}, {size}"))
+
+    def _cut(self, count: str) -> str:
+        """Emit how many of *count* are not too many; it may be negative."""
+        count = self._least(count, self._allowed())
+        for index in self.indices:
+            room = self.t(f"sub i64 {TOP}, {self.linear[index]}")
+            count = self._least(count, self._elements(room))
+        return count if self.compares else self._least(count, self._elements(self._ahead()))
+
+    def _allowed(self) -> str:
+        """Emit how many iterations the budget lasts for."""
+        floor = self.t(f"load i64, ptr {self.low.pointer('floor')}")
+        return self.t(f"sub i64 {self.low.budget}, {floor}")
+
+    def _ahead(self) -> str:
+        """Emit how many bytes from EDI on are not the insn itself, or a few less.
+
+        What it overwrites of itself counts from the next iteration on.
+        """
+        end = self.t(f"sub i32 {self.low.slots.value('next', 32)}, 1")
+        ahead = self.t(f"sub i32 {end}, {self.low.regs[EDI]}")
+        return self.t(f"sub i64 {self.t(f'zext i32 {ahead} to i64')}, {_LONGEST - 1}")
+
+    def _base(self) -> str:
+        return self.t(f"load i64, ptr {self.low.pointer('memory_base')}")
 
     def _elements(self, size: str) -> str:
         return self.t(f"ashr i64 {size}, {self.shift}") if self.shift else size
@@ -134,15 +186,43 @@ class _Bulk:
         less = self.t(f"icmp slt i64 {left}, {right}")
         return self.t(f"select i1 {less}, i64 {left}, i64 {right}")
 
-    @property
-    def type(self) -> str:
-        """LLVM type of what the host insn leaves: count and indices."""
-        return "{" + ", ".join(["i64"] * (1 + len(self.indices))) + "}"
+    # -- behind ------------------------------------------------------------------------------------
+    def _after(self, outs: str, count: str, back: int) -> tuple[str, dict[int, str]]:
+        """Emit how many iterations ran, *back* fewer than all, and the registers behind those."""
+        t, base = self.t, self._base()
+        left = t(f"extractvalue {self.type} {outs}, 0")
+        ran = t(f"sub i64 {count}, {left}")
+        if back:
+            ran = t(f"sub i64 {ran}, {back}")
+        found = {ECX: t(f"sub i64 {self.registers[ECX]}, {ran}")}
+        for at, register in enumerate(self.indices, 1):
+            place = t(f"extractvalue {self.type} {outs}, {at}")
+            found[register] = t(f"sub i64 {place}, {base}")
+            if back:
+                found[register] = t(f"sub i64 {found[register]}, {back * self.size}")
+        narrow = {i: t(f"trunc i64 {name} to i32") for i, name in found.items()}
+        if self.segment:
+            narrow[ESI] = t(f"sub i32 {narrow[ESI]}, {self.segment}")
+        return ran, {i: t(f"zext i32 {name} to i64") for i, name in narrow.items()}
 
-    def _call(self, count: str, places: list[str], done: str, fault: str) -> str:
+    def _leave(self, outs: str, count: str) -> None:
+        """Leave where the host insn faulted."""
         low = self.low
-        accumulator = low.regs[0] if EDI in self.indices and ESI not in self.indices else ""
-        return hostasm.string(
-            self.repeat, self.type, [count, *places], accumulator,
-            low.slots.constant("pc"), done, fault,
-        )  # fmt: skip
+        ran, registers = self._after(outs, count, back=0)
+        for register, name in registers.items():
+            low.regs[register] = self.t(f"trunc i64 {name} to i32")
+        low.budget = self.t(f"sub i64 {low.budget}, {ran}")
+        low.commit(flags.ALL)
+        low.tail("jitemu_leave")
+
+    def _merge(self, ways: list[_Way]) -> None:
+        """Emit what is known of registers and budget where ways come together."""
+        low, t = self.low, self.t
+        both = {
+            i: t("phi i64 " + ", ".join(f"[ {way.registers[i]}, %{way.label} ]" for way in ways))
+            for i in self.registers
+        }
+        low.budget = t("phi i64 " + ", ".join(f"[ {way.budget}, %{way.label} ]" for way in ways))
+        for register, name in both.items():
+            narrow = low.regs[register] = t(f"trunc i64 {name} to i32")
+            low.wide[narrow] = name

@@ -28,7 +28,7 @@ class Lowering(Emitter):
     def insn(self, unit: Unit, slots: Slots) -> None:
         """Emit the ops of one insn; its terminal is left to the caller."""
         self.slots = slots
-        bulk.step(self, unit)
+        many = bulk.before(self, unit)
         self.snapshot = self.save()
         self.fusion = fusion(unit)
         for v in list(unit.ops):
@@ -39,6 +39,8 @@ class Lowering(Emitter):
                 handler(self, v)
             else:
                 self.value(v)
+        if many is not None:
+            many.join()
 
     def _getreg(self, v: Value) -> None:
         self.names[v] = self.regs[_int(v.attr)]
