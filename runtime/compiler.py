@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from runtime import native
+from runtime.host import Sys, syscall
 from runtime.counting import peak_memory
 
 _WCLONE = 0x80000000  # wait for a child without an exit signal, bits/waitflags.h
@@ -65,12 +66,14 @@ class Compiler:
         """Compile a region some time."""
         if self.thread is None:
             self.thread = threading.Thread(target=self._serve, name="compiler", daemon=True)
-            # Signals are for the guest's own threads.
-            old = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            # Signals are for the guest's own threads. By the raw call: the C library's would
+            # unblock its own two signals, which the guest may use.
+            saved = ctypes.create_string_buffer(8)
+            syscall(Sys.RT_SIGPROCMASK, signal.SIG_BLOCK, b"\xff" * 8, ctypes.addressof(saved), 8)
             try:
                 self.thread.start()
             finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, old)
+                syscall(Sys.RT_SIGPROCMASK, signal.SIG_SETMASK, ctypes.addressof(saved), 0, 8)
         self.jobs.put((number, described))
 
     def abandon(self) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _CACHE = FIELDS["jump_cache"].offset // 8
 _PATIENCE = 16  # thresholds to wait between two tries at one place
+AT_ONCE = 64  # insns of a region that is compiled before it runs
 _NEAR = 1 << 16  # a computed jump is taken to lead so far at most
 _TABLE_MAX = 48  # targets of one computed jump that are looked at
 
@@ -232,7 +233,7 @@ class Tiering:
         """Compile and install the region at a location; None if there can be none."""
         if location & LOCATION_PRECISE:
             return None
-        region = regions.grow(location, fpu, self.plan_at, terminal_targets, 300)
+        region = regions.grow(location, fpu, self.plan_at, terminal_targets, AT_ONCE)
         if region is None:
             return None
         key = _key(regions.plain(region))

@@ -21,7 +21,7 @@ from tests import debian
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SUITES = Path(os.environ.get("JITEMU_SUITES", REPOSITORY.parent / "shared" / "suites"))
-STRATEGIES = ("interp", "stencil", "block")
+STRATEGIES = ("interp", "stencil", "block", "region", "tiered")
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "HOME": "/", "PATH": "/usr/bin:/bin"}
 LAUNCH = (
     f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); "

@@ -346,7 +346,7 @@ class RegionLowering(DeferredStatus):
         return node.index + sum(n.count for n in self.region.nodes[: node.index])
 
     def _check(self, slots: RegionSlots) -> None:
-        """Leave in front of an insn if the budget may not last until the next test, or at a stop."""
+        """Leave in front of an insn if the budget may not last to the next test, or at a stop."""
         flags_now = dict(self.flags)
         for group, pending in self.dropped.items():
             # Nothing recovers them for an exit that is no fault.
