@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from runtime import native
-from runtime.host import Sys, syscall
 from runtime.counting import peak_memory
+from runtime.host import Sys, syscall
 
 _WCLONE = 0x80000000  # wait for a child without an exit signal, bits/waitflags.h
 _PATIENCE = 120_000  # milliseconds for one region
@@ -53,8 +53,11 @@ class Compiler:
     dies, the jobs fail and the guest stays with what it has.
     """
 
-    def __init__(self, done: Done, descriptors: Descriptors) -> None:
-        self.done, self.descriptors = done, descriptors
+    def __init__(
+        self, done: Done, is_wanted: Callable[[int], bool], descriptors: Descriptors
+    ) -> None:
+        """Take what to call with results, and what says whether a job still matters."""
+        self.done, self.is_wanted, self.descriptors = done, is_wanted, descriptors
         self.jobs: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.ends: tuple[int, int] | None = None
@@ -93,6 +96,8 @@ class Compiler:
     def _serve(self) -> None:
         while (job := self.jobs.get()) is not None:
             number, described = job
+            if not self.is_wanted(number):
+                continue
             try:
                 result = self._ask(described)
             except (OSError, EOFError, ValueError, TypeError) as error:

@@ -57,7 +57,7 @@ class RegionCounts:
     compiled: int = 0
     cached: int = 0
     failed: int = 0
-    dropped: int = 0  # their code changed while they were compiled
+    dropped: int = 0  # their code changed before they were compiled
     insns: int = 0
     compile_seconds: float = 0.0  # of processor time of the compiling process
     samples: int = 0
@@ -83,15 +83,15 @@ class Tiering:
         self.counts = RegionCounts()
         self.descriptors: Descriptors = PlainDescriptors()
         self.slice = self.thresholds.first_slice if mode == "when hot" else 0
+        self.number = 0  # of the last job; never used again, as results may come late
+        self.compiler: Compiler | None = None
         self.reset()
 
     def reset(self) -> None:
-        """Forget what is under way, in a forked child or when all code is dropped."""
+        """Forget what is under way, in a forked child or when the guest is replaced."""
         self.heat: Counter[int] = Counter()  # place >> 7 -> insns
         self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
         self.jobs: dict[int, _Job] = {}
-        self.number = 0
-        self.compiler: Compiler | None = None
 
     def trim(self) -> None:
         """Forget where it was hot, as all host code is dropped; what is hot then is tried anew."""
@@ -161,7 +161,7 @@ class Tiering:
         pages = frozenset(page for node in region.nodes for page in _pages(node.plan))
         self.jobs[self.number] = _Job(region, head[0], key, pages)
         if self.compiler is None:
-            self.compiler = Compiler(self._done, self.descriptors)
+            self.compiler = Compiler(self._done, lambda n: n in self.jobs, self.descriptors)
         self.compiler.submit(self.number, described)
 
     def _entries(self, region: Region) -> list[tuple[int, int]]:
@@ -190,7 +190,6 @@ class Tiering:
             counts.compiled += 1
             counts.compile_seconds += seconds
             if job is None:
-                counts.dropped += 1
                 return
             REGIONS.add(job.key, stencil, job.region.insns)
             self._replace(job.region, stencil)
@@ -272,15 +271,19 @@ class Tiering:
             for number, job in list(self.jobs.items()):
                 if not changed.isdisjoint(job.pages):
                     del self.jobs[number]
+                    self.counts.dropped += 1
 
     def after_fork_child(self) -> None:
         """Leave the compiling process to the parent."""
         if self.compiler is not None:
             self.compiler.abandon()
+            self.compiler = None
         self.reset()
 
     def close(self) -> None:
-        """End the compiling process."""
+        """End the compiling process; what it still sends is not installed."""
+        with self.engine.lock:
+            self.jobs = {}
         if self.compiler is not None:
             self.compiler.close()
 

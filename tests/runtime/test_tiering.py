@@ -1,0 +1,134 @@
+"""Regions under way: what is done with results that come late, or for code that has changed."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from runtime.compiler import Compiler, PlainDescriptors
+from runtime.dispatch import Engine
+from runtime.memory import Memory
+from runtime.tiering import Tiering
+
+CODE = 0x10000
+# mov ecx, 1000; inc eax; dec ecx; jnz: a loop of three insns.
+LOOP = bytes.fromhex("b9e8030000404975fcf4")
+
+
+class Recorder:
+    """Stands in for the compiler: keeps what it is asked for."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.asked: list[int] = []
+
+    def submit(self, number: int, described: Any) -> None:
+        self.asked.append(number)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def tiering(monkeypatch: pytest.MonkeyPatch) -> Tiering:
+    monkeypatch.setattr("runtime.tiering.Compiler", Recorder)
+    monkeypatch.setattr("runtime.tiering.REGIONS.source", None)
+    mem = Memory()
+    mem.map(CODE, 0x2000, 7, fixed=True)
+    mem.write(CODE, LOOP)
+    return Engine(mem, "tiered").tiering
+
+
+def ask(tiering: Tiering) -> int:
+    """Let the loop become hot; return the number of the job."""
+    with tiering.engine.lock:
+        tiering._request(CODE + 5, 0)
+    (number,) = tiering.jobs
+    return number
+
+
+def test_late_result_of_a_replaced_program(tiering: Tiering) -> None:
+    """After execve nothing of the old program is installed, and no number means two things."""
+    first = ask(tiering)
+    tiering.engine.flush()
+    assert not tiering.jobs
+    second = ask(tiering)
+    assert second != first
+    tiering._done(first, ((b"\xcc", b"", (), (), (), ()), 0.1))
+    assert list(tiering.jobs) == [second]
+    assert not tiering.engine.cache.blocks
+    tiering.engine.mem.close()
+
+
+def test_code_that_changes_meanwhile(tiering: Tiering) -> None:
+    """The job is forgotten and counted once; another may follow."""
+    number = ask(tiering)
+    tiering.engine.mem.write(CODE + 0x800, b"x")
+    assert not tiering.jobs
+    assert tiering.counts.dropped == 1
+    tiering._done(number, ((b"\xcc", b"", (), (), (), ()), 0.1))
+    assert tiering.counts.dropped == 1
+    assert not tiering.engine.cache.blocks
+    assert ask(tiering) != number
+    assert tiering.counts.formed == 2
+    tiering.engine.mem.close()
+
+
+def test_forgotten_jobs_are_not_compiled() -> None:
+    """Those that nobody wants any more do not wait in the queue, nor delay others."""
+    results: list[int] = []
+    wanted = {1, 2, 3}
+    begun, go, done = threading.Event(), threading.Event(), threading.Event()
+
+    def finish(number: int, result: Any) -> None:
+        results.append(number)
+        if number == 3:
+            done.set()
+
+    class Slow(Compiler):
+        def _ask(self, described: Any) -> Any:
+            begun.set()
+            assert go.wait(20)
+            return described, 0.0
+
+    compiler = Slow(finish, wanted.__contains__, PlainDescriptors())
+    compiler.submit(1, ())
+    assert begun.wait(20)
+    for number in (2, 3):
+        compiler.submit(number, ())
+    wanted.discard(2)
+    go.set()
+    assert done.wait(20)
+    assert results == [1, 3]
+    compiler.close()
+
+
+def test_tables_are_emptied_with_the_code(tiering: Tiering) -> None:
+    """What an engine knows of code is dropped with all host code, and fills again."""
+    engine = tiering.engine
+    tiering.heat[1], tiering.tried[CODE, 0] = 5, 4
+    engine.code.peek(CODE)
+    engine._decode(CODE)
+    assert engine.code.pages
+    assert engine.insns
+    block = engine._install(CODE, 0)
+    before = engine.cache.resets
+    engine._flush_all()
+    assert engine.cache.resets == before + 1
+    assert engine.cache.written >= block.size
+    tables = (
+        tiering.heat,
+        tiering.tried,
+        engine.code.pages,
+        engine.code.peeks,
+        engine.insns,
+        engine.insn_pages,
+        engine.cache.blocks,
+        engine.cache.links,
+        engine.cache.order,
+    )
+    assert not any(tables)
+    assert engine._install(CODE, 0).size == block.size
+    assert engine._decode(CODE).mnemonic == "mov"
+    engine.mem.close()
