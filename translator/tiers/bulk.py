@@ -7,7 +7,6 @@ the registers of the iteration that faulted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from translator import flags
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
 
 MOST = 1 << 16  # iterations between two looks at the budget, and at whether a stop was asked for
 # Starting the host insn costs as much as so many iterations of the unit.
-LEAST: Mapping[tuple[str, int], int] = {("movs", 8): 3, ("stos", 8): 3}
-LEAST_OF_OTHERS = 5
+LEAST = {("movs", 8): 4, ("stos", 8): 4}
+LEAST |= {("movs", 16): 8, ("movs", 32): 8, ("stos", 16): 8, ("stos", 32): 8}
+LEAST |= {(name, width): 6 for name in ("cmps", "scas") for width in (8, 16, 32)}
 TOP = 1 << 32  # where the address space ends
 _LONGEST = 15  # bytes of a guest insn
 ECX, ESI, EDI = 1, 6, 7
@@ -56,7 +56,7 @@ class Bulk:
         self.shift = self.size.bit_length() - 1
         self.compares = repeat.mnemonic in ("cmps", "scas")
         self.indices = [EDI] if repeat.mnemonic in ("stos", "scas") else [EDI, ESI]
-        self.least = LEAST.get((repeat.mnemonic, repeat.width), LEAST_OF_OTHERS)
+        self.least = LEAST[repeat.mnemonic, repeat.width]
         self.type = "{" + ", ".join(["i64"] * (1 + len(self.indices))) + "}"
         self.behind = low.fresh("behind")
         self.segment = ""
