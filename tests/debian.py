@@ -109,12 +109,14 @@ def versions(root: Path) -> dict[str, str]:
 
 
 # The reference run sees the sysroot read-only, the working directory at its own path, and the
-# machine's /dev and /proc.
+# machine's /dev and /proc. No entry of /dev can be removed: programs remove what they could not
+# write to its end, and root's `nasm -o /dev/null` would mean the machine's. Others may not anyway.
 ENTER = """set -e
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 root=$1 work=$2; shift 2
 mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
+mount -o remount,bind,ro "$root/dev" 2>/dev/null || :
 mount --rbind /proc "$root/proc"
 mount -t tmpfs none "$root/tmp"
 case $work in /tmp/*) ;; *) echo "the working directory must be below /tmp" >&2; exit 125;; esac
