@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -184,7 +185,7 @@ class Tiering:
             if isinstance(result, str):
                 counts.failed += 1
                 if os.environ.get("JITEMU_DEBUG"):
-                    print(f"jitemu: a region was not compiled: {result}", flush=True)
+                    print(f"jitemu: a region was not compiled: {result}", file=sys.stderr)
                 return
             stencil, seconds = restore(result[0]), result[1]
             counts.compiled += 1

@@ -73,7 +73,9 @@ class Emitter:
 
     def __init__(self, name: str, live: frozenset[str] = flags.ALL) -> None:
         self.live = live  # flag groups that somebody may read behind this function
-        self.head = f"define ghccc void @{name}({', '.join(ARGS)}) nounwind {{"
+        self.head = (
+            f'define ghccc void @{name}({", ".join(ARGS)}) nounwind "no-jump-tables"="true" {{'
+        )
         self.hot: list[str] = []
         self.cold: list[str] = []
         self.allocas: list[str] = []
@@ -92,6 +94,7 @@ class Emitter:
         self.slots: Slots
         self.snapshot = self.save()
         self.parts: dict[Value, list[str]] = {}
+        self.slot_of: dict[Value, str] = {}  # slots as i64 constants, looked up with their insn
 
     # -- text ----------------------------------------------------------------------------------
     def t(self, line: str) -> str:
@@ -247,7 +250,7 @@ class Emitter:
         """Return a guest address as an i64 whose low 32 bits count, so that it needs no cutting."""
         match v.op:
             case Op.CONST | Op.SLOT:
-                number = self.slots.value(str(v.attr), 64) if v.op is Op.SLOT else str(v.attr)
+                number = self.slot_of[v] if v.op is Op.SLOT else str(v.attr)
                 if number.isdecimal() and int(number) >> 31 & 1:
                     return str((int(number) & 0xFFFFFFFF) - (1 << 32))  # fits a displacement
                 return number

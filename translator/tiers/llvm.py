@@ -37,8 +37,10 @@ class Lowering(Emitter):
             handler = _EFFECTS.get(v.op)
             if handler is not None:
                 handler(self, v)
-            else:
+            elif v.op in _NOW:
                 self.value(v)
+                if v.op is Op.SLOT:
+                    self.slot_of[v] = slots.value(str(v.attr), 64)
         if many is not None:
             many.join()
 
@@ -289,6 +291,9 @@ def _int(attr: object) -> int:
     return attr
 
 
+# What must be looked at while the insn is emitted; all else is computed where it is used, which may
+# be a cold path only.
+_NOW = frozenset({Op.SLOT, Op.GETFLAG, Op.CALL, Op.RMW})
 _EFFECTS: Mapping[Op, Callable[[Lowering, Value], None]] = {
     Op.GETREG: Lowering._getreg,
     Op.SETREG: Lowering._setreg,

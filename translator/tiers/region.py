@@ -254,7 +254,7 @@ class RegionLowering(DeferredStatus):
         if v.op is Op.CONST:
             return int(str(v.attr))
         if v.op is Op.SLOT and str(v.attr) not in _ADDRESSES:
-            return int(self.slots.value(str(v.attr), 32))
+            return int(self.slot_of[v])
         return None
 
     def commit(self, live: frozenset[str]) -> None:
@@ -430,15 +430,18 @@ class RegionLowering(DeferredStatus):
     def _computed(self, node: Node, target: str) -> None:
         """Compare a computed target with the addresses inside; else look it up."""
         slots = self.slots
-        for pc, other in node.edges.items():
-            inside, on = self.fresh("inside"), self.fresh("on")
-            symbol = f"h{self._first(other)}_pc"
-            self.used.add(symbol)
-            hit = self.t(f"icmp eq i32 {target}, ptrtoint (ptr @{symbol} to i32)")
-            self.do(f"br i1 {hit}, label %{inside}, label %{on}")
-            self.label(inside)
+        head = self.region.head.plan.pc
+        self.used.add("h0_pc")
+        base = "ptrtoint (ptr @h0_pc to i32)"
+        place = self.t(f"sub i32 {target}, {base}")
+        out = self.fresh("out")
+        labels = {pc: self.fresh("inside") for pc in node.edges}
+        cases = " ".join(f"i32 {pc - head}, label %{label}" for pc, label in labels.items())
+        self.do(f"switch i32 {place}, label %{out} [ {cases} ]")
+        for pc, label in labels.items():
+            self.label(label)
             self._go(node, pc, "")
-            self.label(on)
+        self.label(out)
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
