@@ -45,7 +45,6 @@ def _zero(width: int) -> Compute:
 
 
 SZP: dict[str, Compute] = {"szp": _szp}
-# The carry of ADD also holds for ADC, that of SUB for SBB: the carry or borrow went into r.
 ADD = Rule(
     "add",
     {
@@ -55,7 +54,6 @@ ADD = Rule(
         "af": _af,
     },
 )
-ADC = Rule("adc", {**ADD.groups, "cf": lambda r, a, b: ((a & b) | ((a | b) & ~r)).msb()})
 SUB = Rule(
     "sub",
     {
@@ -65,9 +63,9 @@ SUB = Rule(
         "af": _af,
     },
 )
-SBB = Rule("sbb", {**SUB.groups, "cf": lambda r, a, b: ((~a & b) | ((~a | b) & r)).msb()})
-INC = Rule("inc", {k: v for k, v in ADD.groups.items() if k != "cf"})
-DEC = Rule("dec", {k: v for k, v in SUB.groups.items() if k != "cf"})
+# All but the carry: INC and DEC leave it alone, ADC and SBB compute it with their result.
+INC, ADC = (Rule(n, {k: v for k, v in ADD.groups.items() if k != "cf"}) for n in ("inc", "adc"))
+DEC, SBB = (Rule(n, {k: v for k, v in SUB.groups.items() if k != "cf"}) for n in ("dec", "sbb"))
 # AF is undefined after logic; 0 is what hardware gives.
 LOGIC = Rule("logic", {**SZP, "cf": _zero(1), "of": _zero(1), "af": _zero(8)})
 # CF alone (stc, clc, cmc, bt) and CF with OF (rotates): left is the carry, right the overflow.

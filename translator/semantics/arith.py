@@ -19,8 +19,11 @@ def add(b: Builder, dst: Value, src: Value) -> Value:
 @insn("adc")
 def adc(b: Builder, dst: Value, src: Value) -> Value:
     """Dst ← dst + src + CF."""
-    res = dst + src + b.flag("cf").zext(dst.width)
+    # The carry is the bit above a sum of 64 bits: shorter chains than any formula of the operands.
+    whole = dst.zext(64) + src.zext(64) + b.flag("cf").zext(64)
+    res = whole.trunc(dst.width)
     b.set_flags(flags.ADC, res, dst, src)
+    b.set_flag("cf", whole.bit(dst.width))
     return res
 
 
@@ -35,8 +38,10 @@ def sub(b: Builder, dst: Value, src: Value) -> Value:
 @insn("sbb")
 def sbb(b: Builder, dst: Value, src: Value) -> Value:
     """Dst ← dst - src - CF."""
-    res = dst - src - b.flag("cf").zext(dst.width)
+    whole = dst.zext(64) - src.zext(64) - b.flag("cf").zext(64)
+    res = whole.trunc(dst.width)
     b.set_flags(flags.SBB, res, dst, src)
+    b.set_flag("cf", whole.msb())
     return res
 
 

@@ -69,7 +69,7 @@ LOWER: dict[Op, Callable[..., str]] = {
     Op.VEC: lambda t, v, *args: VECTORS[v.attr[0]].lower(t, v.attr[1], v.width, *args, *v.attr[2:]),
 }
 # HOST rows of the x87 -> the intrinsic that rounds as the control word says and keeps exceptions
-# (LLVM Language Reference, Constrained Floating-Point Intrinsics), and whether operands change places.
+# (LLVM Language Reference, Constrained Floating-Point Intrinsics), and whether operands swap.
 STRICT = {
     "fadd": ("fadd", False),
     "fmul": ("fmul", False),
