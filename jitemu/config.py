@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from runtime.personalities.linux.options import LinuxOptions
+from translator import DEFAULT_STRATEGY
 
 LIMIT_STATUS = 124  # --timeout or --budget ended the run; as timeout(1)
 INTERNAL_STATUS = 125  # jitemu itself failed
@@ -19,7 +20,8 @@ class Config:
     program: str
     args: tuple[str, ...] = ()
     linux: LinuxOptions = field(default_factory=LinuxOptions)
-    strategy: str = "stencil"
+    strategy: str = DEFAULT_STRATEGY
+    region_threshold: int | None = None  # insns run around a place until it becomes a region
     budget: int | None = None  # insns
     log: frozenset[str] = frozenset()  # items of -d
     log_file: str | None = None

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from jitemu.config import Config
 from runtime.personalities.linux.options import LinuxOptions
+from translator import DEFAULT_STRATEGY
 
 LOG_ITEMS = {
     "in_asm": "guest disassembly of each block, when it is translated",
@@ -192,7 +193,18 @@ def parser(command: str = "jitemu run") -> Parser:
     add("--timeout", type=seconds, metavar="SECONDS", help="end the guest after this time")
     add("--budget", type=count, metavar="INSNS", help="end the guest after so many insns")
     add = made.add_argument_group("translation").add_argument
-    add("--strategy", default="stencil", metavar="NAME", help="interp, stencil (default) or block")
+    add(
+        "--strategy",
+        default=DEFAULT_STRATEGY,
+        metavar="NAME",
+        help="interp, stencil, block, region or tiered (default)",
+    )
+    add(
+        "--region-threshold",
+        type=count,
+        metavar="INSNS",
+        help="insns that run around a place until it is compiled as a region; 0: at once",
+    )
     add(
         "--code-cache",
         type=size,
@@ -303,6 +315,7 @@ def config(found: argparse.Namespace, guest: list[str]) -> Config:
         log_file=found.logfile,
         stats=found.stats,
         code_cache=found.code_cache,
+        region_threshold=found.region_threshold,
         perf_map=found.perf_map,
         jitdump=found.jitdump,
     )

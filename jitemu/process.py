@@ -19,6 +19,7 @@ from jitemu.watch import Watch
 from runtime.personalities.linux import Linux
 from runtime.personalities.linux.ending import End
 from runtime.personalities.linux.options import LinuxOptions
+from translator import DEFAULT_STRATEGY
 from translator.strategies import STRATEGIES
 from translator.tiers import hostdis
 
@@ -80,7 +81,8 @@ class Process:
         sysroot: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         argv0: str | None = None,
-        strategy: str = "stencil",
+        strategy: str = DEFAULT_STRATEGY,
+        region_threshold: int | None = None,
         mounts: Sequence[str] = (),
         host_fs: bool = False,
         net: str = "off",
@@ -93,13 +95,16 @@ class Process:
         stderr: Stream | None = None,
         capture: bool = False,
         pass_fds: Sequence[int] = (),
+        code_cache: int | None = None,
     ) -> None:
         """Load a program.
 
         The settings are those of `jitemu run`: *sysroot* is -L, *env* the whole environment (None:
-        this process's), *mounts* are texts HOST[:GUEST][:ro|rw], *net* is "off" or "host", *memory*
-        and *stack_size* count bytes. *stdin* may be bytes; the streams may be descriptors or files;
-        *capture* keeps what the guest writes to stdout and stderr for the Result.
+        this process's), *region_threshold* counts insns, *mounts* are texts HOST[:GUEST][:ro|rw],
+        *net* is "off" or "host", *memory* and *stack_size* count bytes. *stdin* may be bytes; the
+        streams may be descriptors or files; *capture* keeps what the guest writes to stdout and
+        stderr for the Result. *code_cache* is how many bytes of host code are kept before all of it
+        is dropped (1 MiB to 255 MiB).
 
         Raises LoadError (an OSError) if the program cannot be run, ValueError for bad settings,
         RuntimeError while another Process is unfinished.
@@ -129,8 +134,12 @@ class Process:
         begun = time.perf_counter()
         path = os.fspath(program)
         self._linux = Linux(path, [path, *args], options, strategy)
+        if region_threshold is not None:
+            self._linux.process.engine.tiering.set_threshold(region_threshold)
         _unfinished = self
         process = self._linux.process
+        if code_cache is not None:
+            process.engine.cache.set_size(code_cache)
         process.signals.give_back_host()
         self._times = Times(time.perf_counter() - begun)
         self._thread = threading.get_ident()
@@ -243,6 +252,7 @@ class Process:
         global _unfinished
         if _unfinished is self:
             _unfinished = None
+        self._linux.process.engine.tiering.wait()
         self._descriptors.close()
 
     def _check_usable(self) -> None:

@@ -72,6 +72,8 @@ def start(config: Config, started: float, watch: Watch | None = None) -> int:
         except OSError as error:
             complain(f"--logfile {config.log_file}: {error.strerror}")
             return USAGE_STATUS
+    if config.region_threshold is not None:
+        linux.process.engine.tiering.set_threshold(config.region_threshold)
     if config.code_cache is not None:
         linux.process.engine.cache.set_size(config.code_cache)
     if config.perf_map or config.jitdump:

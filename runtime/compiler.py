@@ -93,7 +93,18 @@ class Compiler:
             with contextlib.suppress(OSError):
                 os.kill(self.worker, signal.SIGKILL)
 
+    def wait(self) -> None:
+        """Wait until nothing of it is left, after `close`."""
+        if self.thread is not None:
+            self.thread.join(_PATIENCE / 1000)
+
     def _serve(self) -> None:
+        try:
+            self._work()
+        finally:
+            self.abandon()
+
+    def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
             number, described = job
             if not self.is_wanted(number):

@@ -21,6 +21,7 @@ from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, GuestCode
 from runtime.memory import Memory
 from runtime.nativecode import HASH_SIZE
 from runtime.tiering import Tiering
+from translator import DEFAULT_STRATEGY
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
@@ -61,7 +62,7 @@ SYSCALL, STOP, BUDGET = Exit("syscall"), Exit("stop"), Exit("budget")
 class Engine:
     """Translates and runs the code of one guest memory."""
 
-    def __init__(self, mem: Memory, strategy: str = "stencil") -> None:
+    def __init__(self, mem: Memory, strategy: str = DEFAULT_STRATEGY) -> None:
         make = STRATEGIES[strategy]
         self.mem, self.strategy_name = mem, strategy
         self.strategy = make() if make is not None else None
@@ -334,7 +335,7 @@ class Engine:
 
     def _install(self, location: int, fpu: int) -> Block:
         assert self.strategy is not None
-        is_region = self.strategy.regions == "at once"
+        is_region = self.tiering.mode == "at once"
         if self.quick is not None and not is_region:
             block = self.quick.install(location, fpu)
             if block is not None:

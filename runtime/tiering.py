@@ -88,6 +88,15 @@ class Tiering:
         self.compiler: Compiler | None = None
         self.reset()
 
+    def set_threshold(self, insns: int) -> None:
+        """Let code become a region after so many insns around it; 0: before it runs at all."""
+        if self.mode:
+            self.mode = "when hot" if insns else "at once"
+            self.thresholds.hot = insns
+            if insns:
+                self.thresholds.first_slice = max(min(self.thresholds.first_slice, insns), 1000)
+            self.slice = self.thresholds.first_slice if insns else 0
+
     def reset(self) -> None:
         """Forget what is under way, in a forked child or when the guest is replaced."""
         self.heat: Counter[int] = Counter()  # place >> 7 -> insns
@@ -287,6 +296,11 @@ class Tiering:
             self.jobs = {}
         if self.compiler is not None:
             self.compiler.close()
+
+    def wait(self) -> None:
+        """Wait until nothing of the compiling process is left, after `close`."""
+        if self.compiler is not None:
+            self.compiler.wait()
 
 
 class _Follow:

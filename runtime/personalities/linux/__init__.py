@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime.personalities.linux.options import LinuxOptions
+from translator import DEFAULT_STRATEGY
 
 if TYPE_CHECKING:
     from runtime.cpu import Cpu
@@ -22,7 +23,7 @@ class Linux:
     """
 
     def __init__(
-        self, program: str, argv: list[str], options: LinuxOptions, strategy: str = "stencil"
+        self, program: str, argv: list[str], options: LinuxOptions, strategy: str = DEFAULT_STRATEGY
     ) -> None:
         """Load *program*; raise OSError with a clear text if that is impossible."""
         from runtime.cpu import Cpu
