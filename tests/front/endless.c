@@ -2,9 +2,9 @@
 //   ring    into a large buffer, again and again, without telling anybody
 //   map     into a fresh mapping each time, which is unmapped afterwards
 //   page    into the same page, which is overwritten
-//   hot     as ring, and every function loops for long enough to become hot
+//   hot     as ring, but each on a page of its own, where it loops for long enough to become hot
 //   shapes  as ring, with insns of as many shapes as possible
-// The sum of all results is printed at the end.
+// The sum of all results is printed at the end; with argv[3], a dot after each so many functions.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,9 +81,10 @@ static uint8_t *map(size_t size)
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "ring";
-    long count = argc > 2 ? atol(argv[2]) : -1;
+    int is_hot = !strcmp(mode, "hot");
+    long count = argc > 2 ? atol(argv[2]) : -1, step = argc > 3 ? atol(argv[3]) : 0;
     int is_map = !strcmp(mode, "map"), is_page = !strcmp(mode, "page");
-    int loops = strcmp(mode, "hot") ? 3 : 40000, shapes = !strcmp(mode, "shapes");
+    int loops = is_hot ? 40000 : 3, shapes = !strcmp(mode, "shapes");
     uint8_t *ring = map(RING), *at = ring;
     uint32_t sum = 0;
     for (long i = 0; i != count; i++) {
@@ -93,10 +94,12 @@ int main(int argc, char **argv)
         if (is_map)
             munmap(code, PAGE);
         else if (!is_page) {
-            at = end;
+            at = is_hot ? at + PAGE : end;
             if (at > ring + RING - PAGE)
                 at = ring;
         }
+        if (step && (i + 1) % step == 0)
+            putchar('.'), fflush(stdout);
     }
     printf("%08x\n", sum);
     return 0;

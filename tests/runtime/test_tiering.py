@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from runtime.codecache import FAULTS_OF_BLOCK, Full
 from runtime.compiler import Compiler, PlainDescriptors
 from runtime.dispatch import Engine
 from runtime.memory import Memory
 from runtime.tiering import Tiering
+from translator.shape import SHAPES, shape_of
+from translator.tiers.stencil import Stencil
+from translator.tiers.store import Shelf
 
 CODE = 0x10000
 # mov ecx, 1000; inc eax; dec ecx; jnz: a loop of three insns.
@@ -132,3 +136,43 @@ def test_tables_are_emptied_with_the_code(tiering: Tiering) -> None:
     assert engine._install(CODE, 0).size == block.size
     assert engine._decode(CODE).mnemonic == "mov"
     engine.mem.close()
+
+
+def test_shapes_are_forgotten(tiering: Tiering, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there are too many, everything is dropped, and what is needed comes back."""
+    for module in ("codecache", "bounds"):
+        monkeypatch.setattr(f"runtime.{module}.SHAPES_MAX", 64)
+    engine = tiering.engine
+    engine._install(CODE, 0)
+    for number in range(65):
+        shape_of(bytes((0x01, 0xC0 + number % 64, *([0x90] * (number // 64)))))
+        shape_of(bytes((0x29, 0xC0 + number % 64)))
+    with pytest.raises(Full):
+        engine._install(CODE, 0)
+    engine._flush_all()
+    assert not SHAPES
+    assert engine._install(CODE, 0).size > 0
+    assert 0 < len(SHAPES) < 20
+    engine.mem.close()
+
+
+def test_fault_table_has_an_end(tiering: Tiering, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are bounded as the code is."""
+    engine = tiering.engine
+    rows = engine.cache.arena.fault_count
+    monkeypatch.setattr("runtime.codecache.FAULTS_MAX", FAULTS_OF_BLOCK + rows - 1)
+    with pytest.raises(Full):
+        engine._install(CODE, 0)
+    engine.mem.close()
+
+
+def test_old_stencils_are_forgotten() -> None:
+    """A shelf that is full forgets its older half."""
+    shelf = Shelf[bytes](8)
+    stencil = Stencil(b"\xcc", b"", (), (), (), ())
+    for number in range(20):
+        shelf.add(b"%d" % number, stencil, 1)
+        assert len(shelf.known) <= 8
+        assert shelf.find(b"%d" % number) is stencil
+    assert shelf.find(b"0") is None
+    assert len(shelf.take_fresh()) == 20  # what is not saved yet is kept

@@ -1,0 +1,100 @@
+"""Guests that generate code for ever: they go on, and the emulator's memory stays what it was."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.building import build
+from tests.running import host_environment, jitemu, work_directory
+
+ENDLESS = Path(__file__).parent / "front" / "endless.c"
+STEP = 250  # functions between two looks
+# Megabytes that may be added: the guest writes up to one for 4,000 functions, and Python keeps
+# some of its pages half full.
+SLACK = 3.0
+
+
+def memory(pid: int) -> float:
+    """Return the megabytes that a process has of its own."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    raise AssertionError("no RssAnon")
+
+
+def growth(strategy: str, mode: str, warm: int, functions: int) -> tuple[list[float], bytes]:
+    """Run a guest; return its megabytes, from the warm-up on, after each step, and its stderr."""
+    command = [*jitemu(strategy, "--code-cache", "1M", "--stats"), build(ENDLESS)]
+    words = [mode, str(warm + functions), str(STEP)]
+    with (
+        work_directory({}) as work,
+        subprocess.Popen(
+            [*map(str, command), *words],
+            cwd=work,
+            env=host_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        ) as guest,
+    ):
+        assert guest.stdout is not None
+        assert guest.stderr is not None
+        found = []
+        for done in range(STEP, warm + functions + 1, STEP):
+            if guest.stdout.read(1) != b".":
+                break
+            if done >= warm:
+                with contextlib.suppress(FileNotFoundError, AssertionError):  # it has ended
+                    found.append(memory(guest.pid))
+        text = guest.stderr.read()
+        assert guest.wait(60) == 0, text
+    return found, text
+
+
+def check(strategy: str, mode: str, warm: int, functions: int, slack: float) -> bytes:
+    found, text = growth(strategy, mode, warm, functions)
+    assert len(found) >= functions // STEP - 1
+    # Where the code cache has just been emptied less is in use: the most of each half counts.
+    half = len(found) // 2
+    assert max(found[half:]) < max(found[:half]) + slack, found
+    return text
+
+
+def line_of(text: bytes, name: str) -> str:
+    (line,) = [line for line in text.decode().splitlines() if line.startswith(f"  {name:<20} ")]
+    return line[23:]
+
+
+def test_bounded() -> None:
+    """Everything was dropped several times, and nothing stayed behind."""
+    text = check("stencil", "ring", 1000, 3000, SLACK)
+    assert int(line_of(text, "host code").split(" dropped ")[1].split()[0]) >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mode", ["ring", "map", "page", "shapes"])
+def test_stencils_for_long(mode: str) -> None:
+    """Hundreds of thousands of blocks, however they come and go."""
+    check("stencil", mode, 5000, 15_000, 2 * SLACK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("mode", ["hot", "map"])
+def test_regions_for_long(mode: str) -> None:
+    """Regions under way, installed, saved and unwanted do not pile up."""
+    text = check("tiered", mode, 4000, 8000, 3 * SLACK)
+    formed = int(line_of(text, "regions").split()[0])
+    assert formed > 500 or mode == "map"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_interp_for_long() -> None:
+    """Decoded insns are kept for a while only."""
+    check("interp", "shapes", 3000, 6000, 3 * SLACK)
