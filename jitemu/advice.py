@@ -223,12 +223,12 @@ class Judge:
         if reason is not None:
             return f"its region could not be compiled: {reason}"
         fpu = block.fpu or 0 if block is not None else 0
-        if any(job.region.holds(entry.address, fpu) for job in tiering.jobs.values()):
+        if any(job.region.holds(entry.address, fpu) for job in self.profile.unfinished):
             return "its region was still being compiled: the run was too short"
         heat = tiering.heat.get(entry.address >> 7, 0)
         if heat < 0:
             tries = sum(n for (head, _), n in tiering.tried.items() if head == entry.address)
-            what = f"tried {tries} times as a region" if tries else "tried as a part of a region"
+            what = f"head of a region that was formed ({tries})" if tries else "part of a region"
             return f"{what}, and still runs as a block: entered from elsewhere"
         hot = tiering.thresholds.hot
         return f"not compiled yet: about {heat:,} of the {hot:,} insns that make a place hot"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runtime.codecache import Block
     from runtime.cpu import Cpu
     from runtime.dispatch import Engine, Exit
+    from runtime.tiering import _Job as Job
     from translator.planner import Plan
 
 _EIP = FIELDS["eip"].offset // 4
@@ -126,6 +127,7 @@ class Profile(Meter):
         self.seen = Seen()
         self.programs = 1
         self.heads: dict[int, int] = {}  # guest address in a region -> the region's head
+        self.unfinished: list[Job] = []  # regions that were being compiled at the end
         self.here = _Thread()
         super().__init__(engine)
         if engine.strategy is None:
@@ -268,7 +270,8 @@ class Profile(Meter):
     def _watch_regions(self) -> None:
         """Note which regions could not be compiled, or were outdated before they were."""
         tiering = self.engine.tiering
-        done, install, invalidate = tiering._done, tiering.install, tiering.invalidate
+        done, install = tiering._done, tiering.install
+        invalidate, close = tiering.invalidate, tiering.close
 
         def watched_done(number: int, result: Any) -> None:
             job = tiering.jobs.get(number)
@@ -287,6 +290,11 @@ class Profile(Meter):
                 for node in jobs[number].region.nodes:
                     _count(self.seen.drops, (node.plan.pc, False, UNFINISHED))
 
+        def watched_close() -> None:
+            self.unfinished = list(tiering.jobs.values())
+            close()
+
+        _replace(tiering, "close", watched_close)
         _replace(tiering, "invalidate", watched_invalidate)
         _replace(tiering, "_done", watched_done)
         _replace(tiering, "install", watched_install)

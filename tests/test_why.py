@@ -98,6 +98,21 @@ def test_too_short_for_a_region() -> None:
     assert re.search(r"not compiled yet: about [\d,]+ of the 600,000 insns", entry["advice"])
 
 
+def test_too_short_for_the_compiler(tmp_path: Path) -> None:
+    """A region that was under way when the guest ended is named as such."""
+    path = str(build(FRONT / "hot.c"))
+    env = {**host_environment(), "XDG_CACHE_HOME": str(tmp_path)}
+    # A cache with stencils, so that nothing is compiled behind the loop, but without regions.
+    assert run([*jitemu("stencil"), path, "200000"], env=env).status == 0
+    words = ["why", "--json", "--strategy", "tiered", path, "200000"]
+    got = run([sys.executable, "-c", LAUNCH, *words], env=env)
+    found = json.loads(got.stderr)
+    check(found)
+    entry = of(found, "hot_loop")
+    assert entry["advice"] == "its region was still being compiled: the run was too short"
+    assert found["statistics"]["regions"]["formed"] >= 1
+
+
 def test_insn_of_the_interp_tier() -> None:
     """The insn that forces host code out is named, with its address and count."""
     found = report("stencil", "slow", "rare", "20000")
