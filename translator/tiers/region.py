@@ -123,9 +123,8 @@ class RegionLowering(DeferredStatus):
                         widths.setdefault(field, set()).add(width)
                         written[field] += v.op not in (Op.GET, Op.GETST)
         for field, found in widths.items():
-            if (len(found) == 1 and FIELDS[field].width == min(found)) or field.startswith("fpr"):
-                if len(found) > 1:
-                    continue  # an x87 register that MMX insns use too stays in memory
+            # What is used at another width, an MMX register say, stays in memory.
+            if found == {FIELDS[field].width}:
                 self.known[field] = min(found)
                 if written[field]:
                     self.written[field] = min(found)

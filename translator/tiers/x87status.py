@@ -56,7 +56,7 @@ class DeferredStatus(Lowering):
 
     def _pure(self, v: Value) -> str:
         for arg in v.args:
-            name = self.names.get(arg)
+            name = self.value(arg)
             if name in self.deferred:
                 return name  # C1 taken out of the status word: still to be computed
         return super()._pure(v)
