@@ -152,7 +152,7 @@ def test_shapes_are_forgotten(tiering: Tiering, monkeypatch: pytest.MonkeyPatch)
     engine._flush_all()
     assert not SHAPES
     assert engine._install(CODE, 0).size > 0
-    assert 0 < len(SHAPES) < 20
+    assert len(SHAPES) < 20  # the compiled translator may need none
     engine.mem.close()
 
 
