@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jitemu import Process
 from tests.building import build
 from tests.running import host_environment, jitemu, work_directory
 
@@ -73,6 +74,23 @@ def test_bounded() -> None:
     """Everything was dropped several times, and nothing stayed behind."""
     text = check("stencil", "ring", 1000, 3000, SLACK)
     assert int(line_of(text, "host code").split(" dropped ")[1].split()[0]) >= 8
+
+
+def test_python_interface() -> None:
+    """The size is a setting there as well, and both sizes give the same result."""
+    results = {}
+    for size in (1 << 20, 8 << 20):
+        words = ["map", "1500"]
+        with Process(build(ENDLESS), words, code_cache=size, capture=True) as guest:
+            results[size] = guest.run().stdout
+            memory = guest.statistics.memory
+        assert memory.code <= size
+        assert memory.code_written > 1 << 20
+        assert (memory.resets > 0) == (size == 1 << 20)
+        assert memory.peak > memory.code
+        assert memory.fault_table > 0
+        assert memory.parts == {}
+    assert len(set(results.values())) == 1
 
 
 @pytest.mark.slow
