@@ -122,9 +122,15 @@ class RegionLowering(DeferredStatus):
                     if field not in PINNED:
                         widths.setdefault(field, set()).add(width)
                         written[field] += v.op not in (Op.GET, Op.GETST)
+        has_mmx = any(
+            shape.fpu is not None and shape.fpu.mode == "mmx"
+            for node in self.region.nodes
+            for shape, _ in node.plan.items
+        )
         for field, found in widths.items():
-            # What is used at another width, an MMX register say, stays in memory.
-            if found == {FIELDS[field].width}:
+            # What is used at another width, an MMX register say, stays in memory; so do the x87
+            # registers if MMX insns put them in use without writing them.
+            if found == {FIELDS[field].width} and not (has_mmx and field.startswith("fpr")):
                 self.known[field] = min(found)
                 if written[field]:
                     self.written[field] = min(found)
