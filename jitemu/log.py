@@ -20,6 +20,7 @@ from translator.tiers import hostdis
 if TYPE_CHECKING:
     from jitemu.config import Config
     from runtime.personalities.linux import Linux
+    from translator.regions import Region
 
 _VECTORS = {0: "#DE", 1: "#DB", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 11: "#NP", 12: "#SS"}
 _VECTORS |= {13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 19: "#XM"}
@@ -77,18 +78,41 @@ def _installer(
     linux: Linux, config: Config, log: Log, install: Callable[..., Block]
 ) -> Callable[..., Block]:
     engine = linux.process.engine
+    region: list[Region] = []  # that which is being installed, if it is none of the blocks
+
+    def install_region(known: Callable[..., Block]) -> Callable[..., Block]:
+        def hooked(location: int, formed: Region, *rest: Any) -> Block:
+            region.append(formed)
+            try:
+                return known(location, formed, *rest)
+            finally:
+                region.clear()
+
+        return hooked
+
+    _hook(engine.tiering, "install", install_region)
 
     def hooked(location: int, plan: Plan, *rest: Any) -> Block:
         block = install(location, plan, *rest)
         items = config.log
-        code = engine.mem.fetch(plan.pc, plan.end - plan.pc)
-        lines = [f"---- block {plan.pc:#010x}, {len(plan.items)} insns"]
+        plans = [node.plan for node in region[0].nodes] if region else [plan]
+        insns = sum(len(part.items) for part in plans)
+        what = (
+            f"region {plan.pc:#010x}, {len(plans)} blocks" if region else f"block {plan.pc:#010x}"
+        )
+        lines = [f"---- {what}, {insns} insns"]
+        codes = [engine.mem.fetch(part.pc, part.end - part.pc) for part in plans]
         if "in_asm" in items:
-            lines += ["IN:", *stages.decode(plan, code)]
+            lines.append("IN:")
+            for part, code in zip(plans, codes, strict=True):
+                lines += stages.decode(part, code)
         if "op" in items:
-            lines += ["OP:", *stages.ir(plan, code)]
+            lines.append("OP:")
+            for part, code in zip(plans, codes, strict=True):
+                lines += stages.ir(part, code)
         if "op_opt" in items:
-            lines += ["OP_OPT:", *stages.llvm(plan, engine.strategy)]
+            whole = stages.region(region[0]) if region else stages.llvm(plan, engine.strategy)
+            lines += ["OP_OPT:", *whole]
         if "out_asm" in items:
             start = block.offset
             host = bytes(engine.cache.arena.code[start : start + block.size])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from translator.planner import Plan
+from translator.regions import Region
 from translator.shape import NEXT, PC, SLOTS, Shape, Slots
 from translator.strategies import Piece, Strategy
 from translator.tiers import hostdis
@@ -69,6 +70,13 @@ def llvm(plan: Plan, strategy: Strategy | None) -> Iterator[str]:
     else:
         requests = {request: None for _, request in _requests(strategy.lower(plan, None).pieces)}
         yield from _functions(stencil.source(list(requests)))
+
+
+def region(formed: Region) -> Iterator[str]:
+    """Yield the LLVM IR of a region, before the passes."""
+    from translator.tiers.region import source
+
+    yield from _functions(source(formed))
 
 
 def _functions(module: str) -> Iterator[str]:
