@@ -17,7 +17,7 @@ from runtime.memory import Memory
 from translator.tiers import micro
 
 CODE, DATA, HOLE = 0x10000, 0x80000, 0x200000
-STRATEGIES = ("interp", "stencil", "block")
+STRATEGIES = ("interp", "stencil", "block", "region")
 HLT = b"\xf4"
 
 
@@ -93,7 +93,7 @@ def test_flags_at_a_fault_in_the_next_block(machine: Machine) -> None:
         reference.close()
 
 
-@pytest.mark.parametrize("strategy", ["stencil", "block"])
+@pytest.mark.parametrize("strategy", ["stencil", "block", "region"])
 def test_every_budget_stops_where_interp_does(strategy: str) -> None:
     """Registers and flags after N insns, for every N of a loop with branches and accesses."""
     code = bytes.fromhex("b90600000001c8894424fc6bc003a801750231d04975ed")

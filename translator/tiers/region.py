@@ -168,6 +168,8 @@ class RegionLowering(DeferredStatus):
             self.allocas.append(f"  %f_{group} = alloca i{width}")
             value = self.t(f"load i{width}, ptr {self.pointer(group)}")
             self.do(f"store i{width} {value}, ptr %f_{group}")
+        self._fresh(self.region.head)
+        self._check(self.slots, rest=False)
         self.do("br label %n0")
         for node in self.region.nodes:
             self._node(node)
@@ -323,7 +325,7 @@ class RegionLowering(DeferredStatus):
         for index, unit in enumerate(units):
             slots = RegionSlots(number + 1 + index, items[index][1], self.used)
             if node.is_check and index == at:
-                self._check(slots)
+                self._check(slots, rest=True)
             self.begin_status(unit)
             self.insn(unit, slots)
             terminal = unit.terminal
@@ -350,8 +352,11 @@ class RegionLowering(DeferredStatus):
         """Return the number of a node's own slots; those of its insns follow."""
         return node.index + sum(n.count for n in self.region.nodes[: node.index])
 
-    def _check(self, slots: RegionSlots) -> None:
-        """Leave in front of an insn if the budget may not last to the next test, or at a stop."""
+    def _check(self, slots: RegionSlots, *, rest: bool) -> None:
+        """Leave in front of an insn if the budget may not last to the next test, or at a stop.
+
+        *rest*: give back what its node has been charged for from this insn on.
+        """
         flags_now = dict(self.flags)
         for group, pending in self.dropped.items():
             # Nothing recovers them for an exit that is no fault.
@@ -365,7 +370,8 @@ class RegionLowering(DeferredStatus):
 
         def leave() -> None:
             self.slots = slots
-            self.refund("rest")
+            if rest:
+                self.refund("rest")
             self._leave(Exit.BUDGET, "pc", 1)
 
         self._on_cold(over, leave)
