@@ -13,7 +13,7 @@ usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
        jitemu why [options] PROGRAM [ARGS...]   run it and say where its time went, and why
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code
        jitemu sysroot DIR PACKAGE...            fetch i386 Debian packages into DIR, for run -L
-       jitemu cache info|clear|warm|export|import
+       jitemu cache info|clear|build|warm|export|import
                                                 the compiled code kept for later runs
        jitemu bench [options] [NAME...]         measure it against native runs and qemu-i386
        jitemu --version | --help

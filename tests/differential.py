@@ -310,7 +310,7 @@ def main() -> int:
     )
     parser.add_argument("--cases", type=int, default=100_000, help="number of cases (100,000)")
     parser.add_argument("--seed", type=int, default=1, help="first random seed (1)")
-    parser.add_argument("--tier", default="stencil", help="interp, stencil, block or native")
+    parser.add_argument("--tier", default="stencil", help="a strategy, or native (stencil)")
     parser.add_argument("--jobs", type=int, default=1, help="parallel processes (1)")
     text = f"start states of one insn ({STATES}); more are faster: translating takes most time"
     parser.add_argument("--states", type=int, default=STATES, help=text)
