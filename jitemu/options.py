@@ -209,7 +209,7 @@ def parser(command: str = "jitemu run") -> Parser:
         "--code-cache",
         type=size,
         metavar="SIZE[KMG]",
-        help="host code that is kept before all of it is dropped, 1M to 255M (255M)",
+        help="host code that is kept before all of it is dropped, 1M to 255M (64M)",
     )
     add = made.add_argument_group("looking at it").add_argument
     add("-strace", "--strace", action="store_true", help="print the guest's system calls")

@@ -30,6 +30,7 @@ _EMPTY = 0xFFFFFFFFFFFFFFFF
 DEAD_LIMIT = 50_000  # dropped blocks that may take room before everything is dropped
 CONSTANTS_SIZE = 1 << 20  # vector constants of stencils
 SIZE_MIN = 1 << 20  # of the room for host code
+SIZE_DEFAULT = 64 << 20  # Python's own tables of that much code take several times as much
 FAULTS_OF_BLOCK = 1 << 16  # rows of the fault table that a block may need
 MAX_ALIGNED = 8  # branches of a piece that can be aligned; larger ones jump through a jump
 
@@ -96,6 +97,7 @@ class CodeCache:
         self.first = arena.used
         self.order: list[Block] = []
         self.clear()
+        self.set_size(SIZE_DEFAULT)
 
     def set_size(self, size: int) -> None:
         """Let host code take so many bytes, or what the arena has, before all of it is dropped."""
