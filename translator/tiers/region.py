@@ -16,49 +16,23 @@ from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import fuses
 from translator.regions import Node, Region, service_slots
 from translator.semantics import lift
-from translator.shape import ALL_FLAGS, GROUP_BITS, SLOT_INDEX, Slots
+from translator.shape import GROUP_BITS, SLOT_INDEX
 from translator.state import FIELDS, Exit
 from translator.tiers import backend, elf
 from translator.tiers.emitter import PINNED, PINNED_XMM, VECTOR, Pending, Saved, align
 from translator.tiers.llvm import module
 from translator.tiers.llvm_ops import llvm_type
+from translator.tiers.region_facts import (
+    ADDRESSES,
+    RegionSlots,
+    flags_in,
+    is_empty,
+    set_first,
+)
 from translator.tiers.stencil import Stencil, extract
 from translator.tiers.x87status import DeferredStatus
 
-_ADDRESSES = frozenset({"pc", "next", "target", "recipe"})  # slots that stay open
 _VARIABLE_GROUPS = {"szp": 64, "cf": 8, "of": 8, "af": 8}
-
-
-class RegionSlots:
-    """Slots of insn number *index* of a region: addresses are symbols, all else is known."""
-
-    def __init__(self, index: int, numbers: Slots, used: set[str]) -> None:
-        self.index, self.numbers, self.used = index, numbers, used
-
-    def _symbol(self, name: str) -> str:
-        symbol = f"h{self.index}_{name}"
-        self.used.add(symbol)
-        return symbol
-
-    def value(self, name: str, width: int) -> str:
-        """Return the slot's number, or the constant expression of an address."""
-        if name in _ADDRESSES:
-            return f"ptrtoint (ptr @{self._symbol(name)} to i{width})"
-        return str(self.numbers[SLOT_INDEX[name]] & ((1 << width) - 1))
-
-    def constant(self, name: str) -> str:
-        """Return the slot as an operand of inline assembly."""
-        if name in _ADDRESSES:
-            return f"ptr @{self._symbol(name)}"
-        return f"i32 {self.numbers[SLOT_INDEX[name]]}"
-
-    def link(self, name: str) -> str:
-        """Return the symbol of a link."""
-        return f"link{self.index}_{name}"
-
-    def st(self, index: int) -> str:
-        """Return the field of the physical register that is ST(index)."""
-        return f"fpr{(self.numbers[SLOT_INDEX['top']] + index) & 7}"
 
 
 class _Left:
@@ -156,7 +130,7 @@ class RegionLowering(DeferredStatus):
         self.budget = self.t(f"sub i64 %budget, {self.spare}")
         self.do(f"store i64 {self.budget}, ptr %left")
         for field, width in self.known.items():
-            if _is_empty(field, self.region.head.entry):
+            if is_empty(field, self.region.head.entry):
                 self.allocas.append(f"  %f_{field} = alloca {llvm_type(width)}, align 16")
                 continue
             ty = VECTOR if width == 128 else llvm_type(width)
@@ -184,9 +158,9 @@ class RegionLowering(DeferredStatus):
             self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
         self.fields, self.flags = {}, {}
-        self.dirty = dict.fromkeys(f for f in self.written if not _is_empty(f, node.entry))
+        self.dirty = dict.fromkeys(f for f in self.written if not is_empty(f, node.entry))
         for field, width in self.known.items():
-            if _is_empty(field, node.entry):
+            if is_empty(field, node.entry):
                 continue
             ty = VECTOR if width == 128 else llvm_type(width)
             value = self.t(f"load {ty}, ptr %f_{field}, align {align(width)}")
@@ -260,7 +234,7 @@ class RegionLowering(DeferredStatus):
     def _constant_of(self, v: Value) -> int | None:
         if v.op is Op.CONST:
             return int(str(v.attr))
-        if v.op is Op.SLOT and str(v.attr) not in _ADDRESSES:
+        if v.op is Op.SLOT and str(v.attr) not in ADDRESSES:
             return int(self.slot_of[v])
         return None
 
@@ -278,10 +252,10 @@ class RegionLowering(DeferredStatus):
         for i, name in enumerate(self.vectors):
             self.do(f"store {VECTOR} {name}, ptr %y{i}")
         for field in self.dirty:
-            if (field not in self.known and field != "fpu") or _is_empty(field, fpu):
+            if (field not in self.known and field != "fpu") or is_empty(field, fpu):
                 self.store_field(field)
         for field, width in self.written.items():
-            if field == "fpu" or _is_empty(field, fpu):
+            if field == "fpu" or is_empty(field, fpu):
                 continue
             if field not in self.dirty:
                 ty = VECTOR if width == 128 else llvm_type(width)
@@ -456,39 +430,6 @@ class RegionLowering(DeferredStatus):
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
-
-
-def _is_empty(field: str, fpu: int) -> bool:
-    """Whether a field is an x87 register that is empty with a stack; it then stays in the state."""
-    return field.startswith("fpr") and not fpu >> int(field[3:]) & 1
-
-
-def set_first(node: Node) -> set[str]:
-    """Return the fields that a node sets before it reads them or can leave."""
-    read: set[str] = set()
-    found: set[str] = set()
-    for shape, slots in node.plan.items:
-        if shape.exposes or shape.leaks or shape.terminal is not None:
-            break
-        at = RegionSlots(0, slots, set())
-        for v in shape.unit.ops:
-            field = at.st(int(str(v.attr))) if v.op in (Op.GETST, Op.SETST) else str(v.attr)
-            if v.op in (Op.GET, Op.GETST) and field not in found:
-                read.add(field)
-            elif v.op in (Op.SET, Op.SETST) and field not in read:
-                found.add(field)
-    return found
-
-
-def flags_in(node: Node) -> int:
-    """Return the flag groups (mask) that a node reads, shows or passes on."""
-    needed = written = 0
-    for shape, _ in node.plan.items:
-        needed |= shape.reads & ~written
-        if shape.exposes or shape.leaks:
-            break
-        written |= shape.writes
-    return needed | ALL_FLAGS & ~written
 
 
 def source(region: Region, name: str = "region") -> str:
