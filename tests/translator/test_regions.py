@@ -1,0 +1,81 @@
+"""Forming regions: which blocks belong together, where they are tested, how they are described."""
+
+from __future__ import annotations
+
+import pytest
+
+from translator import regions
+from translator.planner import Options, Peek, Plan, form
+from translator.shape import ALL_FLAGS
+from translator.tiers.region import source
+
+BASE = 0x10000
+# mov ecx, 1000; inc eax; test al, 1; jz +1; inc edx; dec ecx; jnz to the first inc; hlt
+BRANCHY = bytes.fromhex("b9e803000040a8017401424975f7f4")
+# call +6; dec ecx; jnz to the call; hlt; nop; f: inc eax; ret
+CALLING = bytes.fromhex("e8050000004975f8f49040c3")
+
+
+def _unknown(pc: int) -> Peek:
+    return Peek(ALL_FLAGS, False, 0, 0, [])
+
+
+def grow(code: bytes, head: int, base: int = BASE) -> regions.Region:
+    """Form the region of some code, all of whose direct edges count as taken."""
+
+    def plan_at(pc: int, fpu: int, most: int) -> Plan | None:
+        at = pc - base
+        if not 0 <= at < len(code):
+            return None
+        options = Options(fpu, max_insns=min(most, 64), recovers=True)
+        return form(pc, code[at:], options, _unknown)
+
+    region = regions.grow(base + head, 0, plan_at, regions.terminal_targets)
+    assert region is not None
+    return region
+
+
+def test_loop_with_a_branch() -> None:
+    """The blocks of the loop, once each, tested on the way back only; the exit stays outside."""
+    region = grow(BRANCHY, 5)
+    starts = sorted(node.plan.pc - BASE for node in region.nodes)
+    assert starts == [5, 10, 11]
+    assert [node.is_check for node in region.nodes] == [True, False, False]
+    assert region.has_loop
+    assert region.insns == 6
+    assert region.head.need == 6
+    assert all(BASE + len(BRANCHY) - 1 not in node.edges for node in region.nodes)
+
+
+def test_block_that_runs_into_the_loop() -> None:
+    """It ends where the loop starts, so that no insn is compiled twice."""
+    region = grow(BRANCHY, 0)
+    starts = sorted(node.plan.pc - BASE for node in region.nodes)
+    assert starts == [0, 5, 10, 11]
+    by_start = {node.plan.pc - BASE: node.count for node in region.nodes}
+    assert by_start[0] == 1
+
+
+def test_return_leads_behind_its_call() -> None:
+    """A called function is inside, and its return is compared with the address behind the call."""
+    region = grow(CALLING, 0)
+    rets = [node for node in region.nodes if regions.is_return(node.plan)]
+    assert rets
+    assert all(list(node.edges) == [BASE + 5] for node in rets)
+
+
+@pytest.mark.parametrize("code", [BRANCHY, CALLING])
+def test_description_has_no_addresses(code: bytes) -> None:
+    """The same code elsewhere is described, and compiled, in the same way."""
+    here, there = grow(code, 0), grow(code, 0, 0x7F003000)
+    assert regions.plain(here) == regions.plain(there)
+    assert source(here) == source(there)
+
+
+@pytest.mark.parametrize("code", [BRANCHY, CALLING])
+def test_description_is_enough(code: bytes) -> None:
+    """What is rebuilt from it compiles to the same."""
+    region = grow(code, 0)
+    again = regions.rebuild(regions.plain(region))
+    assert regions.plain(again) == regions.plain(region)
+    assert source(again) == source(region)
