@@ -14,6 +14,7 @@ class Case(NamedTuple):
     files: dict[str, bytes] = {}  # noqa: RUF012 - never written to
     quick: bool = False  # part of the default tests
     slow_tiers: bool = False  # cheap enough for the interp strategy too
+    more: bool = False  # needs the packages of debian_programs.py
 
 
 def text(lines: int, seed: int = 1) -> bytes:

@@ -15,23 +15,23 @@ from typing import Any
 
 import pytest
 
-from tests import debian, debian_cases, debian_scripts
+from tests import debian, debian_cases, debian_programs, debian_scripts
 from tests.debian_case import Case
 from tests.running import ENVIRONMENT, SLOW, Outcome, difference, jitemu, run, work_directory
+from translator import DEFAULT_STRATEGY
 
-CASES = (*debian_cases.CASES, *debian_scripts.CASES)
+CASES = (*debian_cases.CASES, *debian_scripts.CASES, *debian_programs.CASES)
 EXPECTED = Path(__file__).parent / "data" / "debian_expected.json"
 TIMEOUT = 300.0
 KEPT_BYTES = 1500
 
 
-def parameters() -> list[Any]:
+def parameters(*, more: bool) -> list[Any]:
     """Return (case, strategy) pairs: the quick ones by default, the rest marked slow."""
     rows = []
-    for case in CASES:
-        strategies = ("stencil", "interp", "block") if case.slow_tiers else ("stencil",)
-        for strategy in strategies:
-            is_quick = case.quick and strategy == "stencil"
+    for case in (case for case in CASES if case.more == more):
+        for strategy in ("tiered", "stencil", *(("interp", "block") if case.slow_tiers else ())):
+            is_quick = case.quick and strategy == DEFAULT_STRATEGY
             marks = () if is_quick else SLOW
             rows.append(pytest.param(case, strategy, id=f"{case.id}-{strategy}", marks=marks))
     return rows
@@ -78,6 +78,15 @@ def unpack(got: bytes, kept: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture(scope="session")
+def more_sysroot() -> Path:
+    """Return the sysroot with further programs, which only the slow tests fetch."""
+    root = debian.sysroot(debian_programs.PACKAGES)
+    if problem := debian.native_problem(root):
+        pytest.skip(problem)
+    return root
+
+
+@pytest.fixture(scope="session")
 def expected_of(sysroot: Path) -> Any:
     """Return a function case, outcome -> expected outcome: of a live native run or recorded."""
     problem = debian.native_problem(sysroot)
@@ -102,11 +111,18 @@ def expected_of(sysroot: Path) -> Any:
     return kept
 
 
-@pytest.mark.parametrize(("case", "strategy"), parameters())
+@pytest.mark.parametrize(("case", "strategy"), parameters(more=False))
 def test_invocation(case: Case, strategy: str, sysroot: Path, expected_of: Any) -> None:
     """The program behaves as it does natively."""
     got = emulated(sysroot, case, strategy)
     assert not difference(got, expected_of(case, got))
+
+
+@pytest.mark.parametrize(("case", "strategy"), parameters(more=True))
+def test_further_program(case: Case, strategy: str, more_sysroot: Path) -> None:
+    """So does one that most machines do not fetch."""
+    got = emulated(more_sysroot, case, strategy)
+    assert not difference(got, native(more_sysroot, case))
 
 
 def test_case_ids_are_unique() -> None:
@@ -117,7 +133,7 @@ def test_case_ids_are_unique() -> None:
 def record(root: Path) -> int:
     """Run every case natively twice and write the table; return how many are not deterministic."""
     table, unstable = {}, 0
-    for case in CASES:
+    for case in (case for case in CASES if not case.more):
         first, second = native(root, case), native(root, case)
         if problem := difference(first, second):
             unstable += 1
