@@ -203,12 +203,12 @@ let () = Printf.printf "%d\\n" (fib 27);
   let rec deep n = 1 + deep n in (try ignore (deep 0) with Stack_overflow -> print_endline "overflow"); exit 3
 """
 FORTH = b""": fib dup 2 < if else dup 1- recurse swap 2 - recurse + then ; 27 fib . cr
-create buf 100000 allot : sieve 100000 2 do i i * 100000 < if buf i + c@ 0= if 100000 i dup * do 1 buf i + c! j +loop then then loop 0 100000 2 do buf i + c@ 0= if 1+ then loop ; sieve . cr
+create buf 100000 allot : sieve 317 2 do i 0> if buf i + c@ 0= if 100000 i dup * do 1 buf i + c! j +loop then then loop 0 100000 2 do buf i + c@ 0= if 1+ then loop ; sieve . cr
 variable h 0 h ! : hash 2000000 0 do h @ 31 * i xor h ! loop ; hash h @ u. cr
 : f 0e 1000 1 do 1e i s>f f/ f+ loop ; f f. cr  2e fsqrt 15 set-precision f. pi f. 1e fexp fe. cr
 : c 10 0 do i . loop ; c cr s" hello" type cr 1 2 3 .s cr 123456789. d. hex ff . decimal cr
-: t try 1 0 / endtry-iferror drop ." caught" endtry ; 
-: q ['] abort catch . ; q cr 100000000000. 3. d+ d. cr bye
+: d0 1 0 / ; : m0 8 @ ;
+' abort catch . ' d0 catch . ' m0 catch . ' fib catch . cr 100000000000. 3. d+ d. cr bye
 """
 LUA = b"""
 local function A(i,j)
@@ -227,7 +227,7 @@ local s={} for i=1,100000 do s[#s+1]=string.format('%d:%s',i,('x'):rep(i%7)) end
 PROLOG = b"""
 fib(0,0). fib(1,1). fib(N,F):-N>1,A is N-1,B is N-2,fib(A,X),fib(B,Y),F is X+Y.
 q(N,Q):-numlist(1,N,L),permutation(L,Q),safe(Q). safe([]). safe([H|T]):-na(H,T,1),safe(T). na(_,[],_). na(Q,[H|T],D):-Q=\\=H+D,Q=\\=H-D,D1 is D+1,na(Q,T,D1).
-:- use_module(library(lists)).
+:- use_module(library(lists)). :- use_module(library(apply)). :- use_module(library(yall)).
 main:-fib(18,F),writeln(F),q(8,Q),writeln(Q),X is 7**300 mod 1000007,writeln(X),Y is sin(1.0)+exp(1)/3,writeln(Y),findall(K,(between(1,2000,I),K is I*7919 mod 2003),Ks),msort(Ks,S),nth0(1000,S,Z),writeln(Z),thread_create(writeln(thread),T),thread_join(T),catch(_ is 1/0,error(E,_),(writeln(E))),atom_codes(A,"xyz"),writeln(A),numlist(1,30000,NL),foldl([P,Q1,R]>>(R is (P*31+Q1) mod 1000003),NL,0,H),writeln(H).
 """
 GP = b"""
