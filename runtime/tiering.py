@@ -268,9 +268,8 @@ class Tiering:
             return None
         if not plan.items or code.is_open(pc, plan.end - pc):
             return None
-        last = plan.items[-1][0]
-        if last.wraps_target and last.terminal is not None:
-            return None  # its target depends on where it stands
+        if not regions.is_fit(plan):
+            return None
         return plan
 
     # -- the world changes -------------------------------------------------------------------------

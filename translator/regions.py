@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from translator.ir import CondLink, Jump, Link
+from translator.ir import CondLink, Jump, Link, Op
 from translator.planner import Plan
 from translator.shape import NEXT, PC, SLOT_INDEX, TARGET, Slots, shape_of
 
@@ -172,6 +172,18 @@ def _discover(
             returns[node.exit].add(behind)
             todo.append((behind, node.exit))
     return nodes
+
+
+def is_fit(plan: Plan) -> bool:
+    """Whether a plan can be a node.
+
+    Not if its target depends on where it stands; nor with loads of extended reals, which would put
+    a value on the host's x87 stack where they may fault (see tiers/x87status.py).
+    """
+    last = plan.items[-1][0]
+    return not (last.wraps_target and last.terminal is not None) and not any(
+        v.op is Op.LOAD and v.width == 80 for shape, _ in plan.items for v in shape.unit.ops
+    )
 
 
 def stack_behind(plan: Plan, fpu: int) -> int:

@@ -17,7 +17,7 @@ from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.state import JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import bulk, hostasm
 from translator.tiers.emitter import PINNED, SIGNATURE, VECTOR, Emitter, Pending, Slots
-from translator.tiers.fusion import fusion
+from translator.tiers.fusion import Fusion, fusion
 from translator.tiers.llvm_ops import INTRINSICS
 
 
@@ -30,7 +30,7 @@ class Lowering(Emitter):
         self.slots = slots
         many = bulk.before(self, unit)
         self.snapshot = self.save()
-        self.fusion = fusion(unit)
+        self.fusion = self.fuse(unit)
         for v in list(unit.ops):
             if v in self.fusion.useless:
                 continue
@@ -43,6 +43,10 @@ class Lowering(Emitter):
                     self.slot_of[v] = slots.value(str(v.attr), 64)
         if many is not None:
             many.join()
+
+    def fuse(self, unit: Unit) -> Fusion:
+        """Say which HOST ops work on guest memory themselves."""
+        return fusion(unit)
 
     def _getreg(self, v: Value) -> None:
         self.names[v] = self.regs[_int(v.attr)]

@@ -101,6 +101,7 @@ class RegionLowering(DeferredStatus):
             for node in self.region.nodes
             for shape, _ in node.plan.items
         )
+        self.survey_status(self.units)
         for field, found in widths.items():
             # What is used at another width, an MMX register say, stays in memory; so do the x87
             # registers if MMX insns put them in use without writing them.
@@ -142,6 +143,7 @@ class RegionLowering(DeferredStatus):
             self.allocas.append(f"  %f_{group} = alloca i{width}")
             value = self.t(f"load i{width}, ptr {self.pointer(group)}")
             self.do(f"store i{width} {value}, ptr %f_{group}")
+        self.declare_status()
         self._fresh(self.region.head)
         self._check(self.slots, rest=False)
         self.do("br label %n0")
@@ -169,6 +171,7 @@ class RegionLowering(DeferredStatus):
             self.fields[field] = (value, width)
         if "fpu" in self.written:
             self.fields["fpu"] = (str(node.entry), 16)
+        self.merge_status()
         for group in self.changed:
             width = flags.GROUP_WIDTHS[group]
             value = self.t(f"load i{_VARIABLE_GROUPS[group]}, ptr %f_{group}")
@@ -261,7 +264,7 @@ class RegionLowering(DeferredStatus):
                 ty = VECTOR if width == 128 else llvm_type(width)
                 self.do(f"store {ty} poison, ptr %f_{field}, align {align(width)}")
                 continue
-            value = self.resolved(self.fields[field][0])
+            value = self.join_status() if field == "fc1" else self.fields[field][0]
             if width == 128:
                 value = self.t(f"bitcast i128 {value} to {VECTOR}")
             ty = VECTOR if width == 128 else llvm_type(width)
