@@ -12,7 +12,7 @@ from tests.machine import Bare
 from tests.native.host import Native, NativeError
 from tests.running import STRATEGIES, SUITES
 
-SAMPLE = {"stencil": 16, "interp": 24, "block": 160, "region": 160, "tiered": 40, "native": 4}
+SAMPLE = {"stencil": 16, "interp": 24, "block": 320, "region": 400, "tiered": 400, "native": 4}
 SHOWN = 20
 
 
