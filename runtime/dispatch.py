@@ -6,6 +6,7 @@ runs without the GIL; translation, linking and invalidation hold the engine's lo
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import weakref
@@ -77,11 +78,10 @@ class Engine:
         self.running: set[Cpu] = set()
         self.flushing = threading.Event()
         self.flushed = threading.Event()
-        self.code = GuestCode(
-            mem,
-            self.strategy.max_insns if self.strategy else 1,
-            bool(self.strategy and self.strategy.recovers_flags),
-        )
+        recovers = bool(self.strategy and self.strategy.recovers_flags)
+        self.code = GuestCode(mem, self.strategy.max_insns if self.strategy else 1, recovers)
+        if strategy in ("block", "region"):
+            self.code.rare = math.inf  # compiling takes longer than what seldom means
         self.recipes = Recipes()
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}

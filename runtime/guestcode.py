@@ -36,6 +36,7 @@ class GuestCode:
     def __init__(self, mem: Memory, max_insns: int, recovers_flags: bool) -> None:
         self.mem, self.max_insns, self.recovers_flags = mem, max_insns, recovers_flags
         self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
+        self.rare = RARE
         self.written: dict[int, float] = {}  # page -> when that was last
         self.open_pages = mem.open_pages
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
@@ -108,7 +109,7 @@ class GuestCode:
         now = time.monotonic()
         for page in pages:
             # A page written to now and then is better protected: its code runs unchecked.
-            if now - self.written.get(page, now) > RARE:
+            if now - self.written.get(page, now) > self.rare:
                 self.writes[page] = 0
             self.written[page] = now
             self.writes[page] += 1

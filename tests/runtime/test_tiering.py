@@ -143,6 +143,7 @@ def test_shapes_are_forgotten(tiering: Tiering, monkeypatch: pytest.MonkeyPatch)
     for module in ("codecache", "bounds"):
         monkeypatch.setattr(f"runtime.{module}.SHAPES_MAX", 64)
     engine = tiering.engine
+    engine._flush_all()  # other tests of this process may have left many
     engine._install(CODE, 0)
     for number in range(65):
         shape_of(bytes((0x01, 0xC0 + number % 64, *([0x90] * (number // 64)))))
