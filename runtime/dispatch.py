@@ -96,7 +96,8 @@ class Engine:
         """Run until the personality is needed; see Exit."""
         if not cpu.is_known:
             cpu.is_known = True
-            self.cpus.add(cpu)
+            with self.lock:  # others may be going through them
+                self.cpus.add(cpu)
         if self.strategy is None:
             return self._run_interp(cpu)
         if native.current.base != self.mem.base:

@@ -73,7 +73,8 @@ class Budget:
     def retire(self, cpu: Cpu) -> None:
         """Take back what an ended thread has left."""
         self._pool += cpu.budget
-        cpu.budget = 0
+        if self.is_limited:  # else a thread that ends late must not seem to have used up its own
+            cpu.budget = 0
 
     def after_fork(self, t: Thread) -> None:
         """Count the forking thread alone, from now on."""
