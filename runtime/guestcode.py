@@ -18,7 +18,9 @@ from translator.shape import ALL_FLAGS
 PAGE_SHIFT, PAGE_SIZE = 12, 4096
 LOCATION_PRECISE = 1 << 32  # in a location: precise floating-point mode
 SMC_LIMIT = 8  # writes to a page with code after which it is opened
-RARE = 0.001  # seconds between writes that do not count as often
+# Seconds between writes that do not count as often. None do: a page that threads map and unmap in
+# turn would be translated again each time.
+RARE = float("inf")
 OPEN_INSNS = 16  # longest block of an open page
 _LAST_PAGE = 0xFFFFF
 _MAX_INSN = 15
