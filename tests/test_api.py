@@ -151,7 +151,8 @@ def test_statistics() -> None:
     assert last.blocks > first.blocks > 10
     assert last.insns_translated > last.blocks
     assert last.exits["syscall"] > 3
-    assert min(last.start_seconds, last.run_seconds, last.translate_seconds) > 0
+    assert min(last.start_seconds, last.translate_seconds) > 0
+    assert last.run_seconds >= 0  # a difference of clocks: 0 for a run of a few milliseconds
 
 
 # ---- ends ----
