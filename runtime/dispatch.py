@@ -6,7 +6,6 @@ runs without the GIL; translation, linking and invalidation hold the engine's lo
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 import weakref
@@ -80,8 +79,6 @@ class Engine:
         self.flushed = threading.Event()
         recovers = bool(self.strategy and self.strategy.recovers_flags)
         self.code = GuestCode(mem, self.strategy.max_insns if self.strategy else 1, recovers)
-        if strategy in ("block", "region"):
-            self.code.rare = math.inf  # compiling takes longer than what seldom means
         self.recipes = Recipes()
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}

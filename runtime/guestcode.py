@@ -7,7 +7,6 @@ made from it compare their bytes whenever they are entered.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,9 +17,6 @@ from translator.shape import ALL_FLAGS
 PAGE_SHIFT, PAGE_SIZE = 12, 4096
 LOCATION_PRECISE = 1 << 32  # in a location: precise floating-point mode
 SMC_LIMIT = 8  # writes to a page with code after which it is opened
-# Seconds between writes that do not count as often. None do: a page that threads map and unmap in
-# turn would be translated again each time.
-RARE = float("inf")
 OPEN_INSNS = 16  # longest block of an open page
 _LAST_PAGE = 0xFFFFF
 _MAX_INSN = 15
@@ -38,8 +34,6 @@ class GuestCode:
     def __init__(self, mem: Memory, max_insns: int, recovers_flags: bool) -> None:
         self.mem, self.max_insns, self.recovers_flags = mem, max_insns, recovers_flags
         self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
-        self.rare = RARE
-        self.written: dict[int, float] = {}  # page -> when that was last
         self.open_pages = mem.open_pages
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
         self.peeks: dict[int, Peek] = {}  # address -> what `look` says
@@ -108,12 +102,7 @@ class GuestCode:
 
     def count_write(self, pages: Iterable[int]) -> None:
         """Note that the guest wrote to pages with code; open those that it does it to often."""
-        now = time.monotonic()
         for page in pages:
-            # A page written to now and then is better protected: its code runs unchecked.
-            if now - self.written.get(page, now) > self.rare:
-                self.writes[page] = 0
-            self.written[page] = now
             self.writes[page] += 1
             if self.writes[page] > SMC_LIMIT:
                 self.open_pages.add(page)
@@ -133,5 +122,5 @@ class GuestCode:
 
     def clear(self) -> None:
         """Drop everything."""
-        for known in (self.writes, self.written, self.open_pages, self.pages, self.peeks):
+        for known in (self.writes, self.open_pages, self.pages, self.peeks):
             known.clear()

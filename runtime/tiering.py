@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import marshal
-import math
 import os
 import sys
 import time
@@ -93,8 +92,6 @@ class Tiering:
         """Let code become a region after so many insns around it; 0: before it runs at all."""
         if self.mode:
             self.mode = "when hot" if insns else "at once"
-            if not insns:
-                self.engine.code.rare = math.inf  # compiling takes longer than what seldom means
             self.thresholds.hot = insns
             if insns:
                 self.thresholds.first_slice = max(min(self.thresholds.first_slice, insns), 1000)
