@@ -62,7 +62,6 @@ class Compiler:
         self.thread: threading.Thread | None = None
         self.ends: tuple[int, int] | None = None
         self.worker = 0  # its process id
-        self.seconds = 0.0  # of processor time that it spent
         self.peak = 0  # bytes of memory that it had at most, once it has ended
 
     def submit(self, number: int, described: Any) -> None:
@@ -114,8 +113,6 @@ class Compiler:
             except (OSError, EOFError, ValueError, TypeError) as error:
                 self.abandon()
                 result = f"no compiler: {error or type(error).__name__}"
-            if not isinstance(result, str):
-                self.seconds += result[1]
             self.done(number, result)
 
     def _ask(self, described: Any) -> Any:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import marshal
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -22,12 +20,12 @@ from runtime.compiler import Compiler, Descriptors, PlainDescriptors
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
 from translator import regions
 from translator.planner import FetchFault, Options, Plan
-from translator.regions import Region, is_return, terminal_targets
+from translator.regions import Region, is_return
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES
 from translator.strategies.regions import frame_region
 from translator.tiers.region import compile_region
 from translator.tiers.stencil import Stencil
-from translator.tiers.store import REGIONS, plain, restore
+from translator.tiers.store import REGIONS, restore
 
 if TYPE_CHECKING:
     from runtime.dispatch import Engine
@@ -193,8 +191,6 @@ class Tiering:
             job = self.jobs.pop(number, None)
             if isinstance(result, str):
                 counts.failed += 1
-                if os.environ.get("JITEMU_DEBUG"):
-                    print(f"jitemu: a region was not compiled: {result}", file=sys.stderr)
                 return
             stencil, seconds = restore(result[0]), result[1]
             counts.compiled += 1
@@ -242,7 +238,7 @@ class Tiering:
         """Compile and install the region at a location; None if there can be none."""
         if location & LOCATION_PRECISE:
             return None
-        region = regions.grow(location, fpu, self.plan_at, terminal_targets, AT_ONCE)
+        region = regions.grow(location, fpu, self.plan_at, Plan.successors, AT_ONCE)
         if region is None:
             return None
         key = _key(regions.plain(region))
@@ -314,11 +310,12 @@ class _Follow:
         block = self.cache.blocks.get(plan.pc)
         if block is None:
             return []
-        if terminal_targets(plan):
+        targets = plan.successors()
+        if targets:
             if block.parts:
-                return terminal_targets(plan)
+                return targets
             taken = self.cache.taken(block)
-            return [pc for pc in terminal_targets(plan) if pc in taken]
+            return [pc for pc in targets if pc in taken]
         if is_return(plan) or plan.interp_at is not None:
             return []
         return self._near(plan.pc)
@@ -340,4 +337,5 @@ def _pages(plan: Plan) -> Iterable[int]:
 
 
 def _key(described: tuple[Any, ...]) -> bytes:
-    return hashlib.blake2b(marshal.dumps(plain(described)), digest_size=32).digest()
+    # Version 2: later ones write equal values in different ways, by how often they are referred to.
+    return hashlib.blake2b(marshal.dumps(described, 2), digest_size=32).digest()

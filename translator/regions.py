@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from translator.ir import CondLink, Jump, Link, Op
+from translator.ir import Jump, Op
 from translator.planner import Plan
-from translator.shape import NEXT, PC, SLOT_INDEX, TARGET, Slots, shape_of
+from translator.shape import NEXT, PC, TARGET, Slots, numbers, shape_of
 
 MAX_NODES = 160
-MAX_INSNS = 900
 STRAIGHT_INSNS = 200  # of a region without a loop
 DUPLICATED = 6  # insns of a return that is copied
 MAX_COPIES = 4
@@ -105,7 +104,7 @@ def grow(
     fpu: int,
     plan_at: PlanAt,
     follow: Follow,
-    max_insns: int = MAX_INSNS,
+    max_insns: int,
 ) -> Region | None:
     """Build the region at a head; None if there is nothing to compile.
 
@@ -120,18 +119,18 @@ def grow(
     _connect(nodes, follow)
     first = nodes[head, fpu]
     looping = _cycle(first)
-    if looping:
-        keep = looping
-    else:
-        keep, insns = set(), 0
+    keep = [node for node in nodes.values() if node in looping]
+    if not keep:
+        insns = 0
         for node in nodes.values():
             insns += node.count
             if insns > STRAIGHT_INSNS and keep:
                 break
-            keep.add(node)
+            keep.append(node)
+    kept = set(keep)
     for node in keep:
-        node.edges = {pc: other for pc, other in node.edges.items() if other in keep}
-    for node in list(keep):
+        node.edges = {pc: other for pc, other in node.edges.items() if other in kept}
+    for node in keep:
         _duplicate(node, keep)
     order = _reverse_postorder(first)
     for node in order:
@@ -152,7 +151,6 @@ def _discover(
 ) -> dict[Place, Node] | None:
     """Find what can be reached from the head, nearest first, until there is enough."""
     nodes: dict[Place, Node] = {}
-    returns: dict[int, set[int]] = {}  # x87 stack behind a return -> addresses behind calls
     todo, insns = [start], 0
     while todo and len(nodes) < MAX_NODES and insns < max_insns:
         place = todo.pop(0)
@@ -168,8 +166,7 @@ def _discover(
         todo += [(pc, node.exit) for pc in follow(plan)]
         # A called function returns with its own x87 stack: guess that it is the caller's.
         behind = call_return(plan)
-        if behind is not None and behind not in returns.setdefault(node.exit, set()):
-            returns[node.exit].add(behind)
+        if behind is not None:
             todo.append((behind, node.exit))
     return nodes
 
@@ -237,7 +234,7 @@ def _connect(nodes: dict[Place, Node], follow: Follow) -> None:
 
 def _body(entry: Node, nodes: dict[Place, Node]) -> list[Node]:
     """Return the nodes of a function, those of the functions it calls left out."""
-    seen, todo = {entry}, [entry]
+    seen, todo = {entry: None}, [entry]  # in an order that does not depend on the run
     while todo:
         node = todo.pop()
         behind = call_return(node.plan)
@@ -249,7 +246,7 @@ def _body(entry: Node, nodes: dict[Place, Node]) -> list[Node]:
             following = list(node.edges.values())
         for other in following:
             if other is not None and other not in seen:
-                seen.add(other)
+                seen[other] = None
                 todo.append(other)
     return list(seen)
 
@@ -295,7 +292,7 @@ def _reverse_postorder(first: Node) -> list[Node]:
     return order
 
 
-def _duplicate(node: Node, nodes: set[Node]) -> None:
+def _duplicate(node: Node, nodes: list[Node]) -> None:
     """Give each source of a short return its own copy: it then knows whose flags there are."""
     if not is_return(node.plan) or node.count > DUPLICATED:
         return
@@ -321,31 +318,11 @@ def _longest(start: Node) -> int:
     return cost(start)
 
 
-def terminal_targets(plan: Plan) -> list[int]:
-    """Return the direct successors of a plan in the order taken, otherwise."""
-    if plan.interp_at is not None or not plan.items:
-        return [plan.end & 0xFFFFFFFF]
-    shape, slots = plan.items[-1]
-    match shape.terminal:
-        case None:
-            return [plan.end & 0xFFFFFFFF]
-        case Link(slot):
-            return [slots[SLOT_INDEX[slot]]]
-        case CondLink(_, taken, otherwise):
-            return [slots[SLOT_INDEX[taken]], slots[SLOT_INDEX[otherwise]]]
-        case _:
-            return []
-
-
 def service_slots(node: Node) -> Slots:
     """Return the numbers that a node itself uses: its address, where it ends, its recipe."""
-    slots = [0] * len(SLOT_INDEX)
     plan = node.plan
-    slots[SLOT_INDEX["pc"]] = plan.pc
     end = plan.end if plan.interp_at is None else plan.interp_at
-    slots[SLOT_INDEX["next"]] = end & 0xFFFFFFFF
-    slots[SLOT_INDEX["recipe"]] = plan.recipe_id
-    return slots
+    return numbers(pc=plan.pc, next=end & 0xFFFFFFFF, recipe=plan.recipe_id)
 
 
 def slots_of(region: Region) -> list[Slots]:

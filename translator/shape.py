@@ -22,6 +22,15 @@ SLOT_INDEX = {name: i for i, name in enumerate(SLOTS)}
 PC, NEXT, TARGET, REST = (SLOT_INDEX[name] for name in ("pc", "next", "target", "rest"))
 Slots = list[int]
 
+
+def numbers(**named: int) -> Slots:
+    """Return a list of slots with some of them set."""
+    slots = [0] * len(SLOT_INDEX)
+    for name, number in named.items():
+        slots[SLOT_INDEX[name]] = number
+    return slots
+
+
 # Ops that may show the flags to somebody: by a memory fault, where dropped flags are recovered
 # (recovery.py), or in another way, where they must have been stored.
 _EXPOSES = frozenset({Op.LOAD, Op.STORE, Op.CMPXCHG})

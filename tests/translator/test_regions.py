@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from runtime.tiering import _key
 from translator import regions
 from translator.planner import Options, Peek, Plan, form
 from translator.shape import ALL_FLAGS
@@ -30,7 +33,7 @@ def grow(code: bytes, head: int, base: int = BASE) -> regions.Region:
         options = Options(fpu, max_insns=min(most, 64), recovers=True)
         return form(pc, code[at:], options, _unknown)
 
-    region = regions.grow(base + head, 0, plan_at, regions.terminal_targets)
+    region = regions.grow(base + head, 0, plan_at, Plan.successors, 600)
     assert region is not None
     return region
 
@@ -79,3 +82,29 @@ def test_description_is_enough(code: bytes) -> None:
     again = regions.rebuild(regions.plain(region))
     assert regions.plain(again) == regions.plain(region)
     assert source(again) == source(region)
+
+
+def test_description_does_not_depend_on_the_run() -> None:
+    """Nor on where its objects lie: a later run looks the region up by it."""
+    # call +3; jmp to the call; f: seven times (test al, n; jz to the ret); ret
+    tests = b"".join(bytes([0xA8, 1 << i, 0x74, 4 * (6 - i)]) for i in range(7))
+    code = bytes.fromhex("e802000000ebf9") + tests + b"\xc3"
+    first = grow(code, 0)
+    found = regions.plain(first)
+    assert sum(regions.is_return(node.plan) for node in first.nodes) > 2
+    held = []
+    for number in range(30):
+        held.append([object() for _ in range(number % 7)])
+        assert regions.plain(grow(code, 0)) == found
+
+
+def test_key_depends_on_the_description_alone() -> None:
+    """Equal values have one key, however their parts are shared."""
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(fresh(v) for v in value)
+        return bytes(bytearray(value)) if isinstance(value, bytes) else value
+
+    described = regions.plain(grow(BRANCHY + BRANCHY, 0))
+    assert _key(fresh(described)) == _key(described)

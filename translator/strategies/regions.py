@@ -7,8 +7,9 @@ starts with stencils, and compiles regions in the background where the time is s
 from __future__ import annotations
 
 from translator.regions import Region, slots_of
+from translator.shape import numbers
 from translator.strategies import Lowered, Piece, strategy
-from translator.strategies.stencils import Stencils, numbers, service
+from translator.strategies.stencils import Stencils, service
 from translator.tiers.stencil import Stencil
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from translator.planner import Plan, fuses
-from translator.shape import SLOT_INDEX, Slots
+from translator.shape import numbers
 from translator.strategies import Lowered, Piece, strategy
 from translator.tiers.stencil import Request, Stencil
 from translator.tiers.store import STORE
@@ -45,14 +45,6 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
             pieces.append(Piece(stencil, both))
         index += 1
     return pieces
-
-
-def numbers(**named: int) -> Slots:
-    """Return a list of slots with some of them set."""
-    slots = [0] * len(SLOT_INDEX)
-    for name, number in named.items():
-        slots[SLOT_INDEX[name]] = number
-    return slots
 
 
 def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:

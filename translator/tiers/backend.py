@@ -56,23 +56,6 @@ def compile_object(text: str, *, reloc: str = "static", optimize: bool = True) -
         return bytes(machine.emit_object(module))
 
 
-def compile_region(text: str) -> bytes:
-    """Compile the module of a region to an x86-64 object file."""
-    with LOCK:
-        llvm = _llvm()
-        module = llvm.parse_assembly(text)
-        machine = _machines["static"]
-        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options())
-        passes = llvm.create_new_function_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        for function in module.functions:
-            if not function.is_declaration:
-                passes.run(function, builder)
-        return bytes(machine.emit_object(module))
-
-
 def assembly(text: str, *, reloc: str = "static", optimize: bool = True) -> str:
     """Compile a module to assembly text, for the user's eyes."""
     with LOCK:

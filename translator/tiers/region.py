@@ -445,5 +445,5 @@ def source(region: Region, name: str = "region") -> str:
 
 def compile_region(region: Region) -> Stencil:
     """Compile a region; its insns' slots are those of `regions.slots_of`."""
-    obj = elf.parse(backend.compile_region(source(region)))
+    obj = elf.parse(backend.compile_object(source(region)))
     return extract(obj, elf.functions(obj, ["region"])[0], whole=True)
