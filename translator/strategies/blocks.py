@@ -5,35 +5,13 @@ from __future__ import annotations
 from translator.ir import Terminal
 from translator.planner import Plan
 from translator.semantics import lift
-from translator.shape import GROUP_BITS, SLOT_INDEX, Slots
+from translator.shape import GROUP_BITS
 from translator.strategies import Lowered, Piece, strategy
 from translator.strategies.stencils import frame
 from translator.tiers import backend, elf
 from translator.tiers.llvm import Lowering, module
+from translator.tiers.slots import ConstantSlots
 from translator.tiers.stencil import extract
-
-
-class ConstantSlots:
-    """Slots of insn number *index* of a block: plain numbers."""
-
-    def __init__(self, index: int, numbers: Slots) -> None:
-        self.index, self.numbers = index, numbers
-
-    def value(self, name: str, width: int) -> str:
-        """Return the slot's number."""
-        return str(self.numbers[SLOT_INDEX[name]] & ((1 << width) - 1))
-
-    def constant(self, name: str) -> str:
-        """Return the slot as an operand of inline assembly."""
-        return f"i32 {self.numbers[SLOT_INDEX[name]]}"
-
-    def link(self, name: str) -> str:
-        """Return the symbol of a link."""
-        return f"link{self.index}_{name}"
-
-    def st(self, index: int) -> str:
-        """Return the field of the physical register that is ST(index)."""
-        return f"fpr{(self.numbers[SLOT_INDEX['top']] + index) & 7}"
 
 
 def lower_block(name: str, plan: Plan) -> Lowering:

@@ -31,6 +31,11 @@ def align(width: int) -> int:
     return 16 if width in (80, 128) else max(width // 8, 1)
 
 
+def state_type(width: int) -> str:
+    """Return the LLVM type in which a state field is loaded, stored and kept."""
+    return VECTOR if width == 128 else llvm_type(width)
+
+
 class Unsupported(Exception):  # noqa: N818 (a fact, not a failure)
     """The unit holds an op that host code cannot do: the interp tier executes the insn."""
 
@@ -71,8 +76,8 @@ class Saved(NamedTuple):
 class Emitter:
     """The text of one host function, and what is known of the guest's state in it."""
 
-    def __init__(self, name: str, live: frozenset[str] = flags.ALL) -> None:
-        self.live = live  # flag groups that somebody may read behind this function
+    def __init__(self, name: str) -> None:
+        # A jump table would be data with relocations, which no Stencil has room for.
         self.head = (
             f'define ghccc void @{name}({", ".join(ARGS)}) nounwind "no-jump-tables"="true" {{'
         )
@@ -161,7 +166,7 @@ class Emitter:
             return known[0]
         if known is not None and field in self.dirty:
             self.store_field(field)
-        ty = VECTOR if width == 128 else llvm_type(width)
+        ty = state_type(width)
         value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {align(width)}")
         if width == 128:
             value = self.t(f"bitcast {VECTOR} {value} to i128")

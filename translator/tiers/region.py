@@ -19,28 +19,29 @@ from translator.semantics import lift
 from translator.shape import GROUP_BITS, SLOT_INDEX
 from translator.state import FIELDS, Exit
 from translator.tiers import backend, elf
-from translator.tiers.emitter import PINNED, PINNED_XMM, VECTOR, Pending, Saved, align
-from translator.tiers.llvm import module
-from translator.tiers.llvm_ops import llvm_type
-from translator.tiers.region_facts import (
-    ADDRESSES,
-    RegionSlots,
-    flags_in,
-    is_empty,
-    set_first,
+from translator.tiers.emitter import (
+    PINNED,
+    PINNED_XMM,
+    VECTOR,
+    Pending,
+    Saved,
+    align,
+    state_type,
 )
+from translator.tiers.llvm import module
+from translator.tiers.region_facts import flags_in, is_empty, set_first
+from translator.tiers.slots import ADDRESSES, ConstantSlots, RegionSlots
 from translator.tiers.stencil import Stencil, extract
 from translator.tiers.x87status import DeferredStatus
 
-_VARIABLE_GROUPS = {"szp": 64, "cf": 8, "of": 8, "af": 8}
 
+class _Known(NamedTuple):
+    """All that is known at one place: the state, names, and the budget."""
 
-class _Left:
-    """What is known where a node's only source leaves for it."""
-
-    def __init__(self, low: RegionLowering) -> None:
-        self.saved: Saved = low.save()
-        self.names, self.wide, self.budget = dict(low.names), dict(low.wide), low.budget
+    saved: Saved
+    names: dict[Value, str]
+    wide: dict[str, str]
+    budget: str
 
 
 class _Sum(NamedTuple):
@@ -56,13 +57,12 @@ class RegionLowering(DeferredStatus):
     def __init__(self, name: str, region: Region, used: set[str]) -> None:
         super().__init__(name)
         self.region, self.used = region, used
-        self.left: dict[int, _Left] = {}
+        self.left: dict[int, _Known] = {}  # node -> what its only source knows
         # An i32 -> an i64 with these low bits; the same as a sum. Both save cutting addresses and
         # keeping values alive that only a fault would show.
         self.loose_of: dict[str, str] = {}
         self.sums: dict[str, _Sum] = {}
         self.dropped: dict[str, Pending] = {}  # flags that only a fault shows, of the node so far
-        self.recipes: set[str] = set()  # values of szp that are the number of a recipe
         self.pseudo = Unit()  # owner of values that no insn computes
         self.units = [[lift(s.insn) for s, _ in n.plan.items] for n in region.nodes]
         self.written: dict[str, int] = {}  # fields that the region may change: width
@@ -78,7 +78,7 @@ class RegionLowering(DeferredStatus):
         written: Counter[str] = Counter()
         for node, units in zip(self.region.nodes, self.units, strict=True):
             for (_, slots), unit in zip(node.plan.items, units, strict=True):
-                at = RegionSlots(0, slots, set())
+                at = ConstantSlots(0, slots)
                 for v in unit.ops:
                     match v.op:
                         case Op.GET | Op.SET:
@@ -87,7 +87,8 @@ class RegionLowering(DeferredStatus):
                             assert isinstance(v.attr, int)
                             field, width = at.st(v.attr), 80
                         case Op.FPSTACK:
-                            field, width = "fpu", 16
+                            self.written["fpu"] = 16  # a constant in every node
+                            continue
                         case Op.FLAGS | Op.SETFLAG:
                             self._survey_flags(v)
                             continue
@@ -119,8 +120,6 @@ class RegionLowering(DeferredStatus):
     def lower(self) -> None:
         """Emit everything."""
         self.slots = RegionSlots(0, service_slots(self.region.head), self.used)
-        if "fpu" in self.known:
-            self.known.pop("fpu")
         for i in range(8):
             self.allocas.append(f"  %g{i} = alloca i64")
             self.do(f"store i64 %r{i}, ptr %g{i}")
@@ -131,15 +130,14 @@ class RegionLowering(DeferredStatus):
         self.budget = self.t(f"sub i64 %budget, {self.spare}")
         self.do(f"store i64 {self.budget}, ptr %left")
         for field, width in self.known.items():
-            if is_empty(field, self.region.head.entry):
-                self.allocas.append(f"  %f_{field} = alloca {llvm_type(width)}, align 16")
-                continue
-            ty = VECTOR if width == 128 else llvm_type(width)
+            ty = state_type(width)
             self.allocas.append(f"  %f_{field} = alloca {ty}, align {align(width)}")
+            if is_empty(field, self.region.head.entry):
+                continue
             value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {align(width)}")
             self.do(f"store {ty} {value}, ptr %f_{field}")
         for group in self.changed:
-            width = _VARIABLE_GROUPS[group]
+            width = _stored(group)
             self.allocas.append(f"  %f_{group} = alloca i{width}")
             value = self.t(f"load i{width}, ptr {self.pointer(group)}")
             self.do(f"store i{width} {value}, ptr %f_{group}")
@@ -164,8 +162,7 @@ class RegionLowering(DeferredStatus):
         for field, width in self.known.items():
             if is_empty(field, node.entry):
                 continue
-            ty = VECTOR if width == 128 else llvm_type(width)
-            value = self.t(f"load {ty}, ptr %f_{field}, align {align(width)}")
+            value = self.t(f"load {state_type(width)}, ptr %f_{field}, align {align(width)}")
             if width == 128:
                 value = self.t(f"bitcast {VECTOR} {value} to i128")
             self.fields[field] = (value, width)
@@ -174,7 +171,7 @@ class RegionLowering(DeferredStatus):
         self.merge_status()
         for group in self.changed:
             width = flags.GROUP_WIDTHS[group]
-            value = self.t(f"load i{_VARIABLE_GROUPS[group]}, ptr %f_{group}")
+            value = self.t(f"load i{_stored(group)}, ptr %f_{group}")
             if width == 1:
                 value = self.t(f"trunc i8 {value} to i1")
             self.flags[group] = Pending(None, (self._named(value, width),))
@@ -261,21 +258,20 @@ class RegionLowering(DeferredStatus):
             if field == "fpu" or is_empty(field, fpu):
                 continue
             if field not in self.dirty:
-                ty = VECTOR if width == 128 else llvm_type(width)
-                self.do(f"store {ty} poison, ptr %f_{field}, align {align(width)}")
-                continue
-            value = self.join_status() if field == "fc1" else self.fields[field][0]
-            if width == 128:
-                value = self.t(f"bitcast i128 {value} to {VECTOR}")
-            ty = VECTOR if width == 128 else llvm_type(width)
-            self.do(f"store {ty} {value}, ptr %f_{field}, align {align(width)}")
+                value = "poison"
+            elif field == "fc1":
+                value = self.join_status()
+            else:
+                value = self.fields[field][0]
+                if width == 128:
+                    value = self.t(f"bitcast i128 {value} to {VECTOR}")
+            self.do(f"store {state_type(width)} {value}, ptr %f_{field}, align {align(width)}")
         for group, pending in self.flags.items():
             width = flags.GROUP_WIDTHS[group]
-            wide = _VARIABLE_GROUPS[group]
             name = self.value(self._flag_value(group, pending))
             if width == 1 and name != "poison":
                 name = self.t(f"zext i1 {name} to i8")
-            self.do(f"store i{wide} {name}, ptr %f_{group}")
+            self.do(f"store i{_stored(group)} {name}, ptr %f_{group}")
         self.do(f"store i64 {self.budget}, ptr %left")
 
     # -- nodes -------------------------------------------------------------------------------------
@@ -288,10 +284,7 @@ class RegionLowering(DeferredStatus):
         if before is None:
             self._fresh(node)
         else:
-            self.regs, self.vectors = list(before.saved.regs), list(before.saved.vectors)
-            self.fields, self.dirty = dict(before.saved.fields), dict(before.saved.dirty)
-            self.flags = dict(before.saved.flags)
-            self.names, self.wide, self.budget = before.names, before.wide, before.budget
+            self._take_up(before)
         self.budget = self.t(f"sub i64 {self.budget}, {node.count}")
         plan = node.plan
         items, units = plan.items, self.units[node.index]
@@ -315,13 +308,12 @@ class RegionLowering(DeferredStatus):
             return
         if terminal is None:
             self.slots = service
-        self._end(node, terminal)
+        self._end(node, terminal, service)
 
     def _recipe(self, service: RegionSlots) -> None:
         """Say whose flags a fault in the next node shows; see `recipe` in services.py."""
         wide = self.t(f"zext i32 {service.value('recipe', 32)} to i64")
         name = self.t(f"shl i64 {wide}, 32")
-        self.recipes.add(name)
         if "szp" in self.changed:
             self.flags["szp"] = Pending(None, (self._named(name, 64),))
 
@@ -357,10 +349,16 @@ class RegionLowering(DeferredStatus):
 
     def _exit(self, leave: Callable[[], None]) -> None:
         """Emit code that leaves; what it computes is known there only."""
-        names, wide = dict(self.names), dict(self.wide)
-        saved = self.save()
+        here = self._known()
         leave()
-        self.names, self.wide = names, wide
+        self._take_up(here)
+
+    def _known(self) -> _Known:
+        return _Known(self.save(), dict(self.names), dict(self.wide), self.budget)
+
+    def _take_up(self, known: _Known) -> None:
+        """Go on from what was known elsewhere."""
+        saved, self.names, self.wide, self.budget = known
         self.regs, self.vectors, self.fields, self.dirty, self.flags = saved
 
     def _go(self, node: Node, pc: int, link: str) -> None:
@@ -377,14 +375,14 @@ class RegionLowering(DeferredStatus):
             for field in set_first(other):
                 self.dirty.pop(field, None)
             if other.sources == 1 and not other.is_check:
-                self.left[other.index] = _Left(self)
+                self.left[other.index] = self._known()
             else:
                 self._sync(node.exit)
             self.do(f"br label %n{other.index}")
 
         self._exit(leave)
 
-    def _end(self, node: Node, terminal: Terminal | None) -> None:
+    def _end(self, node: Node, terminal: Terminal | None, service: RegionSlots) -> None:
         """Emit the end of a node."""
         plan = node.plan
         numbers = plan.items[-1][1]
@@ -396,7 +394,7 @@ class RegionLowering(DeferredStatus):
             written |= shape.writes
         self._drop(written & ~plan.live[-1])
         if plan.recipe >= 0:
-            self._recipe(RegionSlots(self._first(node), service_slots(node), self.used))
+            self._recipe(service)
         match terminal:
             case None:
                 self._go(node, plan.end & 0xFFFFFFFF, self.slots.link("next"))
@@ -433,6 +431,11 @@ class RegionLowering(DeferredStatus):
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
+
+
+def _stored(group: str) -> int:
+    """Return the width in bits of a flag group as it is kept in memory."""
+    return max(flags.GROUP_WIDTHS[group], 8)
 
 
 def source(region: Region, name: str = "region") -> str:

@@ -1,44 +1,11 @@
-"""What a region's nodes need and leave, and what their slots are; see region.py."""
+"""What a region's nodes need and leave; see region.py."""
 
 from __future__ import annotations
 
 from translator.ir import Op
 from translator.regions import Node
-from translator.shape import ALL_FLAGS, SLOT_INDEX, Slots
-
-ADDRESSES = frozenset({"pc", "next", "target", "recipe"})  # slots that stay open
-
-
-class RegionSlots:
-    """Slots of insn number *index* of a region: addresses are symbols, all else is known."""
-
-    def __init__(self, index: int, numbers: Slots, used: set[str]) -> None:
-        self.index, self.numbers, self.used = index, numbers, used
-
-    def _symbol(self, name: str) -> str:
-        symbol = f"h{self.index}_{name}"
-        self.used.add(symbol)
-        return symbol
-
-    def value(self, name: str, width: int) -> str:
-        """Return the slot's number, or the constant expression of an address."""
-        if name in ADDRESSES:
-            return f"ptrtoint (ptr @{self._symbol(name)} to i{width})"
-        return str(self.numbers[SLOT_INDEX[name]] & ((1 << width) - 1))
-
-    def constant(self, name: str) -> str:
-        """Return the slot as an operand of inline assembly."""
-        if name in ADDRESSES:
-            return f"ptr @{self._symbol(name)}"
-        return f"i32 {self.numbers[SLOT_INDEX[name]]}"
-
-    def link(self, name: str) -> str:
-        """Return the symbol of a link."""
-        return f"link{self.index}_{name}"
-
-    def st(self, index: int) -> str:
-        """Return the field of the physical register that is ST(index)."""
-        return f"fpr{(self.numbers[SLOT_INDEX['top']] + index) & 7}"
+from translator.shape import ALL_FLAGS
+from translator.tiers.slots import ConstantSlots
 
 
 def is_empty(field: str, fpu: int) -> bool:
@@ -53,7 +20,7 @@ def set_first(node: Node) -> set[str]:
     for shape, slots in node.plan.items:
         if shape.exposes or shape.leaks or shape.terminal is not None:
             break
-        at = RegionSlots(0, slots, set())
+        at = ConstantSlots(0, slots)
         for v in shape.unit.ops:
             field = at.st(int(str(v.attr))) if v.op in (Op.GETST, Op.SETST) else str(v.attr)
             if v.op in (Op.GET, Op.GETST) and field not in found:

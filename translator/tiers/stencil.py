@@ -15,6 +15,7 @@ from translator.shape import GROUP_BITS, SLOT_INDEX, shape_of
 from translator.tiers import backend, elf
 from translator.tiers.llvm import Lowering, module
 from translator.tiers.services import SERVICES
+from translator.tiers.slots import HoleSlots
 
 LEAVE = "jitemu_leave"
 NEXT = "jitemu_next"
@@ -81,34 +82,6 @@ class Request(NamedTuple):
     live: int  # mask by GROUP_BITS, of the groups that the insns write
 
 
-class HoleSlots:
-    """Slots of insn number *index* of a stencil: every one is a symbol."""
-
-    def __init__(self, index: int, used: set[str]) -> None:
-        self.index, self.used = index, used
-
-    def _symbol(self, name: str) -> str:
-        symbol = f"h{self.index}_{name}"
-        self.used.add(symbol)
-        return symbol
-
-    def value(self, name: str, width: int) -> str:
-        """Return the slot as a constant expression."""
-        return f"ptrtoint (ptr @{self._symbol(name)} to i{width})"
-
-    def constant(self, name: str) -> str:
-        """Return the slot as an operand of inline assembly."""
-        return f"ptr @{self._symbol(name)}"
-
-    def link(self, name: str) -> str:
-        """Return the symbol of a link."""
-        return f"link{self.index}_{name}"
-
-    def st(self, index: int) -> str:
-        """Return the hole field of ST(index)."""
-        return f"st{index & 7}"
-
-
 def lower(name: str, request: Request, used: set[str]) -> Lowering:
     """Lower the insns of a request into one function."""
     service = SERVICES.get(request.keys[0])
@@ -118,7 +91,7 @@ def lower(name: str, request: Request, used: set[str]) -> Lowering:
         service(lowering)
         return lowering
     live = frozenset(g for g, bit in GROUP_BITS.items() if request.live & bit)
-    lowering = Lowering(name, live)
+    lowering = Lowering(name)
     terminal: Terminal | None = None
     for index, key in enumerate(request.keys):
         unit = lift(shape_of(key).insn)  # lowering adds values to it
