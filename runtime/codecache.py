@@ -293,14 +293,15 @@ class CodeCache:
         native.stores[32](self.arena.base + site, offset - (site + 4) & 0xFFFFFFFF)
 
     # -- invalidation ------------------------------------------------------------------------------
-    def invalidate(self, pages: Iterable[int]) -> int:
-        """Drop every block that depends on these pages; return how many."""
-        count = 0
+    def invalidate(self, pages: Iterable[int]) -> list[Block]:
+        """Drop every block that depends on these pages; return them."""
+        dropped = []
         for page in pages:
             for block in self.by_page.pop(page, ()):
-                count += block.is_valid
-                self.drop(block)
-        return count
+                if block.is_valid:
+                    dropped.append(block)
+                    self.drop(block)
+        return dropped
 
     def drop(self, block: Block) -> None:
         """Forget a block: nothing leads to it any more; its code stays until the next reset."""

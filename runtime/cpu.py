@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from runtime import native
@@ -21,6 +21,7 @@ _SZP = FIELDS["szp"].offset // 8
 _CF, _OF, _AF = (FIELDS[name].offset for name in ("cf", "of", "af"))
 _DF, _REST = FIELDS["df"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
+_NO_KEY = 0xFFFFFFFFFFFFFFFF
 _NO_KEYS = memoryview(b"\xff" * (8 * JUMP_CACHE_ENTRIES)).cast("Q")
 UNLIMITED = 1 << 60  # a budget that nobody uses up
 # Native code is given this much less than the budget: the last insns run one by one, and they are
@@ -176,6 +177,11 @@ class Cpu:
         """Forget every remembered indirect target; the thread itself may be running."""
         # The keys only: a jump that has just read its key goes on to read the code.
         self.r64[_CACHE_KEYS] = _NO_KEYS
+
+    def forget_jumps(self, targets: Iterable[int]) -> None:
+        """Forget what is remembered of some indirect targets."""
+        for pc in targets:
+            self.r64[_CACHE + 2 * (pc & JUMP_CACHE_ENTRIES - 1)] = _NO_KEY
 
     def copy(self) -> Cpu:
         """Return a second CPU with the same registers, for a new thread."""

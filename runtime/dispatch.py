@@ -9,9 +9,19 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from runtime import bounds, codestore, helpers, helpers_simd, helpers_x87, native, quick
+from runtime import (
+    bounds,
+    codestore,
+    helpers,
+    helpers_simd,
+    helpers_x87,
+    lookahead,
+    native,
+    quick,
+)
 from runtime.access import GuestMemory
 from runtime.codecache import Block, CodeCache, Full
 from runtime.counting import Statistics
@@ -42,7 +52,7 @@ _ERROR = FIELDS["fault_error"].offset // 2
 _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
-_EXPLORE = 24  # blocks planned ahead when stencils are missing, to compile larger batches
+_FEW_JUMPS = 64  # computed jumps that are forgotten one by one
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 
 
@@ -358,7 +368,7 @@ class Engine:
         plan = self.code.plan(location, fpu)
         self.recipes.name(plan)
         is_open = self.code.is_open(plan.pc, plan.end - plan.pc)
-        self._prepare(plan, location, fpu)
+        lookahead.prepare(self, plan, location, fpu)
         # The check compares four bytes at a time.
         verify = self.mem.fetch(plan.pc, max(plan.end - plan.pc, 4)) if is_open else None
         lowered = self.strategy.lower(plan, verify)
@@ -366,29 +376,6 @@ class Engine:
         self.statistics.blocks += 1
         self.statistics.insns_translated += len(plan.items)
         return block
-
-    def _prepare(self, plan: Plan, location: int, fpu: int) -> None:
-        """Compile the stencils of this block; when some are missing, look at what follows too."""
-        strategy = self.strategy
-        assert strategy is not None
-        if strategy.is_prepared(plan):
-            return
-        started = time.thread_time()
-        plans, seen, todo = [plan], {plan.pc}, [plan]
-        while todo and len(plans) < _EXPLORE:
-            for target in todo.pop(0).successors():
-                if target in seen:
-                    continue
-                seen.add(target)
-                try:
-                    ahead = self.code.plan(location & LOCATION_PRECISE | target, fpu)
-                except FetchFault:
-                    continue
-                plans.append(ahead)
-                todo.append(ahead)
-        strategy.prepare(plans)
-        codestore.save_some()
-        self.statistics.compile_seconds += time.thread_time() - started
 
     # -- invalidation ------------------------------------------------------------------------------
     def _code_written(self, address: int, size: int) -> None:
@@ -403,7 +390,7 @@ class Engine:
         with self.lock:
             for block in [b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.pc == eip]:
                 self.cache.drop(block)
-            self.forget_jumps()
+            self.forget_jumps([eip])
 
     def invalidate(self, address: int, size: int) -> None:
         """Drop all translated code that depends on a range of guest memory."""
@@ -414,21 +401,29 @@ class Engine:
                 pages = [page for page in known if first <= page <= last]
             else:
                 pages = list(range(first, last + 1))
-            has_regions = any(b.parts for page in pages for b in self.cache.by_page.get(page, ()))
-            self.statistics.invalidations += self.cache.invalidate(pages)
+            dropped = self.cache.invalidate(pages)
+            self.statistics.invalidations += len(dropped)
             self.code.forget(pages)
             self.tiering.invalidate(pages)
-            if has_regions:
+            if any(block.parts for block in dropped):
                 self._stop_others()  # a thread may stay in a region for long
             for page in pages:
                 for eip in self.insn_pages.pop(page, ()):
                     self.insns.pop(eip, None)
-            self.forget_jumps()
+            self.forget_jumps([block.pc for block in dropped])
 
-    def forget_jumps(self) -> None:
-        """Let every thread look its computed jumps up again."""
+    def retire(self, cpu: Cpu) -> None:
+        """Forget the Cpu of a thread that ended, before the garbage collector finds it."""
+        with self.lock:
+            self.cpus.discard(cpu)
+
+    def forget_jumps(self, targets: Sequence[int] | None = None) -> None:
+        """Let every thread look its computed jumps up again: those to some addresses, or all."""
         for cpu in self.cpus:
-            cpu.flush_jump_cache()
+            if targets is None or len(targets) > _FEW_JUMPS:
+                cpu.flush_jump_cache()
+            else:
+                cpu.forget_jumps(targets)
 
     def _stop_others(self) -> None:
         me = getattr(native.current, "cpu", None)

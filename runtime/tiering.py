@@ -212,7 +212,7 @@ class Tiering:
             return  # the next block that is translated makes room
         for link in incoming:
             cache.link(link.site, block)
-        self.engine.forget_jumps()
+        self.engine.forget_jumps([head.plan.pc])
 
     def install(
         self, location: int, region: Region, stencil: Stencil, old: Block | None = None

@@ -213,3 +213,4 @@ def _thread_main(child: Thread, ready: threading.Event, go: threading.Event) -> 
         child.leave()
         process.remove(child)
     native.unbind(child.cpu)
+    process.engine.retire(child.cpu)

@@ -6,6 +6,7 @@ In: options, memory, engine and file view. Out: an `End`, once every thread is g
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import traceback
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 INTERNAL_STATUS = 125
 LIMIT_STATUS = 124  # the time or the budget is used up; as timeout(1)
+# How long a thread may keep the GIL that another waits for. Python's 5 ms would be the length of
+# every system call of a thread that runs beside one that is being translated all the time.
+_SWITCH_SECONDS = 1e-5
 _LEAVE_SECONDS = 2.0  # how long the leader waits for threads that sit in host calls
 
 
@@ -61,6 +65,7 @@ class Process:
 
         self.changed = threading.Condition(threading.RLock())
         self.threads: dict[int, Thread] = {}
+        self._switch_interval: float | None = None  # the host's own, while there are several
         self.leader: Thread | None = None
         self.budget = Budget(self)
         self.ending: End | None = None
@@ -89,13 +94,24 @@ class Process:
         """Enter a thread into the books."""
         with self.changed:
             self.threads[t.tid] = t
+            self._share_python()
 
     def remove(self, t: Thread) -> None:
         """Strike a thread out; whoever waits for it is told."""
         with self.changed:
             if self.threads.pop(t.tid, None) is not None:
                 self.budget.retire(t.cpu)
+                self._share_python()
             self.changed.notify_all()
+
+    def _share_python(self) -> None:
+        """Make several guest threads give up the GIL soon, a lone one when Python wants."""
+        if len(self.threads) > 1 and self._switch_interval is None:
+            self._switch_interval = sys.getswitchinterval()
+            sys.setswitchinterval(min(self._switch_interval, _SWITCH_SECONDS))
+        elif len(self.threads) <= 1 and self._switch_interval is not None:
+            sys.setswitchinterval(self._switch_interval)
+            self._switch_interval = None
 
     def others(self, t: Thread) -> list[Thread]:
         """Return the threads but *t*."""
@@ -340,6 +356,7 @@ class Process:
         t.tid = os.getpid()
         self.vfs.after_fork()
         self.threads = {t.tid: t}
+        self._share_python()
         self.budget.after_fork(t)
         self.leader = t
         t.is_leader = True
