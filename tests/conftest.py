@@ -8,7 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from tests import debian
+from tests import debian, forced
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let all guests run in one way."""
+    group = parser.getgroup("guests", "how guests are translated")
+    group.addoption("--strategy", metavar="NAME", help="run every guest under this strategy")
+    group.addoption(
+        "--region-threshold",
+        type=int,
+        metavar="INSNS",
+        help="and with this threshold of the strategies region and tiered",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide before any test is imported, but after pytest has taken SIGSEGV for itself."""
+    forced.apply(config.getoption("--strategy"), config.getoption("--region-threshold"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would not be another test under another strategy."""
+    out = [item for item in items if forced.is_left_out(item)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if not forced.is_left_out(item)]
 
 
 @pytest.fixture(scope="session")

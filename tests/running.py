@@ -17,19 +17,25 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import debian
+from tests import debian, forced
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SUITES = Path(os.environ.get("JITEMU_SUITES", REPOSITORY.parent / "shared" / "suites"))
-STRATEGIES = ("interp", "stencil", "block", "region", "tiered")
+# `pytest --strategy` narrows them; ANY is meant where any would do, and by default tests.
+ALL = ("interp", "stencil", "block", "region", "tiered")
+STRATEGIES = (forced.strategy,) if forced.strategy else ALL
+ANY = forced.strategy or "stencil"
 ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "HOME": "/", "PATH": "/usr/bin:/bin"}
-LAUNCH = (
-    f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); "
-    "from jitemu.__main__ import main; sys.exit(main())"
-)
+# What a Python process of its own starts with.
+PRELUDE = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); {forced.source()}"
+LAUNCH = f"{PRELUDE}from jitemu.__main__ import main; sys.exit(main())"
 PLACEHOLDER = b"@WORK@"
 # Marks of what the default run leaves out; it may take longer than a default test.
 SLOW = (pytest.mark.slow, pytest.mark.timeout(1800))
+# Starting the C library takes the block strategy ten seconds.
+WITH_LIBC = (
+    STRATEGIES if forced.strategy else ("interp", "stencil", pytest.param("block", marks=SLOW))
+)
 
 
 class Outcome(NamedTuple):

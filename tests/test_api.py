@@ -20,15 +20,23 @@ from pathlib import Path
 import pytest
 
 from tests.building import build
-from tests.running import REPOSITORY, SLOW, host_environment, run, work_directory
+from tests.running import (
+    ALL,
+    ANY,
+    PRELUDE,
+    REPOSITORY,
+    STRATEGIES,
+    WITH_LIBC,
+    host_environment,
+    run,
+    work_directory,
+)
 
 from jitemu import LoadError, Process  # isort: skip
 
 FRONT = Path(__file__).parent / "front"
 BAD = Path(__file__).parent / "bad"
-FAST = ("stencil", "block")
-# Starting the C library takes the block strategy ten seconds.
-WITH_LIBC = ("interp", "stencil", pytest.param("block", marks=SLOW))
+FAST = ("stencil", "block") if STRATEGIES == ALL else STRATEGIES
 
 
 def program(name: str, folder: Path = FRONT) -> Path:
@@ -107,7 +115,7 @@ def test_budget_is_exact(strategy: str, step: int, reference: dict[int, dict[str
 def test_one_slice_then_the_rest(offset: int, reference: dict[int, dict[str, int]]) -> None:
     """A program stopped at any place ends as it would have."""
     total = max(reference)
-    found = list(states("stencil", [offset, total]))
+    found = list(states(ANY, [offset, total]))
     if offset:
         assert found[0][1] == reference[offset]
     assert found[-1] == (total, reference[total])
@@ -214,7 +222,7 @@ def test_bad_settings(settings: dict[str, object]) -> None:
 def test_one_after_the_other() -> None:
     """Many guests in one Python process; two at a time are refused."""
     for number in range(8):
-        strategy = ("interp", "stencil")[number % 2]
+        strategy = ("interp", ANY)[number % 2]
         with Process(
             program("echo"), [str(number)], stdin=b"", capture=True, strategy=strategy
         ) as p:
@@ -232,15 +240,14 @@ def test_one_after_the_other() -> None:
 
 def test_close_in_the_middle() -> None:
     """A guest that still runs threads is ended; its regions go; use is refused."""
+    others = threading.active_count()
     for _ in range(3):
         guest = Process(program("workers"), capture=True)
-        before = 0
-        while before < 4:
+        while threading.active_count() < others + 3:
             assert guest.run(budget=300_000).reason == "budget"
-            before = threading.active_count()
         guest.close()
         guest.close()
-        assert threading.active_count() == before - 3
+        assert threading.active_count() == others
         for use in (guest.run, guest.disassemble, guest.memory.regions):
             with pytest.raises(ValueError, match="closed"):
                 use()
@@ -298,9 +305,8 @@ def test_timeout(name: str) -> None:
             assert 0.15 < time.monotonic() - begun < 3
 
 
-LATE = """
+LATE = """{prelude}
 import sys, time
-sys.path.insert(0, {root!r})
 from jitemu import Process
 with Process({path!r}, capture=True) as guest:
     start = guest._linux.run
@@ -313,7 +319,7 @@ with Process({path!r}, capture=True) as guest:
 def test_timeout_before_the_guest_runs(name: str) -> None:
     """A busy host may take longer than the timeout to come so far; the request is not lost."""
     path = program(name, BAD if name == "spin" else FRONT)
-    script = LATE.format(root=str(REPOSITORY), path=str(path))
+    script = LATE.format(prelude=PRELUDE, path=str(path))
     got = run([sys.executable, "-c", script], env=host_environment(), timeout=30)
     assert (got.stdout, got.stderr) == (b"timeout timeout timeout timeout\n", b"")
 
@@ -333,8 +339,8 @@ def test_timeout_with_many_descriptors() -> None:
 
 
 SCRIPT = """
+{prelude}
 import os, signal, sys, threading, time
-sys.path.insert(0, {root!r})
 from jitemu import Process
 with Process({path!r}, capture=True) as guest:
     for n in range(2):
@@ -351,14 +357,14 @@ with Process({path!r}, capture=True) as guest:
 
 def test_interrupt() -> None:
     """Ctrl-C raises KeyboardInterrupt, the guest can go on."""
-    script = SCRIPT.format(root=str(REPOSITORY), path=str(program("spin", BAD)))
+    script = SCRIPT.format(prelude=PRELUDE, path=str(program("spin", BAD)))
     got = run([sys.executable, "-c", script], env=host_environment())
     assert (got.stdout, got.stderr) == (b"interrupt True\ninterrupt True\ntimeout\n", b"")
 
 
 def test_interrupt_that_the_guest_handles() -> None:
     """Its own handler runs; KeyboardInterrupt comes only when it has none."""
-    script = SCRIPT.format(root=str(REPOSITORY), path=str(program("catch")))
+    script = SCRIPT.format(prelude=PRELUDE, path=str(program("catch")))
     ready = "while b'ready' not in (guest.run(timeout=0.05).stdout or b''): pass"
     for old, new in (
         ("    for n in range(2)", f"    {ready}\n    for n in range(1)"),

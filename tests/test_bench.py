@@ -21,6 +21,8 @@ from benchmarks.workload import Settings, Task, UnavailableError, Workload
 from tests.debian import SysrootError
 from tests.running import REPOSITORY
 
+pytestmark = pytest.mark.particular
+
 
 def sample(seconds: float = 1.0, digest: str = "right", status: int | None = 0) -> Sample:
     """Return a run that took *seconds* by every clock."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import host_environment, jitemu, run, work_directory
+from tests.running import ANY, host_environment, jitemu, run, work_directory
 from tests.test_cli import COMMAND, program
 
 GUEST = program("mix")
@@ -36,7 +36,7 @@ def environment(work: Path, **more: str) -> dict[str, str]:
 
 def guest(work: Path, **more: str) -> tuple[int | None, bytes, bytes]:
     """Run the guest; return status, output and complaints."""
-    done = run([*jitemu("stencil"), GUEST], env=environment(work, **more))
+    done = run([*jitemu(ANY), GUEST], env=environment(work, **more))
     return done.status, done.stdout, done.stderr
 
 
@@ -127,7 +127,7 @@ def test_no_directory_can_be_made(work: Path, expected: tuple[int | None, bytes,
 # ---- several at once ----
 def start(work: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*jitemu("stencil"), GUEST],
+        [*jitemu(ANY), GUEST],
         env=environment(work),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import forced
 from tests.building import build
 from tests.running import (
+    ANY,
     LAUNCH,
+    PRELUDE,
     REPOSITORY,
-    SLOW,
     STRATEGIES,
+    WITH_LIBC,
     Outcome,
     host_environment,
     jitemu,
@@ -30,8 +33,6 @@ FRONT = Path(__file__).parent / "front"
 BAD = Path(__file__).parent / "bad"
 GUESTS = Path(__file__).parent / "guests"
 COMMAND = [sys.executable, "-c", LAUNCH]
-# Starting the C library takes the block strategy ten seconds.
-WITH_LIBC = ("interp", "stencil", pytest.param("block", marks=SLOW))
 
 
 def program(name: str, folder: Path = FRONT) -> str:
@@ -172,7 +173,7 @@ def test_closed_streams() -> None:
     assert run(["bash", "-c", f"{words} >&-"]).stderr == b""
     for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"):
         path = program("descriptors")
-        mine = run(["bash", "-c", f"{shlex.join([*jitemu('stencil'), path])} {closed}"])
+        mine = run(["bash", "-c", f"{shlex.join([*jitemu(ANY), path])} {closed}"])
         native = run(["bash", "-c", f"{path} {closed}"])
         assert mine.stdout == native.stdout
         assert mine.status == native.status
@@ -182,13 +183,13 @@ def test_left_over_files() -> None:
     """A killed run's private directory is removed by a later one, a living run's is not."""
     with work_directory({"tmp/jitemu-run-0/tmp/file": b"old"}) as work:
         env = {**host_environment(), "TMPDIR": str(work / "tmp")}
-        command = [*jitemu("stencil"), program("spin", BAD)]
+        command = [*jitemu(ANY), program("spin", BAD)]
         with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as alive:
             assert alive.stdout is not None
             alive.stdout.readline()
             for path in (work / "tmp").iterdir():
                 os.utime(path, (1, 1))
-            run([*jitemu("stencil"), program("echo")], env=env)
+            run([*jitemu(ANY), program("echo")], env=env)
             left = [path.name for path in (work / "tmp").iterdir()]
             alive.kill()
     assert len(left) == 1
@@ -213,13 +214,13 @@ def test_statuses_of_programs_that_do_not_start() -> None:
         (work / "closed").chmod(0o644)
         for name, status in (("nosuch", 127), ("text", 126), ("closed", 126), ("/", 126)):
             target = name if name == "/" else f"./{name}"
-            assert_refused(run([*jitemu("stencil"), target], work=work), status, name)
+            assert_refused(run([*jitemu(ANY), target], work=work), status, name)
 
 
 @pytest.mark.parametrize("how", ["null", "abort", "divide", "ud2", "stack"])
 def test_death_by_signal(how: str) -> None:
     """The host process dies by the guest's signal; with --stats the counts come all the same."""
-    got = run([*jitemu("stencil", "--stats"), program("crash", BAD), how])
+    got = run([*jitemu(ANY, "--stats"), program("crash", BAD), how])
     names = {"abort": "SIGABRT", "divide": "SIGFPE", "ud2": "SIGILL"}
     assert got.status == -signal.Signals[names.get(how, "SIGSEGV")]
     assert b"statistics:" in got.stderr
@@ -247,14 +248,14 @@ def test_budget(strategy: str) -> None:
 
 def test_budget_of_threads() -> None:
     """Threads share one budget."""
-    got = run([*jitemu("stencil", "--budget", "20e6", "--stats"), program("workers")], timeout=60)
+    got = run([*jitemu(ANY, "--budget", "20e6", "--stats"), program("workers")], timeout=60)
     assert got.status == 124, got.stderr
     assert re.search(rb"^  insns +20000000$", got.stderr, re.M), got.stderr
 
 
 def test_budget_of_children() -> None:
     """A forked child has what its parent has left; both end."""
-    command = [*jitemu("stencil", "--budget", "5e6"), program("workers"), "fork"]
+    command = [*jitemu(ANY, "--budget", "5e6"), program("workers"), "fork"]
     got = run(command, timeout=60)
     assert got.status == 124
     assert sorted(re.sub(rb"\d+", b"N", line) for line in got.stderr.splitlines()) == [
@@ -267,7 +268,7 @@ def test_budget_of_children() -> None:
 def test_timeout(guest: str) -> None:
     """Computing, with threads or waiting: the time limit ends it, status 124."""
     path = program(guest, BAD if guest == "spin" else FRONT)
-    got = run([*jitemu("stencil", "--timeout", "0.5"), path], timeout=30)
+    got = run([*jitemu(ANY, "--timeout", "0.5"), path], timeout=30)
     assert_refused(got, 124, "0.5 s")
     assert got.seconds < 15
 
@@ -283,7 +284,7 @@ def test_memory_limit() -> None:
 
 def test_interrupt_of_a_handler() -> None:
     """A guest that handles SIGINT gets it; afterwards it kills at once."""
-    command = [*jitemu("stencil"), program("catch")]
+    command = [*jitemu(ANY), program("catch")]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=host_environment()
     ) as guest:
@@ -305,7 +306,7 @@ def test_interrupt_of_a_handler() -> None:
 def test_interrupt_of_the_start(delay: float) -> None:
     """Ctrl-C before the guest runs: death by SIGINT, no traceback."""
     script = (
-        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import jitemu.cli as cli; "
+        f"{PRELUDE}import jitemu.cli as cli; "
         f"print('up', flush=True); sys.exit(cli.main(['run', {program('spin', BAD)!r}]))"
     )
     command = [sys.executable, "-c", script]
@@ -343,7 +344,7 @@ def test_strace_lines() -> None:
 def test_strace_into_a_file() -> None:
     """-D takes the lines; -d strace is the same; %d is the process."""
     with work_directory({}) as work:
-        got = run([*jitemu("stencil", "-d", "strace", "-D", "log.%d"), program("echo")], work=work)
+        got = run([*jitemu(ANY, "-d", "strace", "-D", "log.%d"), program("echo")], work=work)
         (log,) = work.glob("log.*")
         text = log.read_text()
     assert got.stderr == b""
@@ -387,7 +388,9 @@ def test_statistics(strategy: str) -> None:
     got = run([*jitemu(strategy, "--stats"), program("echo")])
     head, *lines = got.stderr.decode().splitlines()
     assert head == "jitemu: statistics:"
-    assert tuple(line[2:23].strip() for line in lines) == STATISTICS
+    names = [line[2:23].strip() for line in lines]
+    assert tuple(name for name in names if name != "regions") == STATISTICS
+    assert ("regions" in names) == (strategy in ("region", "tiered"))
     numbers = {line[2:23].strip(): line[23:] for line in lines}
     assert numbers["strategy"] == strategy
     assert int(numbers["insns"]) > 1000
@@ -399,14 +402,25 @@ def test_statistics(strategy: str) -> None:
     split = sum(float(numbers[f"{name} seconds"]) for name in ("native", "interp", "python"))
     assert split == pytest.approx(float(numbers["run seconds"]), abs=0.003)
     assert re.fullmatch(
-        r"[\d.]+ MB at most; now guest [\d.]+, host code [\d.]+, fault table [\d.]+, rest [\d.]+",
+        r"[\d.]+ MB at most; now guest [\d.]+, host code [\d.]+, fault table [\d.]+, rest [\d.]+"
+        r"(; compiling process [\d.]+)?",
         numbers["host memory"],
     )
 
 
+def test_strategy_of_these_tests() -> None:
+    """What `pytest --strategy` and `--region-threshold` ask for reaches guests in processes."""
+    text = start("run", "--stats", program("echo")).stderr.decode()
+    assert re.search(rf"^  strategy +{forced.strategy or 'tiered'}$", text, re.M), text
+    if forced.region_threshold is not None and forced.region_threshold <= 1000:
+        regions = re.search(r"^  regions +(\d+) formed", text, re.M)
+        assert regions, text
+        assert int(regions[1]) >= 1
+
+
 def test_statistics_when_stderr_is_closed() -> None:
     """The guest may close or redirect its descriptors: ours are others."""
-    got = run([*jitemu("stencil", "--stats"), program("descriptors")])
+    got = run([*jitemu(ANY, "--stats"), program("descriptors")])
     assert b"statistics:" in got.stderr
     assert got.stdout == b"0 1 2 \n"
     assert got.status == 1  # /dev/null got descriptor 0, /dev/zero 1
@@ -415,7 +429,7 @@ def test_statistics_when_stderr_is_closed() -> None:
 @pytest.mark.parametrize("option", ["--stats", "-strace", "-d in_asm,int", "--report"])
 def test_full_disk(option: str) -> None:
     """What cannot be written is left out: the guest goes on to its own end."""
-    command = shlex.join([*jitemu("stencil"), *option.split(), program("echo"), "3"])
+    command = shlex.join([*jitemu(ANY), *option.split(), program("echo"), "3"])
     got = run(["bash", "-c", f"{command} 2>/dev/full"])
     assert got.status == 3
     assert b"argv[1]=3\n" in got.stdout
@@ -475,7 +489,7 @@ def test_cache() -> None:
     """`info` counts what a run has left, `clear` removes it; other files stay."""
     with work_directory({"cache/keep": b"mine"}) as work:
         env = {**host_environment(), "JITEMU_CACHE": str(work / "cache"), "JITEMU_BUILT": "/none"}
-        assert run([*jitemu("stencil"), program("mix")], env=env).status is not None
+        assert run([*jitemu(ANY), program("mix")], env=env).status is not None
         shown = run([*COMMAND, "cache", "info"], env=env).stdout.decode()
         assert str(work / "cache") in shown
         assert re.search(r"^stencils +[1-9]\d* ", shown, re.M)
@@ -493,7 +507,7 @@ def test_cache() -> None:
 def test_internal_error(debug: str) -> None:
     """One line and 125; JITEMU_DEBUG shows where."""
     script = (
-        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import jitemu.options as o; "
+        f"{PRELUDE}import jitemu.options as o; "
         "o.parse = lambda words: 1 // 0; from jitemu.cli import main; sys.exit(main())"
     )
     env = {**host_environment(), **({"JITEMU_DEBUG": "1"} if debug else {})}

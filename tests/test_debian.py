@@ -17,7 +17,17 @@ import pytest
 
 from tests import debian, debian_cases, debian_programs, debian_scripts
 from tests.debian_case import Case
-from tests.running import ENVIRONMENT, SLOW, Outcome, difference, jitemu, run, work_directory
+from tests.running import (
+    ALL,
+    ENVIRONMENT,
+    SLOW,
+    STRATEGIES,
+    Outcome,
+    difference,
+    jitemu,
+    run,
+    work_directory,
+)
 from translator import DEFAULT_STRATEGY
 
 CASES = (*debian_cases.CASES, *debian_scripts.CASES, *debian_programs.CASES)
@@ -30,7 +40,8 @@ def parameters(*, more: bool) -> list[Any]:
     """Return (case, strategy) pairs: the quick ones by default, the rest marked slow."""
     rows = []
     for case in (case for case in CASES if case.more == more):
-        for strategy in ("tiered", "stencil", *(("interp", "block") if case.slow_tiers else ())):
+        several = ("tiered", "stencil", *(("interp", "block") if case.slow_tiers else ()))
+        for strategy in several if STRATEGIES == ALL else STRATEGIES:
             is_quick = case.quick and strategy == DEFAULT_STRATEGY
             marks = () if is_quick else SLOW
             rows.append(pytest.param(case, strategy, id=f"{case.id}-{strategy}", marks=marks))

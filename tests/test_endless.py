@@ -70,6 +70,7 @@ def line_of(text: bytes, name: str) -> str:
     return line[23:]
 
 
+@pytest.mark.particular
 def test_bounded() -> None:
     """Everything was dropped several times, and nothing stayed behind."""
     text = check("stencil", "ring", 1000, 3000, SLACK)
@@ -93,6 +94,7 @@ def test_python_interface() -> None:
     assert len(set(results.values())) == 1
 
 
+@pytest.mark.particular
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("mode", ["ring", "map", "page", "shapes"])
@@ -101,6 +103,7 @@ def test_stencils_for_long(mode: str) -> None:
     check("stencil", mode, 5000, 15_000, 2 * SLACK)
 
 
+@pytest.mark.particular
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("mode", ["hot", "map"])
@@ -111,6 +114,7 @@ def test_regions_for_long(mode: str) -> None:
     assert formed > 500 or mode == "map"
 
 
+@pytest.mark.particular
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_interp_for_long() -> None:

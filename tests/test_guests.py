@@ -10,6 +10,7 @@ import pytest
 
 from tests.building import build, runs_natively
 from tests.running import (
+    ANY,
     ENVIRONMENT,
     SLOW,
     STRATEGIES,
@@ -34,7 +35,7 @@ def parameters() -> list[Any]:
         for strategy in STRATEGIES:
             if strategy == "interp" and source.stem in LONG:
                 continue
-            marks = () if strategy == "stencil" else SLOW
+            marks = () if strategy == ANY else SLOW
             rows.append(pytest.param(source, strategy, id=f"{source.stem}-{strategy}", marks=marks))
     return rows
 

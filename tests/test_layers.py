@@ -10,6 +10,8 @@ import pytest
 
 from tests.running import REPOSITORY
 
+pytestmark = pytest.mark.particular
+
 LAYERS = ("translator", "runtime", "jitemu")
 MAX_LINES = 500
 FORBIDDEN_NAMES = {"utils", "common", "core", "helpers_misc"}

@@ -16,6 +16,8 @@ import pytest
 from tests.building import build
 from tests.running import host_environment, jitemu, run, work_directory
 
+pytestmark = pytest.mark.particular
+
 HOT = Path(__file__).parent / "front" / "hot.c"
 MAPS = Path("/tmp")
 LINE = re.compile(r"([0-9a-f]+) ([0-9a-f]+) (.+)")

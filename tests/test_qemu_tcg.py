@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.debian import locked
-from tests.running import SLOW, STRATEGIES, SUITES, cache, jitemu, run, work_directory
+from tests.running import ANY, SLOW, STRATEGIES, SUITES, cache, jitemu, run, work_directory
 from translator import features
 
 HOME = SUITES / "qemu_tcg_i386"
@@ -32,7 +32,7 @@ def parameters() -> list[Any]:
     found = []
     for row in ROWS:
         for strategy in STRATEGIES:
-            marks: list[Any] = [] if strategy == "stencil" else [*SLOW]
+            marks: list[Any] = [] if strategy == ANY else [*SLOW]
             if row["name"] == "test-i386":
                 reason = "needs vm86, LDT segments and 16-bit code"
                 marks = [*SLOW, pytest.mark.xfail(reason=reason, strict=False)]

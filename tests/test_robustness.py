@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.building import build
-from tests.running import Outcome, jitemu, run, work_directory
+from tests.running import ANY, Outcome, jitemu, run, work_directory
 
 BAD = Path(__file__).parent / "bad"
-STRATEGY = "stencil"
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 
 def start(*arguments: str, work: Path | None = None, timeout: float = 120) -> Outcome:
     """Run jitemu with guest arguments."""
-    return run([*jitemu(STRATEGY), *arguments], work=work, timeout=timeout)
+    return run([*jitemu(ANY), *arguments], work=work, timeout=timeout)
 
 
 def assert_one_line(got: Outcome) -> None:
@@ -98,7 +97,7 @@ def test_flipped_headers(seed: int, good: bytes) -> None:
         damaged[at] ^= 1 << (seed + n) % 8
     with work_directory({"damaged": bytes(damaged)}) as work:
         (work / "damaged").chmod(0o755)
-        got = run([*jitemu(STRATEGY), "./damaged"], work=work, timeout=20)
+        got = run([*jitemu(ANY), "./damaged"], work=work, timeout=20)
     assert b"Traceback" not in got.stderr
     assert len(got.stderr.splitlines()) <= 1
 
@@ -160,7 +159,7 @@ def test_missing_interpreter(good: bytes) -> None:
 def test_bad_options() -> None:
     """Unknown options and values are usage errors."""
     for words in (["run", "--nosuch"], ["run"], ["nosuch"], ["run", "--strategy", "nosuch", "x"]):
-        got = run([*jitemu("stencil")[:3], *words])
+        got = run([*jitemu(ANY)[:3], *words])
         assert got.status == 2
         assert b"Traceback" not in got.stderr
 
@@ -215,7 +214,7 @@ def check_noise(seed: int, runs: int, timeout: float) -> None:
     options = ("--timeout", str(int(timeout)))
     program = str(build(BAD / "noise.c"))
     with work_directory({}) as work:
-        command = [*jitemu(STRATEGY, *options), program, str(seed), str(runs)]
+        command = [*jitemu(ANY, *options), program, str(seed), str(runs)]
         got = run(command, work=work, timeout=timeout + 30)
     assert b"Traceback" not in got.stderr, got.stderr[-2000:]
     assert got.status is not None, "the time limit did not end it"
@@ -242,7 +241,7 @@ def test_path_escape() -> None:
     program = build(BAD / "escape.c")
     with work_directory({"outer/secret": b"SECRET\n", "outer/inside/x": b""}) as work:
         outer = work / "outer"
-        command = [*jitemu(STRATEGY), str(program), str(outer / "secret"), str(outer)]
+        command = [*jitemu(ANY), str(program), str(outer / "secret"), str(outer)]
         got = run(command, work=outer / "inside", timeout=120)
         names = sorted(path.name for path in outer.iterdir())
         content = (outer / "secret").read_bytes() if (outer / "secret").exists() else b""
@@ -256,7 +255,7 @@ def test_reach() -> None:
     program = build(BAD / "reach.c")
     with work_directory({"outer/secret": b"SECRET\n", "outer/inside/x": b""}) as work:
         inside = work / "outer" / "inside"
-        got = run([*jitemu(STRATEGY), str(program), str(inside)], work=inside, timeout=120)
+        got = run([*jitemu(ANY), str(program), str(inside)], work=inside, timeout=120)
     assert got.stdout == b"tried; 0 leaks\n", got.stdout[:3000].decode(errors="replace")
     assert got.status == 0, got.stderr
 
@@ -265,14 +264,14 @@ def test_memory_limit() -> None:
     """`--memory` makes allocation fail, not the emulator."""
     program = build(Path(__file__).parent / "guests" / "mapping.c")
     with work_directory({}) as work:
-        got = run([*jitemu(STRATEGY, "--memory", "8M"), str(program)], work=work)
+        got = run([*jitemu(ANY, "--memory", "8M"), str(program)], work=work)
     assert b"Traceback" not in got.stderr
 
 
 def test_timeout() -> None:
     """`--timeout` ends a guest that never would."""
     program = build(BAD / "spin.c")
-    got = run([*jitemu(STRATEGY, "--timeout", "1"), str(program)], timeout=30)
+    got = run([*jitemu(ANY, "--timeout", "1"), str(program)], timeout=30)
     assert got.status is not None
     assert got.status != 0
     assert got.seconds < 15
@@ -284,7 +283,7 @@ def test_interrupt() -> None:
     program = build(BAD / "spin.c")
     script = (
         "import signal, subprocess, sys, time; "
-        f"p = subprocess.Popen({[*jitemu(STRATEGY), str(program)]!r}, stdout=-1); "
+        f"p = subprocess.Popen({[*jitemu(ANY), str(program)]!r}, stdout=-1); "
         "p.stdout.readline(); t = time.monotonic(); p.send_signal(signal.SIGINT); "
         "status = p.wait(20); print(status, time.monotonic() - t < 3)"
     )
@@ -296,7 +295,7 @@ def test_interrupt() -> None:
 def test_closed_output() -> None:
     """Output into a closed pipe kills by SIGPIPE, as natively."""
     program = build(BAD / "spin.c")
-    command = shlex.join([*jitemu(STRATEGY), str(program), "write"])
+    command = shlex.join([*jitemu(ANY), str(program), "write"])
     script = f'{command} | head -c1 >/dev/null; echo "${{PIPESTATUS[0]}}"'
     got = run(["bash", "-c", script], timeout=60)
     assert got.stdout.split()[-1] == b"141"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import SLOW, STRATEGIES, SUITES, jitemu, run, work_directory
+from tests.running import ANY, SLOW, STRATEGIES, SUITES, jitemu, run, work_directory
 
 FILE = SUITES / "i386_userland" / "cases.jsonl"
 ROWS = [json.loads(line) for line in FILE.read_text().splitlines()] if FILE.exists() else []
@@ -22,7 +22,7 @@ def parameters() -> list[Any]:
     for number, row in enumerate(ROWS):
         words = [Path(row["path"]).name, *row["argv"][1:2]]
         for strategy in STRATEGIES:
-            is_quick = strategy == "stencil" and QUICK & {words[0], words[-1]}
+            is_quick = strategy == ANY and QUICK & {words[0], words[-1]}
             marks = () if is_quick else SLOW
             identity = f"{number}-{'-'.join(words)[:24]}-{strategy}"
             found.append(pytest.param(row, strategy, id=identity, marks=marks))

@@ -13,6 +13,8 @@ import pytest
 from tests.building import build
 from tests.running import LAUNCH, Outcome, host_environment, jitemu, run, work_directory
 
+pytestmark = pytest.mark.particular
+
 FRONT = Path(__file__).parent / "front"
 
 
