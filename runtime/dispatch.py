@@ -214,7 +214,7 @@ class Engine:
         """Return the plan of a block, or of a node of it, and the place of an insn in it, or -1."""
         with self.lock:
             for pc, options in block.parts or [(block.pc, block.options)]:
-                plan = self.code.plan_again(pc, options)
+                plan = self.code.plan_known(pc, options)
                 for index, (_, slots) in enumerate(plan.items):
                     if slots[PC] == eip:
                         return plan, index
@@ -381,16 +381,19 @@ class Engine:
     def _code_written(self, address: int, size: int) -> None:
         """Drop the code of a range that the guest wrote to; give up protecting busy pages."""
         first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
-        if last - first < 16:
-            self.code.count_write(range(first, last + 1))
+        with self.lock:
+            self.code.count_writes(range(first, last + 1), native.current.cpu)
         self.invalidate(address, size)
 
     def _stale(self, location: int, eip: int) -> None:
         """Drop a block whose bytes are no longer what it was made from."""
+        page = eip >> PAGE_SHIFT
         with self.lock:
-            for block in [b for b in self.cache.by_page.get(eip >> PAGE_SHIFT, ()) if b.pc == eip]:
+            for block in [b for b in self.cache.by_page.get(page, ()) if b.pc == eip]:
                 self.cache.drop(block)
             self.forget_jumps([eip])
+            if self.code.count_change(page, native.current.cpu):
+                self.invalidate(page << PAGE_SHIFT, 1)
 
     def invalidate(self, address: int, size: int) -> None:
         """Drop all translated code that depends on a range of guest memory."""

@@ -1,26 +1,34 @@
 """Guest code as the translator reads it: bytes of protected pages, flag look-ahead, plans.
 
 Pages that code was read from are write-protected (memory.py), so what is cached here stays true
-until `forget`.  A page that is written to again and again is opened: it stays writable, and blocks
-made from it compare their bytes whenever they are entered.
+until `forget`.  A page that is written to every few insns is opened: it stays writable, and blocks
+made from it compare their bytes whenever they are entered.  What counts is guest insns, not time,
+so that the same run does the same again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from runtime.memory import Memory
+from runtime.cpu import Cpu
+from runtime.memory import EXEC, Memory
 from translator.planner import WINDOW, Options, Peek, Plan, form, look
 from translator.shape import ALL_FLAGS
 
 PAGE_SHIFT, PAGE_SIZE = 12, 4096
 LOCATION_PRECISE = 1 << 32  # in a location: precise floating-point mode
-SMC_LIMIT = 8  # writes to a page with code after which it is opened
+SMC_LIMIT = 8  # writes to a page with code, or changes of code that is compared, to judge from
+# Insns between two writes from which on protecting a page is cheaper than comparing: a write that
+# faults, and the code that is translated again, take 100 µs; compared code takes twice its time.
+RARE = 200_000
+RARE_MIN = 64
 OPEN_INSNS = 16  # longest block of an open page
 _LAST_PAGE = 0xFFFFF
 _MAX_INSN = 15
 _WRITES_MAX = 1 << 16  # pages whose writes are counted
+_FEW = 16  # pages; a larger range is no write to code, but a new program
+_PLANS_MAX = 64  # plans that are kept for those who want them again
 UNKNOWN = Peek(ALL_FLAGS, False, 0, 0, [])
 
 
@@ -28,20 +36,43 @@ def _unknown(address: int) -> Peek:
     return UNKNOWN
 
 
+@dataclass(slots=True)
+class Writes:
+    """What is known of the writes to one page with code."""
+
+    rare: int = RARE  # insns between two writes that make it cheaper to protect the page
+    level: int = 0  # of a bucket: each write fills in `rare`, each insn that runs drains one
+    changes: int = 0  # of its code, while it is open
+    since: int = 0  # insns that ran while it is open
+    hot: int = 0  # times that it was found hot, while it is open
+    patience: int = 1  # such times until it is protected again
+    cpu: int = 0  # the writer's state
+    left: int = 0  # and its budget then
+
+    def passed(self, cpu: Cpu | None) -> int:
+        """Return the insns since the last write; 0 if another thread did that."""
+        writer, left = (0, 0) if cpu is None else (cpu.state_address, cpu.budget)
+        passed = max(self.left - left, 0) if writer == self.cpu else 0
+        self.cpu, self.left = writer, left
+        return passed
+
+
 class GuestCode:
     """Reads one guest's code. Not thread-safe: the engine holds its lock."""
 
     def __init__(self, mem: Memory, max_insns: int, recovers_flags: bool) -> None:
         self.mem, self.max_insns, self.recovers_flags = mem, max_insns, recovers_flags
-        self.writes: Counter[int] = Counter()  # page -> times its code was overwritten
+        self.writes: dict[int, Writes] = {}  # by page
         self.open_pages = mem.open_pages
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
         self.peeks: dict[int, Peek] = {}  # address -> what `look` says
+        self.plans: dict[tuple[int, Options], Plan] = {}  # recent ones, of protected pages
 
     def plan(self, location: int, fpu: int) -> Plan:
         """Plan the block at a location for an x87 stack."""
         pc = location & 0xFFFFFFFF
-        is_open = pc >> PAGE_SHIFT in self.open_pages
+        # Of the page behind, too: a store in this one can change what the block holds of that one.
+        is_open = bool(self.open_pages) and self.is_open(pc, WINDOW)
         return self.plan_again(
             pc,
             Options(
@@ -58,6 +89,17 @@ class GuestCode:
         # In precise mode any floating-point insn ahead may raise an exception and show all flags.
         peek = _unknown if options.precise else self.peek
         return form(pc, self.fetch(pc, WINDOW), options, peek)
+
+    def plan_known(self, pc: int, options: Options) -> Plan:
+        """Plan a block as before, for those who look only, and again and again."""
+        plan = self.plans.get((pc, options))
+        if plan is None:
+            plan = self.plan_again(pc, options)
+            if not self.is_open(pc, max(plan.end - pc, 1)):
+                if len(self.plans) >= _PLANS_MAX:
+                    self.plans.clear()
+                self.plans[pc, options] = plan
+        return plan
 
     def fetch(self, address: int, size: int) -> bytes:
         """Return up to *size* bytes of code; fewer where executable memory ends."""
@@ -100,27 +142,94 @@ class GuestCode:
         first, last = address >> PAGE_SHIFT, (address + size - 1) >> PAGE_SHIFT
         return any(page & _LAST_PAGE in self.open_pages for page in range(first, last + 1))
 
-    def count_write(self, pages: Iterable[int]) -> None:
-        """Note that the guest wrote to pages with code; open those that it does it to often."""
-        for page in pages:
-            self.writes[page] += 1
-            if self.writes[page] > SMC_LIMIT:
+    def count_writes(self, pages: range, cpu: Cpu | None) -> None:
+        """Note that a thread wrote to pages with code; open those where it does so often."""
+        for page in pages if len(pages) <= _FEW else [p for p in self.writes if p in pages]:
+            if not (self.mem.prot_at(page << PAGE_SHIFT) or 0) & EXEC:
+                # Unmapped, or writable for a while only: what is run here next is another life.
+                self.open_pages.discard(page)
+                self.writes.pop(page, None)
+                continue
+            writes = self.writes.setdefault(page, Writes())
+            writes.level = max(writes.level - writes.passed(cpu), 0) + writes.rare
+            if writes.level > SMC_LIMIT * writes.rare and page not in self.open_pages:
+                writes.changes = writes.since = writes.hot = 0
                 self.open_pages.add(page)
+
+    def count_change(self, page: int, cpu: Cpu | None) -> bool:
+        """Note that code of an open page had changed; say whether to protect the page again.
+
+        It is opened for writes that change no code, or not what is run.  Where they do, a block
+        that is compared is translated as often as one that is protected, and with more effort.
+        """
+        writes = self._closable(page)
+        if writes is None:
+            return False
+        writes.since += writes.passed(cpu)
+        writes.changes += 1
+        if writes.changes < SMC_LIMIT:
+            return False
+        writes.rare = max(min(writes.rare, writes.since // writes.changes), RARE_MIN)
+        self.close(page)
+        return True
+
+    def is_calm(self, page: int) -> bool:
+        """Say whether to protect an open page whose code is found hot.
+
+        Nobody knows what is written there: each time it takes twice as often until the next.
+        """
+        writes = self._closable(page)
+        if writes is None:
+            return False
+        writes.hot += 1
+        if writes.hot < writes.patience:
+            return False
+        writes.hot, writes.patience = 0, 2 * writes.patience
+        self.close(page)
+        return True
+
+    def _closable(self, page: int) -> Writes | None:
+        """Return the writes to an open page that may be protected again.
+
+        Shared memory stays open: what changes it next may be no access of ours.
+        """
+        if page not in self.open_pages or self.mem.is_shared(page << PAGE_SHIFT):
+            return None
+        return self.writes.get(page)
+
+    def close(self, page: int) -> None:
+        """Let a page be protected again; the caller drops its blocks."""
+        self.open_pages.discard(page)
+        self.writes[page].level = 0
 
     def forget(self, pages: Iterable[int]) -> None:
         """Drop what is known of pages that changed."""
-        for page in pages:
+        changed = set(pages)
+        for page in changed:
             self.pages.pop(page, None)
         self.peeks.clear()
+        for key, plan in list(self.plans.items()):
+            if not changed.isdisjoint(pages_of(plan)):
+                del self.plans[key]
 
     def trim(self) -> None:
         """Drop what can be read again."""
         self.pages.clear()
         self.peeks.clear()
+        self.plans.clear()
         if len(self.writes) > _WRITES_MAX:
             self.writes.clear()
 
     def clear(self) -> None:
         """Drop everything."""
-        for known in (self.writes, self.open_pages, self.pages, self.peeks):
+        for known in (self.writes, self.open_pages, self.pages, self.peeks, self.plans):
             known.clear()
+
+
+def pages_of(plan: Plan) -> set[int]:
+    """Return the numbers of the pages that a plan depends on."""
+    return {
+        page
+        for address, size in plan.looked_at
+        for page in range(address >> PAGE_SHIFT, (address + max(size, 1) - 1 >> PAGE_SHIFT) + 1)
+    }

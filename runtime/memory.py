@@ -228,6 +228,12 @@ class Memory:
         page = self._pages[address >> 12]
         return page & 7 if page else None
 
+    def is_shared(self, address: int) -> bool:
+        """Say whether the page at *address* shows a file, or memory of other processes."""
+        with self.lock:
+            region = self._map.at(address & -PAGE)
+        return region is not None and region.shared
+
     def is_mapped(self, address: int, size: int) -> bool:
         """Say whether every page of the range is mapped."""
         return self._pages.find(0, address >> 12, (address + size + PAGE - 1) >> 12) < 0
@@ -278,7 +284,7 @@ class Memory:
         count = size >> 12
         if self.open_pages and not value & EXEC:
             first = address >> 12
-            self._changed += [n for n in self.open_pages if first <= n < first + count]
+            self._changed += [n for n in list(self.open_pages) if first <= n < first + count]
         if count == 1:
             self._pages[address >> 12] = value
         else:
