@@ -74,7 +74,7 @@ def llvm(plan: Plan, strategy: Strategy | None) -> Iterator[str]:
 
 def region(formed: Region) -> Iterator[str]:
     """Yield the LLVM IR of a region, before the passes."""
-    from translator.tiers.region import source
+    from translator.tiers.regioncode import source
 
     yield from _functions(source(formed))
 

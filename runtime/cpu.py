@@ -75,6 +75,10 @@ class Cpu:
         self.state_address = ctypes.addressof(ctypes.c_char.from_buffer(self.buffer))
         self.flush_jump_cache()
         self.r64[FIELDS["memory_base"].offset // 8] = mem.base
+        for routine in ("x87_in", "x87_out"):
+            self.r64[FIELDS[routine].offset // 8] = (
+                native.arena.base + native.arena.symbols[f"jitemu_{routine}"]
+            )
         self.slice = self.held = 0
         self.budget = UNLIMITED
         # Selector -> descriptor, 0 for none: the personality adds TLS and LDT entries.

@@ -6,7 +6,7 @@ compiled.  They share a table of globals (GLOBALS below) with runtime/native.py.
 
 from __future__ import annotations
 
-from runtime import nativesignals
+from runtime import nativesignals, nativex87
 from runtime.nativebase import GLOBALS, GLOBALS_SIZE, HASH_SIZE, THREADS_MAX, field
 from translator.state import Exit
 from translator.tiers.emitter import ARGS, PINNED_XMM, SIGNATURE, VECTOR
@@ -281,6 +281,7 @@ def text() -> str:
         + nativesignals.on_fault()
         + nativesignals.resume()
         + nativesignals.on_signal()
+        + nativex87.routines()
         + _copies()
         + _syscall()
         + _spawn()

@@ -128,7 +128,8 @@ def resume() -> str:
     """Where to go on after a fault: LLVM lays recovery code out as if the access had been done.
 
     Of the accesses only those of the x87 change more than their outputs: a load has not pushed
-    and a store not popped what the recovery code takes for pushed or popped.
+    and a store not popped what the recovery code takes for pushed or popped.  Where LLVM knows
+    nothing of the x87 stack, an override of ES says so (hostasm.py).
     """
     thunks = "".join(
         f"""

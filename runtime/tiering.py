@@ -23,7 +23,7 @@ from translator.planner import FetchFault, Options, Plan
 from translator.regions import Region, is_return
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES
 from translator.strategies.regions import frame_region
-from translator.tiers.region import compile_region
+from translator.tiers.regioncode import compile_region
 from translator.tiers.stencil import Stencil
 from translator.tiers.store import REGIONS, restore
 
@@ -46,6 +46,9 @@ class Thresholds:
     last_slice: int = 4_000_000  # when nearly everything runs in regions
     max_insns: int = 600  # of one region
     waiting: int = 4  # regions that are compiled at a time
+    # The part of a loop's insns that works on the x87 stack from which the guest's x87 registers
+    # are in the host's (see tiers/hostx87.py); 0: always.
+    x87_share: float = 0.15
 
 
 @dataclass(slots=True)
@@ -140,14 +143,14 @@ class Tiering:
             return
         follow = _Follow(self.engine)
         limit = self.thresholds.max_insns
-        region = regions.grow(location, fpu, self.plan_at, follow, limit)
+        region = self._grow((location, fpu), follow, limit)
         if region is None:
             return
         if region.has_loop:
             # Entered where other code enters the loop, if that has not been tried already.
             for place in self._entries(region):
                 if not self.tried.get(place) and place != (location, fpu):
-                    better = regions.grow(*place, self.plan_at, follow, limit)
+                    better = self._grow(place, follow, limit)
                     if better is not None and better.has_loop and better.holds(location, fpu):
                         region = better
                         break
@@ -234,11 +237,19 @@ class Tiering:
         self.counts.insns += region.insns
         return block
 
+    def _grow(self, place: regions.Place, follow: regions.Follow, most: int) -> Region | None:
+        """Build the region at a head, and decide where its x87 registers are."""
+        region = regions.grow(*place, self.plan_at, follow, most)
+        least = self.thresholds.x87_share
+        if region is not None and region.uses_fpu:
+            region.x87_in_host = not least or (region.has_loop and region.x87_share >= least)
+        return region
+
     def at_once(self, location: int, fpu: int) -> Block | None:
         """Compile and install the region at a location; None if there can be none."""
         if location & LOCATION_PRECISE:
             return None
-        region = regions.grow(location, fpu, self.plan_at, Plan.successors, AT_ONCE)
+        region = self._grow((location, fpu), Plan.successors, AT_ONCE)
         if region is None:
             return None
         key = _key(regions.plain(region))

@@ -50,7 +50,10 @@ class Bare:
     """A guest CPU and its few pages; `run` executes a batch of cases."""
 
     def __init__(self, tier: str) -> None:
-        """Map the pages and make an engine for strategy *tier*."""
+        """Map the pages and make an engine for strategy *tier*.
+
+        "region-x87" is "region" with the guest's x87 registers in the host's wherever that can be.
+        """
         self.tier = tier
         self.memory = Memory()
         self.memory.map(layout.CODE, layout.CODE_SIZE, 5, fixed=True)
@@ -58,7 +61,9 @@ class Bare:
             self.memory.map(base, layout.REGION_SIZE, 3, fixed=True)
         self.cpu = Cpu(self.memory)
         self.cpu.descriptor = descriptor
-        self.engine = Engine(self.memory, tier)
+        self.engine = Engine(self.memory, tier.removesuffix("-x87"))
+        if tier.endswith("-x87"):
+            self.engine.tiering.thresholds.x87_share = 0
         self.regions = [
             writable(self.memory.base + base, layout.REGION_SIZE) for base in layout.REGIONS
         ]

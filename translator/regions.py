@@ -48,6 +48,7 @@ class Region:
     """Nodes in reverse postorder; the first is the head."""
 
     nodes: list[Node]
+    x87_in_host: bool = False  # if possible, the guest's x87 registers are in the host's own
 
     @property
     def head(self) -> Node:
@@ -67,6 +68,12 @@ class Region:
     def uses_fpu(self) -> bool:
         """Whether it depends on the x87 stack that it is entered with."""
         return any(node.plan.fpu is not None for node in self.nodes)
+
+    @property
+    def x87_share(self) -> float:
+        """Which part of its insns works on the x87 stack."""
+        fpu = sum(s.fpu is not None for node in self.nodes for s, _ in node.plan.items)
+        return fpu / self.insns
 
     @property
     def has_loop(self) -> bool:
@@ -363,18 +370,19 @@ def plain(region: Region) -> tuple[Any, ...]:
                 edges,
             )
         )
-    return tuple(nodes)
+    return region.x87_in_host, tuple(nodes)
 
 
 def rebuild(described: tuple[Any, ...]) -> Region:
     """Make a region of its description, its head at address 0."""
+    x87_in_host, rows = described
     nodes = []
-    for index, ((pc, end, stops, fpu, recipe), live, items, about, _) in enumerate(described):
+    for index, ((pc, end, stops, fpu, recipe), live, items, about, _) in enumerate(rows):
         plan = Plan(pc, [(shape_of(key), slots) for key, *slots in items], list(live), end, fpu)
         plan.interp_at = None if stops < 0 else stops
         plan.recipe = recipe
         entry, leave, sources, is_check, need = about
         nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
-    for node, (*_, edges) in zip(nodes, described, strict=True):
+    for node, (*_, edges) in zip(nodes, rows, strict=True):
         node.edges = {pc: nodes[index] for pc, index in edges}
-    return Region(nodes)
+    return Region(nodes, x87_in_host)

@@ -64,6 +64,8 @@ def _layout() -> dict[str, Field]:
         ("thread_id", 448, 32),  # host thread that runs this guest thread; 0 for none
         ("pending_count", 452, 32),  # siginfo records in `pending`
         ("hash_table", 456, 64),  # host address of this thread's table (guest pc, host code)
+        ("x87_in", 464, 64),  # host addresses of what moves the x87 registers into the host's...
+        ("x87_out", 472, 64),  # ...and back
         ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
         ("scratch", 4096, 0),  # 4 KiB for helpers
         ("jump_cache", 8192, 0),  # JUMP_CACHE_ENTRIES x (u64 guest pc, u64 host code)

@@ -16,7 +16,7 @@ from typing import Any
 
 from translator.regions import rebuild
 from translator.shape import SHAPES, SHAPES_MAX
-from translator.tiers.region import compile_region
+from translator.tiers.regioncode import compile_region
 from translator.tiers.store import plain
 
 FRAME = struct.Struct("<I")

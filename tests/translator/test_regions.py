@@ -10,7 +10,7 @@ from runtime.tiering import _key
 from translator import regions
 from translator.planner import Options, Peek, Plan, form
 from translator.shape import ALL_FLAGS
-from translator.tiers.region import source
+from translator.tiers.regioncode import source
 
 BASE = 0x10000
 # mov ecx, 1000; inc eax; test al, 1; jz +1; inc edx; dec ecx; jnz to the first inc; hlt

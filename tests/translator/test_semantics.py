@@ -25,7 +25,8 @@ LINES = [
     for line in lines.read(path)
 ]
 # Beside the two below: names of strategies, run by tests.machine.Bare.
-TIERS = ("interp", "native", "stencil", "region", pytest.param("block", marks=pytest.mark.slow))
+BLOCK = pytest.param("block", marks=pytest.mark.slow)
+TIERS = ("interp", "native", "stencil", "region", "region-x87", BLOCK)
 
 
 class Machine(Protocol):

@@ -24,6 +24,9 @@ _STATE = "{r13}"  # where the SIGSEGV handler finds the CPU state; ghccc passes 
 # The address size prefix lets the processor cut the sum of an addressing mode to 32 bits.
 GUEST = "%gs:"
 _CUT = ".byte 0x67; "
+# An override of ES means nothing in 64-bit mode but to the SIGSEGV handler: recovery code wants
+# the x87 stack as the insn found it (see `resume` in runtime/nativesignals.py).
+_AS_IT_IS = ".byte 0x26; "
 
 
 def guest_pointer(t: Text, address: str) -> str:
@@ -139,6 +142,11 @@ def store_constant(width: int) -> Access:
     """Return the store of a typed constant, which the machine insn holds as its immediate."""
     letter = {8: "b", 16: "w", 32: "l"}[width]
     return Access(f"1: {_CUT}mov{letter} $1, %gs:$0", "", "=*m", (("i", ""),), f"i{width}")
+
+
+def guest_access(mnemonic: str, constraint: str) -> Access:
+    """Return an x87 insn on guest memory ("*m"; "=*m": it writes) whose stack LLVM does not see."""
+    return Access(f"1: {_AS_IT_IS}{_CUT}{mnemonic} %gs:$0", "", constraint, (), "[10 x i8]")
 
 
 def cmpxchg(width: int) -> Access:

@@ -32,17 +32,20 @@ class Lowering(Emitter):
         self.snapshot = self.save()
         self.fusion = self.fuse(unit)
         for v in list(unit.ops):
-            if v in self.fusion.useless:
-                continue
-            handler = _EFFECTS.get(v.op)
-            if handler is not None:
-                handler(self, v)
-            elif v.op in _NOW:
-                self.value(v)
-                if v.op is Op.SLOT:
-                    self.slot_of[v] = slots.value(str(v.attr), 64)
+            if v not in self.fusion.useless:
+                self.emit(v)
         if many is not None:
             many.join()
+
+    def emit(self, v: Value) -> None:
+        """Emit what an op does; a value only if it must be taken now."""
+        handler = _EFFECTS.get(v.op)
+        if handler is not None:
+            handler(self, v)
+        elif v.op in _NOW:
+            self.value(v)
+            if v.op is Op.SLOT:
+                self.slot_of[v] = self.slots.value(str(v.attr), 64)
 
     def fuse(self, unit: Unit) -> Fusion:
         """Say which HOST ops work on guest memory themselves."""

@@ -15,10 +15,8 @@ from translator import flags
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import fuses
 from translator.regions import Node, Region, service_slots
-from translator.semantics import lift
 from translator.shape import GROUP_BITS, SLOT_INDEX
 from translator.state import FIELDS, Exit
-from translator.tiers import backend, elf
 from translator.tiers.emitter import (
     PINNED,
     PINNED_XMM,
@@ -28,10 +26,8 @@ from translator.tiers.emitter import (
     align,
     state_type,
 )
-from translator.tiers.llvm import module
 from translator.tiers.region_facts import flags_in, is_empty, set_first
 from translator.tiers.slots import ADDRESSES, ConstantSlots, RegionSlots
-from translator.tiers.stencil import Stencil, extract
 from translator.tiers.x87status import DeferredStatus
 
 
@@ -54,9 +50,9 @@ class _Sum(NamedTuple):
 class RegionLowering(DeferredStatus):
     """Emit one region."""
 
-    def __init__(self, name: str, region: Region, used: set[str]) -> None:
+    def __init__(self, name: str, region: Region, units: list[list[Unit]], used: set[str]) -> None:
         super().__init__(name)
-        self.region, self.used = region, used
+        self.region, self.units, self.used = region, units, used
         self.left: dict[int, _Known] = {}  # node -> what its only source knows
         # An i32 -> an i64 with these low bits; the same as a sum. Both save cutting addresses and
         # keeping values alive that only a fault would show.
@@ -64,7 +60,6 @@ class RegionLowering(DeferredStatus):
         self.sums: dict[str, _Sum] = {}
         self.dropped: dict[str, Pending] = {}  # flags that only a fault shows, of the node so far
         self.pseudo = Unit()  # owner of values that no insn computes
-        self.units = [[lift(s.insn) for s, _ in n.plan.items] for n in region.nodes]
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
@@ -94,7 +89,7 @@ class RegionLowering(DeferredStatus):
                             continue
                         case _:
                             continue
-                    if field not in PINNED:
+                    if field not in PINNED and self.is_field(field):
                         widths.setdefault(field, set()).add(width)
                         written[field] += v.op not in (Op.GET, Op.GETST)
         has_mmx = any(
@@ -110,6 +105,13 @@ class RegionLowering(DeferredStatus):
                 self.known[field] = min(found)
                 if written[field]:
                     self.written[field] = min(found)
+
+    def is_field(self, field: str) -> bool:
+        """Whether a state field is kept by the region."""
+        return True
+
+    def enter(self) -> None:
+        """Emit what must be done before anything else."""
 
     def _survey_flags(self, v: Value) -> None:
         rule = v.attr
@@ -142,6 +144,7 @@ class RegionLowering(DeferredStatus):
             value = self.t(f"load i{width}, ptr {self.pointer(group)}")
             self.do(f"store i{width} {value}, ptr %f_{group}")
         self.declare_status()
+        self.enter()
         self._fresh(self.region.head)
         self._check(self.slots, rest=False)
         self.do("br label %n0")
@@ -436,17 +439,3 @@ class RegionLowering(DeferredStatus):
 def _stored(group: str) -> int:
     """Return the width in bits of a flag group as it is kept in memory."""
     return max(flags.GROUP_WIDTHS[group], 8)
-
-
-def source(region: Region, name: str = "region") -> str:
-    """Return the LLVM module of a region."""
-    used: set[str] = set()
-    low = RegionLowering(name, region, used)
-    low.lower()
-    return module([low.text()], low.symbols, used)
-
-
-def compile_region(region: Region) -> Stencil:
-    """Compile a region; its insns' slots are those of `regions.slots_of`."""
-    obj = elf.parse(backend.compile_object(source(region)))
-    return extract(obj, elf.functions(obj, ["region"])[0], whole=True)
