@@ -39,6 +39,7 @@ class DeferredStatus(Lowering):
         self.deferred: dict[str, tuple[HostOp, list[str]]] = {}
         self.merged: dict[str, Merged] = {}
         self.rows: list[HostOp] = []  # that may have set C1 where a node is left
+        self.c1_of: dict[HostOp, tuple[Value, Value]] = {}  # C1 in an insn's IR; the status there
         self.may_defer = False
 
     # -- between nodes -----------------------------------------------------------------------------
@@ -48,10 +49,22 @@ class DeferredStatus(Lowering):
         for units in nodes:
             for unit in reversed(units):
                 if any(v.op is Op.SET and v.attr == "fc1" for v in unit.ops):
-                    rows += [HOSTOPS[str(v.attr)] for v in unit.ops if v.op is Op.HOST]
+                    hosts = [v for v in unit.ops if v.op is Op.HOST]
+                    rows += [self._learn(v) for v in hosts if quiet(HOSTOPS[str(v.attr)])]
                     break
-        rows = [row for row in dict.fromkeys(rows) if quiet(row) is not None]
+        rows = list(dict.fromkeys(rows))
         self.rows = rows if len(rows) <= ROWS_MAX else []
+
+    def _learn(self, host: Value) -> HostOp:
+        """Note how an insn takes C1 from the status word of its HOST row; return the row."""
+        row = HOSTOPS[str(host.attr)]
+        if row not in self.c1_of:
+            (c1,) = (v.args[0] for v in host.unit.ops if v.op is Op.SET and v.attr == "fc1")
+            status = c1
+            while status is not host and status.op is not Op.PART:
+                status = next(a for a in status.args if a.op is not Op.CONST)
+            self.c1_of[row] = (c1, status)
+        return row
 
     def _places(self) -> list[tuple[int, int]]:
         return sorted({(i, width) for row in self.rows for i, (_, width) in enumerate(row.ins)})
@@ -133,6 +146,7 @@ class DeferredStatus(Lowering):
         silent = quiet(row) if self.may_defer else None
         if silent is None:
             return super().host_row(v, row, args, place)
+        self._learn(v)
         token = self.fresh("status")
         self.deferred[token] = (row, args)
         strict = STRICT.get(str(v.attr))
@@ -159,10 +173,12 @@ class DeferredStatus(Lowering):
         return name if found is None else self._repeated(*found)
 
     def _repeated(self, row: HostOp, args: list[str]) -> str:
-        *_, status = hostasm.host(self.t, self.allocas, self.fresh, row, args)
-        high = self.t(f"lshr i16 {status}, 8")
-        byte = self.t(f"trunc i16 {high} to i8")
-        return self.t(f"and i8 {byte}, 2")
+        c1, status = self.c1_of[row]
+        names = self.names
+        self.names = {status: hostasm.host(self.t, self.allocas, self.fresh, row, args)[-1]}
+        result = self.value(c1)
+        self.names = names
+        return result
 
     def _resolved(self, merged: Merged) -> str:
         """Repeat the insn that it was."""
