@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -56,3 +57,14 @@ def test_generator_reaches_every_row() -> None:
     for batch in differential.batches(Random(SEED), CASES["stencil"]):
         seen |= {item.name for item in batch.items}
     assert {row.mnemonic for row in differential.testable_rows()} <= seen
+
+
+def test_every_image_becomes_regions() -> None:
+    """However many a machine has run before, it takes the next one for no code that changes."""
+    machine, formed = Bare("region"), []
+    batch = next(differential.batches(Random(SEED), 4, 2))
+    for _ in range(20):
+        machine.run(b"", batch.cases[:0])
+        machine.run(batch.code, batch.cases)
+        formed.append(machine.engine.tiering.counts.formed)
+    assert all(later > before for before, later in pairwise(formed)), formed
