@@ -407,7 +407,7 @@ class Engine:
             dropped = self.cache.invalidate(pages)
             self.statistics.invalidations += len(dropped)
             self.code.forget(pages)
-            self.tiering.invalidate(pages)
+            self.tiering.invalidate(pages, dropped)
             if any(block.parts for block in dropped):
                 self._stop_others()  # a thread may stay in a region for long
             for page in pages:

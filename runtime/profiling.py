@@ -283,9 +283,9 @@ class Profile(Meter):
             self.heads.clear()
             return install(*arguments)
 
-        def watched_invalidate(pages: Iterable[int]) -> None:
+        def watched_invalidate(pages: Iterable[int], dropped: Iterable[Block]) -> None:
             jobs = dict(tiering.jobs)
-            invalidate(pages)
+            invalidate(pages, dropped)
             for number in jobs.keys() - tiering.jobs.keys():
                 for node in jobs[number].region.nodes:
                     _count(self.seen.drops, (node.plan.pc, False, UNFINISHED))

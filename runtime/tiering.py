@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _CACHE = FIELDS["jump_cache"].offset // 8
 _PATIENCE = 16  # thresholds to wait between two tries at one place
 AT_ONCE = 64  # insns of a region that is compiled before it runs
+_REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
+_SAMPLES = 8  # at least, before a place is found hot that is in no hurry
+_BUCKET = 7  # bits of an address within one place that is hot
 _NEAR = 1 << 16  # a computed jump is taken to lead so far at most
 _TABLE_MAX = 48  # targets of one computed jump that are looked at
 
@@ -100,14 +103,17 @@ class Tiering:
 
     def reset(self) -> None:
         """Forget what is under way, in a forked child or when the guest is replaced."""
-        self.heat: Counter[int] = Counter()  # place >> 7 -> insns
+        self.heat: Counter[int] = Counter()  # place >> _BUCKET -> insns
+        self.rewritten: Counter[int] = Counter()  # page -> regions that were dropped with it
         self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
         self.jobs: dict[int, _Job] = {}
+        self.outdated: dict[int, _Job] = {}  # dropped: the code may come back, as others write near
 
     def trim(self) -> None:
         """Forget where it was hot, as all host code is dropped; what is hot then is tried anew."""
         self.heat.clear()
         self.tried.clear()
+        self.rewritten.clear()
 
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
@@ -116,12 +122,18 @@ class Tiering:
         if is_inside:
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
-        self.slice = max(self.slice // 2, self.thresholds.first_slice)
+        least = self.thresholds.first_slice
         if location & LOCATION_PRECISE:
+            self.slice = max(self.slice // 2, least)
             return
-        bucket = location >> 7
+        bucket = location >> _BUCKET
         self.heat[bucket] += self.slice
-        if self.heat[bucket] < self.thresholds.hot or len(self.jobs) >= self.thresholds.waiting:
+        # What was rewritten before its region paid off must last twice as long for another try.
+        patience = min(self.rewritten[location >> PAGE_SHIFT], _REWRITTEN_MAX)
+        hot, most = self.thresholds.hot, self.thresholds.last_slice
+        missing = (hot << patience) - self.heat[bucket]
+        self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
+        if missing > 0 or len(self.jobs) >= self.thresholds.waiting:
             return
         with self.engine.lock:
             # The next try only if much more is run here, outside of what this one yields.
@@ -141,6 +153,8 @@ class Tiering:
         """Have the region around a hot place compiled, or find it in the cache."""
         if any(job.region.holds(location, fpu) for job in self.jobs.values()):
             return
+        if self.engine.code.is_calm(location >> PAGE_SHIFT):
+            self.engine.invalidate(location, 1)
         follow = _Follow(self.engine)
         limit = self.thresholds.max_insns
         region = self._grow((location, fpu), follow, limit)
@@ -191,17 +205,17 @@ class Tiering:
         """Install what the compiler made; called by its thread."""
         engine, counts = self.engine, self.counts
         with engine.lock:
-            job = self.jobs.pop(number, None)
+            job, late = self.jobs.pop(number, None), self.outdated.pop(number, None)
             if isinstance(result, str):
                 counts.failed += 1
                 return
             stencil, seconds = restore(result[0]), result[1]
             counts.compiled += 1
             counts.compile_seconds += seconds
-            if job is None:
-                return
-            REGIONS.add(job.key, stencil, job.region.insns)
-            self._replace(job.region, stencil)
+            if known := job or late:
+                REGIONS.add(known.key, stencil, known.region.insns)
+            if job is not None:
+                self._replace(job.region, stencil)
 
     # -- installing --------------------------------------------------------------------------------
     def _replace(self, region: Region, stencil: Stencil) -> None:
@@ -280,14 +294,22 @@ class Tiering:
         return plan
 
     # -- the world changes -------------------------------------------------------------------------
-    def invalidate(self, pages: Iterable[int]) -> None:
-        """Forget regions under way that were made from these pages."""
-        if self.jobs:
-            changed = set(pages)
-            for number, job in list(self.jobs.items()):
-                if not changed.isdisjoint(job.pages):
-                    del self.jobs[number]
-                    self.counts.dropped += 1
+    def invalidate(self, pages: Iterable[int], dropped: Iterable[Block]) -> None:
+        """Forget regions under way that were made from these pages; blocks were dropped already."""
+        changed = set(pages)
+        for bucket in [n for n in list(self.heat) if n >> PAGE_SHIFT - _BUCKET in changed]:
+            del self.heat[bucket]
+        vain = {block.pc >> PAGE_SHIFT for block in dropped if block.parts}
+        for number, job in list(self.jobs.items()):
+            if not changed.isdisjoint(job.pages):
+                if len(self.outdated) >= self.thresholds.waiting:
+                    self.outdated.clear()  # most were never begun
+                self.outdated[number] = self.jobs.pop(number)
+                vain.add(job.location >> PAGE_SHIFT)
+                self.counts.dropped += 1
+        self.rewritten.update(vain)
+        for place in [at for at in self.tried if at[0] >> PAGE_SHIFT in vain]:
+            del self.tried[place]  # it is other code now
 
     def after_fork_child(self) -> None:
         """Leave the compiling process to the parent."""

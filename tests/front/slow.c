@@ -41,18 +41,28 @@ ALONE void written(unsigned count)
     }
 }
 
-// A hot loop beside data that is written a few times: moved to a page of its own.
+// A hot loop beside data that is written now and then.
 ALONE void dropped(unsigned count)
 {
     static const unsigned char loop[] = "\x31\xc0\x05\x07\x00\x00\x00\x49\x75\xf8\xc3";
     unsigned char *page = mmap(0, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(page, loop, sizeof loop);
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         unsigned result, left = count;
         page[2048] = i;
         __asm__ volatile("call *%2" : "=&a"(result), "+c"(left) : "r"(page) : "memory", "cc");
         sink += result;
     }
+}
+
+// A loop beside data that it writes in every round: inc dword ptr [edx]; dec ecx; jnz; ret.
+ALONE void beside(unsigned count)
+{
+    static const unsigned char loop[] = "\xff\x02\x49\x75\xfb\xc3";
+    unsigned char *page = mmap(0, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memcpy(page, loop, sizeof loop);
+    __asm__ volatile("call *%2" : "+c"(count) : "d"(page + 2048), "r"(page) : "memory", "cc");
+    sink += *(unsigned *)(page + 2048);
 }
 
 int main(int argc, char **argv)
@@ -62,6 +72,7 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "calls")) calls(count);
     if (!strcmp(argv[1], "written")) written(count);
     if (!strcmp(argv[1], "dropped")) dropped(count);
+    if (!strcmp(argv[1], "beside")) beside(count);
     printf("%u\n", sink);
     return 3;
 }

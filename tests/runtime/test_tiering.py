@@ -37,7 +37,7 @@ class Recorder:
 @pytest.fixture
 def tiering(monkeypatch: pytest.MonkeyPatch) -> Tiering:
     monkeypatch.setattr("runtime.tiering.Compiler", Recorder)
-    monkeypatch.setattr("runtime.tiering.REGIONS.source", None)
+    monkeypatch.setattr("runtime.tiering.REGIONS", Shelf[bytes](8))
     mem = Memory()
     mem.map(CODE, 0x2000, 7, fixed=True)
     mem.write(CODE, LOOP)
@@ -71,12 +71,43 @@ def test_code_that_changes_meanwhile(tiering: Tiering) -> None:
     tiering.engine.mem.write(CODE + 0x800, b"x")
     assert not tiering.jobs
     assert tiering.counts.dropped == 1
+    assert ask(tiering) != number
+    assert tiering.counts.formed == 2
     tiering._done(number, ((b"\xcc", b"", (), (), (), ()), 0.1))
     assert tiering.counts.dropped == 1
     assert not tiering.engine.cache.blocks
-    assert ask(tiering) != number
-    assert tiering.counts.formed == 2
     tiering.engine.mem.close()
+
+
+def test_late_result_is_used_if_the_code_comes_back(tiering: Tiering) -> None:
+    """Data beside it was written: the next time it is hot, the region is there."""
+    number = ask(tiering)
+    tiering.engine.mem.write(CODE + 0x800, b"x")
+    tiering._done(number, ((b"\xcc", b"", (), (), (), ()), 0.1))
+    assert not tiering.engine.cache.blocks
+    with tiering.engine.lock:
+        tiering._request(CODE + 5, 0)
+    assert not tiering.jobs
+    assert tiering.counts.cached == 1
+    assert tiering.engine.cache.blocks[CODE + 5].parts
+    tiering.engine.mem.close()
+
+
+def test_code_that_does_not_last(tiering: Tiering) -> None:
+    """Each region that is dropped doubles the insns after which the next is tried."""
+    engine, hot = tiering.engine, tiering.thresholds.hot
+    for times in range(4):
+        engine.code.peek(CODE)  # the page is watched
+        tiering.slice = (hot << times) // 2
+        tiering.sample(CODE + 5, 0, is_inside=False)
+        assert not tiering.jobs
+        tiering.slice = (hot << times) // 2
+        tiering.sample(CODE + 5, 0, is_inside=False)
+        assert tiering.jobs
+        engine.mem.write(CODE + 0x800, b"x")
+        assert not tiering.jobs
+        assert not tiering.heat
+    engine.mem.close()
 
 
 def test_forgotten_jobs_are_not_compiled() -> None:
