@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 from translator.state import Exit
 from translator.tiers import hostasm
+from translator.tiers.immediates import HoleLowering
 from translator.tiers.llvm import Lowering
 
 
-def budget(low: Lowering) -> None:
+def budget(low: HoleLowering) -> None:
     """Count the block's insns; leave if the budget is used up or a stop was asked for."""
-    low.budget = low.t(f"sub i64 {low.budget}, {low.slots.value('count', 64)}")
+    low.budget = low.less(low.budget, "count")
     floor = low.t(f"load i64, ptr {low.pointer('floor')}")
     _either(low, low.t(f"icmp slt i64 {low.budget}, {floor}"), "over", "!0")
 
@@ -86,7 +87,7 @@ def _leave(low: Lowering, kind: int) -> None:
     low.tail("jitemu_leave")
 
 
-SERVICES: dict[bytes, Callable[[Lowering], None]] = {
+SERVICES: dict[bytes, Callable[[HoleLowering], None]] = {
     b"!budget": budget,
     b"!over": over,
     b"!stale": stale,

@@ -13,7 +13,8 @@ from translator.ir import Terminal
 from translator.semantics import lift
 from translator.shape import GROUP_BITS, SLOT_INDEX, shape_of
 from translator.tiers import backend, elf
-from translator.tiers.llvm import Lowering, module
+from translator.tiers.immediates import HoleLowering
+from translator.tiers.llvm import module
 from translator.tiers.services import SERVICES
 from translator.tiers.slots import HoleSlots
 
@@ -82,16 +83,16 @@ class Request(NamedTuple):
     live: int  # mask by GROUP_BITS, of the groups that the insns write
 
 
-def lower(name: str, request: Request, used: set[str]) -> Lowering:
+def lower(name: str, request: Request, used: set[str]) -> HoleLowering:
     """Lower the insns of a request into one function."""
     service = SERVICES.get(request.keys[0])
     if service is not None:
-        lowering = Lowering(name)
+        lowering = HoleLowering(name)
         lowering.slots = HoleSlots(0, used)
         service(lowering)
         return lowering
     live = frozenset(g for g, bit in GROUP_BITS.items() if request.live & bit)
-    lowering = Lowering(name)
+    lowering = HoleLowering(name, has_flags=bool(live))
     terminal: Terminal | None = None
     for index, key in enumerate(request.keys):
         unit = lift(shape_of(key).insn)  # lowering adds values to it
