@@ -199,7 +199,8 @@ class RegionLowering(DeferredStatus):
         """Emit the tail call that hands the pinned registers on."""
         inside, regs = self.budget, self.regs
         self.budget = self.t(f"add i64 {inside}, {self.spare}")
-        self.regs = [self._again(name) for name in regs]
+        if symbol == "jitemu_leave":  # behind a link the registers are what the loop has now
+            self.regs = [self._again(name) for name in regs]
         super().tail(symbol)
         self.budget, self.regs = inside, regs
 
@@ -289,6 +290,9 @@ class RegionLowering(DeferredStatus):
         else:
             self._take_up(before)
         self.budget = self.t(f"sub i64 {self.budget}, {node.count}")
+        if node.is_check:
+            # Or what leaves would be computed from the value before, which had to be kept, too.
+            self.budget = self.t(f'call i64 asm "", "=r,0"(i64 {self.budget})')
         plan = node.plan
         items, units = plan.items, self.units[node.index]
         terminal: Terminal | None = None
