@@ -66,12 +66,12 @@ static void calls(int flags)
     struct timespec half = {0, 900000000}, left = {9, 9};
     struct timeval tv = {2, 0};
     struct pollfd fd;
-    int p[2], status;
+    int p[2], go[2], status;
     char byte;
     fd_set set;
     pid_t pid;
     sigset_t empty;
-    if (pipe(p))
+    if (pipe(p) || pipe(go))
         return;
     fd = (struct pollfd){p[0], POLLIN, 0};
     sigaction(SIGALRM, &action, NULL);
@@ -92,8 +92,12 @@ static void calls(int flags)
     try("sigsuspend", sigsuspend(&empty));
     fflush(stdout);
     pid = fork();
-    if (!pid) {
-        usleep(300000);
+    if (!pid) { /* without SA_RESTART only when the calls have been interrupted, however slow they are */
+        if (flags)
+            usleep(300000);
+        else
+            while (read(go[0], &byte, 1) < 0)
+                ;
         if (write(p[1], "x", 1) != 1)
             _exit(1);
         _exit(3);
@@ -104,12 +108,16 @@ static void calls(int flags)
         alarm_in(20, 20);
     try("waitpid", waitpid(pid, &status, 0) == pid ? 0 : -1);
     alarm_in(0, 0);
+    if (!flags && write(go[1], "x", 1) != 1)
+        exit(1);
     waitpid(pid, &status, 0);
     if (!flags)
         while (read(p[0], &byte, 1) < 0)
             ;
     close(p[0]);
     close(p[1]);
+    close(go[0]);
+    close(go[1]);
 }
 
 static volatile char *low;
