@@ -19,6 +19,7 @@ from runtime.codecache import Block, Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
 from translator import regions
+from translator.decode import Truncated, decode
 from translator.planner import FetchFault, Options, Plan
 from translator.regions import Region, is_return
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES
@@ -38,6 +39,7 @@ _SAMPLES = 8  # at least, before a place is found hot that is in no hurry
 _BUCKET = 7  # bits of an address within one place that is hot
 _NEAR = 1 << 16  # a computed jump is taken to lead so far at most
 _TABLE_MAX = 48  # targets of one computed jump that are looked at
+_CALL_MAX = 7  # bytes of a call
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Thresholds:
     """When code becomes a region; counts are executed guest insns."""
 
     hot: int = 600_000  # run around one place until it becomes a region; 0: at once
+    observed: int = 50_000  # for which computed jumps are looked at, before it is formed
     first_slice: int = 100_000  # between samples
     last_slice: int = 4_000_000  # when nearly everything runs in regions
     max_insns: int = 600  # of one region
@@ -97,6 +100,7 @@ class Tiering:
         if self.mode:
             self.mode = "when hot" if insns else "at once"
             self.thresholds.hot = insns
+            self.thresholds.observed = min(self.thresholds.observed, insns)
             if insns:
                 self.thresholds.first_slice = max(min(self.thresholds.first_slice, insns), 1000)
             self.slice = self.thresholds.first_slice if insns else 0
@@ -107,6 +111,7 @@ class Tiering:
         self.rewritten: Counter[int] = Counter()  # page -> regions that were dropped with it
         self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
         self.jobs: dict[int, _Job] = {}
+        self.observed = -1  # insns since computed jumps were forgotten, to see which are taken
         self.outdated: dict[int, _Job] = {}  # dropped: the code may come back, as others write near
 
     def trim(self) -> None:
@@ -127,15 +132,24 @@ class Tiering:
             self.slice = max(self.slice // 2, least)
             return
         bucket = location >> _BUCKET
-        self.heat[bucket] += self.slice
+        before = self.slice
+        self.heat[bucket] += before
         # What was rewritten before its region paid off must last twice as long for another try.
         patience = min(self.rewritten[location >> PAGE_SHIFT], _REWRITTEN_MAX)
         hot, most = self.thresholds.hot, self.thresholds.last_slice
         missing = (hot << patience) - self.heat[bucket]
         self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
+        if self.observed >= 0:
+            self.observed += before
         if missing > 0 or len(self.jobs) >= self.thresholds.waiting:
             return
         with self.engine.lock:
+            if self.observed < self.thresholds.observed:
+                if self.observed < 0:
+                    self.engine.forget_jumps()
+                    self.observed = 0
+                return
+            self.observed = -1
             # The next try only if much more is run here, outside of what this one yields.
             self.heat[bucket] = -_PATIENCE * self.thresholds.hot
             self._request(location, fpu)
@@ -335,7 +349,7 @@ class _Follow:
     """Lists the successors of a block that were really taken."""
 
     def __init__(self, engine: Engine) -> None:
-        self.cache = engine.cache
+        self.cache, self.code = engine.cache, engine.code
         self.cpus = list(engine.cpus)
         self.recent: list[int] | None = None
 
@@ -354,14 +368,29 @@ class _Follow:
         return self._near(plan.pc)
 
     def _near(self, pc: int) -> list[int]:
-        """Return recent targets of computed jumps near an address."""
+        """Return recent targets of computed jumps near an address, those of returns left out."""
         if self.recent is None:
             keys: set[int] = set()
             for cpu in self.cpus:
                 keys.update(cpu.r64[_CACHE : _CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
-            self.recent = sorted(key for key in keys if key in self.cache.blocks)
+            self.recent = sorted(
+                key for key in keys if key in self.cache.blocks and not self._is_behind_call(key)
+            )
         near = [key for key in self.recent if abs(key - pc) < _NEAR]
         return sorted(near, key=lambda key: abs(key - pc))[:_TABLE_MAX]
+
+    def _is_behind_call(self, pc: int) -> bool:
+        """Whether the insn in front of an address seems to be a call."""
+        code = self.code.fetch(pc - _CALL_MAX & 0xFFFFFFFF, _CALL_MAX)
+        for start in range(len(code) - 1):
+            if code[start] in (0xE8, 0xFF):
+                try:
+                    insn = decode(code, start)
+                except Truncated:
+                    continue
+                if start + insn.length == _CALL_MAX and insn.mnemonic in ("call", "calli"):
+                    return True
+        return False
 
 
 def _pages(plan: Plan) -> Iterable[int]:

@@ -9,10 +9,12 @@ import pytest
 
 from runtime.codecache import FAULTS_OF_BLOCK, Full
 from runtime.compiler import Compiler, PlainDescriptors
+from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.memory import Memory
-from runtime.tiering import Tiering
+from runtime.tiering import _CACHE, Tiering, _Follow
 from translator.shape import SHAPES, shape_of
+from translator.state import JUMP_CACHE_ENTRIES
 from translator.tiers.stencil import Stencil
 from translator.tiers.store import Shelf
 
@@ -93,20 +95,53 @@ def test_late_result_is_used_if_the_code_comes_back(tiering: Tiering) -> None:
     tiering.engine.mem.close()
 
 
+def run(tiering: Tiering, insns: int) -> None:
+    """Let so many insns run in the loop, until a sample."""
+    tiering.slice = insns
+    tiering.sample(CODE + 5, 0, is_inside=False)
+
+
 def test_code_that_does_not_last(tiering: Tiering) -> None:
     """Each region that is dropped doubles the insns after which the next is tried."""
     engine, hot = tiering.engine, tiering.thresholds.hot
     for times in range(4):
         engine.code.peek(CODE)  # the page is watched
-        tiering.slice = (hot << times) // 2
-        tiering.sample(CODE + 5, 0, is_inside=False)
-        assert not tiering.jobs
-        tiering.slice = (hot << times) // 2
-        tiering.sample(CODE + 5, 0, is_inside=False)
+        run(tiering, (hot << times) - 1)
+        assert tiering.observed < 0
+        run(tiering, 1)
+        run(tiering, hot)
         assert tiering.jobs
         engine.mem.write(CODE + 0x800, b"x")
         assert not tiering.jobs
         assert not tiering.heat
+    engine.mem.close()
+
+
+def test_computed_jumps_are_observed(tiering: Tiering) -> None:
+    """A region follows those that are taken once it is hot, no others, and no returns."""
+    engine = tiering.engine
+    cpu = Cpu(engine.mem)
+    engine.cpus.add(cpu)
+    # call $+5 at 0x100, what is behind it, and another block
+    engine.mem.write(CODE + 0x100, bytes.fromhex("e800000000 90c3 90c3"))
+    places = [CODE + 0x105, CODE + 0x107, CODE + 0x106]
+    for place in places:
+        engine._install(place, 0)
+
+    def jump(place: int) -> None:
+        cpu.r64[_CACHE + 2 * (place & JUMP_CACHE_ENTRIES - 1)] = place
+
+    jump(places[1])
+    run(tiering, tiering.thresholds.hot)
+    assert not tiering.jobs
+    assert _Follow(engine)._near(CODE) == []
+    jump(places[0])
+    jump(places[2])
+    assert _Follow(engine)._near(CODE) == [places[2]]
+    run(tiering, 1000)
+    assert not tiering.jobs
+    run(tiering, tiering.thresholds.hot)
+    assert tiering.jobs
     engine.mem.close()
 
 
