@@ -17,7 +17,7 @@ from translator.state import Exit as Kind
 from translator.tiers import hostdis
 
 if TYPE_CHECKING:
-    from runtime.codecache import Block
+    from runtime.blocktable import Block
     from runtime.dispatch import Engine
 
 SHOWN = 10  # entries

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitemu import stages
 from jitemu.complain import complain
-from runtime.codecache import Block
+from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Exit
 from runtime.personalities.linux import strace

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from jitemu.complain import complain
 from jitemu.symbols import Symbols
 from runtime import host, native
-from runtime.codecache import Block
+from runtime.blocktable import Block
 from runtime.host import Sys
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ class Writers:
         register, clear = cache.register, cache.clear
         install, after_fork = tiering.install, engine.after_fork_child
 
-        def registered(block: Block, *rest: Any) -> None:
-            register(block, *rest)
+        def registered(block: Block) -> None:
+            register(block)
             self._add(block)
 
         def cleared() -> None:
@@ -150,6 +150,7 @@ class Writers:
             after_fork()
             self._in_child()
 
+        cache.is_watched = True
         self._hook(cache, "register", registered)
         self._hook(cache, "clear", cleared)
         self._hook(tiering, "install", installed)
@@ -199,7 +200,7 @@ class Writers:
             return
         if self.with_map:
             dump, self.writers = self.writers[1:], self.writers[:1]
-            for block in self.engine.cache.order:
+            for block in self.engine.cache.table:
                 self.is_region = bool(block.parts)
                 self._add(block)
             self.is_region = False

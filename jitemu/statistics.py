@@ -95,7 +95,10 @@ def collect(linux: Linux, times: Times, meter: Meter | None = None) -> Statistic
     engine = process.engine.statistics
     tiering = process.engine.tiering
     compiling = engine.compile_seconds
-    translating = max(0.0, engine.translate_seconds - compiling)
+    translating = engine.translate_seconds - compiling
+    if meter is not None:  # it has measured more exactly
+        translating += meter.install_seconds - engine.install_seconds
+    translating = max(0.0, translating)
     running = max(0.0, times.processor - translating - compiling)
     native = interp = python = None
     if meter is not None:

@@ -22,6 +22,7 @@ from translator.tiers.store import REGIONS, STORE, Shelf, plain, restore
 SAVE_EVERY = 256  # fresh items after which they are saved although the guest still runs
 SAVE_AFTER = 5.0  # seconds after which even a few are
 _TRIES, _PAUSE = 4, 0.01  # at the end of a run, where another process is writing
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")  # names of packs have no digits
 _SUPPORT_KEY = b"support".ljust(16, b"\0")
 
 STENCIL_PACKS, REGION_PACKS, SHAPE_PACKS = (Library(k) for k in ("stencils", "regions", "shapes"))
@@ -48,10 +49,10 @@ def support_code() -> tuple[Any, ...]:
 
 def _build_support() -> tuple[Any, ...]:
     from runtime import nativecode
-    from translator.quick import compiler, write
+    from translator.quick import compiler, proceed
     from translator.tiers import backend, elf
 
-    text = nativecode.text() + compiler.module(write.FUNCTIONS, write.PUBLIC)
+    text = nativecode.text() + compiler.module(proceed.FUNCTIONS, proceed.PUBLIC)
     obj = elf.parse(backend.compile_object(text, reloc="pic"))
     (section,) = obj.sections.values()
     return (
@@ -83,6 +84,12 @@ def keep_facts(shape: bytes, facts: tuple[int, ...]) -> None:
 
 def _shape_name(key: bytes) -> bytes:
     return key.ljust(15, b"\0") + bytes([len(key)])
+
+
+def images(program: bytes) -> Library:
+    """Return the library of what runtime/images.py keeps for a program: packs of its own."""
+    digest = blake2b(program, digest_size=4).hexdigest()
+    return Library("image" + digest.translate(_LETTERS))
 
 
 def save_some() -> None:

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from runtime.blocktable import BlockTable
+from translator.quick import layout
 from translator.state import Exit as Kind
 
 
-@dataclass(slots=True)
 class Statistics:
-    """What an engine did: counts, and seconds of translating."""
+    """What an engine did: counts, and seconds of translating. Native code counts in the table."""
 
-    blocks: int = 0
-    insns_translated: int = 0
-    insns_interpreted: int = 0
-    invalidations: int = 0
-    translate_seconds: float = 0.0  # of CPU time, compilation included
-    compile_seconds: float = 0.0
-    exits: Counter[int] = field(default_factory=Counter)
+    def __init__(self, table: BlockTable) -> None:
+        self.table = table
+        self.insns_interpreted = 0
+        self.invalidations = 0
+        self.compile_seconds = 0.0
+        self.exits: Counter[int] = Counter()  # to Python
+        self._seconds = 0.0
+        self.clock = table.arena.function("clock", ctypes.c_int64, keep_gil=True)
+        self._begun = time.perf_counter(), self.clock()
+
+    def _field(field: int) -> property:  # type: ignore[misc]  # noqa: N805
+        return property(
+            lambda self: self.table.get(field), lambda self, count: self.table.set(field, count)
+        )
+
+    blocks = _field(layout.MADE)
+    insns_translated = _field(layout.MADE_INSNS)
+
+    def install_ticks(self) -> int:
+        """Return how far `clock` went while compiled code translated and installed blocks."""
+        return self.table.get(layout.CYCLES)
+
+    @property
+    def install_seconds(self) -> float:
+        """The same in seconds, by the clock on the wall."""
+        time_begun, clock_begun = self._begun
+        ticks = self.clock() - clock_begun
+        return self.install_ticks() * (time.perf_counter() - time_begun) / ticks if ticks else 0.0
+
+    @property
+    def translate_seconds(self) -> float:
+        """Seconds of CPU time that translation needed, compilation included."""
+        return self._seconds + self.install_seconds
+
+    def add_translating(self, seconds: float) -> None:
+        """Add what Python needed for translation."""
+        self._seconds += seconds
 
     def exits_by_name(self) -> dict[str, int]:
         """Return how often native code left, by cause."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from runtime import (
     bounds,
     codestore,
+    forking,
     helpers,
     helpers_simd,
     helpers_x87,
@@ -23,26 +25,27 @@ from runtime import (
     quick,
 )
 from runtime.access import GuestMemory
-from runtime.codecache import Block, CodeCache, Full
+from runtime.blocktable import Block, TableLock
+from runtime.codecache import CodeCache, Full
 from runtime.counting import Statistics
 from runtime.cpu import Cpu
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, GuestCode
 from runtime.memory import Memory
-from runtime.nativecode import HASH_SIZE
 from runtime.tiering import Tiering
 from translator import DEFAULT_STRATEGY
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.planner import FetchFault, Plan
+from translator.quick import layout
 from translator.semantics import updates
 from translator.shape import ALL_FLAGS, PC, REST
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
 from translator.strategies.stencils import service
-from translator.tiers import backend, interp
+from translator.tiers import interp
 
 _ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
 _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
@@ -54,6 +57,8 @@ _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset /
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _FEW_JUMPS = 64  # computed jumps that are forgotten one by one
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
+_NOTHING = 0  # no code is known for eip, and none ran
+_UNKNOWN = frozenset({_NOTHING, Kind.LINK, Kind.LOOKUP})
 
 
 class Exit(NamedTuple):
@@ -77,12 +82,12 @@ class Engine:
         self.mem, self.strategy_name = mem, strategy
         self.strategy = make() if make is not None else None
         self.access = threading.local()
-        self.lock = threading.RLock()
-        self.statistics = Statistics()
-        self.enter = native.enter  # runtime/profiling.py may put something around it
-        buffers = [bytearray(16 * HASH_SIZE) for _ in range(2)]  # one for each floating-point mode
-        self.tables = [memoryview(b).cast("Q") for b in buffers]
-        self.table_addresses = [native.address_of(b) for b in buffers]
+        self.cache = CodeCache(native.arena, lambda: service(b"!stub"))
+        table = self.cache.table
+        self.lock = TableLock(table)
+        self.statistics = Statistics(table)
+        # Code to be run; 0: what eip leads to. runtime/profiling.py may put something around it.
+        self.enter: Callable[[int, int], int] = partial(native.run, table.address)
         self.cpus: weakref.WeakSet[Cpu] = weakref.WeakSet()
         self.running: set[Cpu] = set()
         self.flushing = threading.Event()
@@ -92,7 +97,6 @@ class Engine:
         self.recipes = Recipes()
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
-        self.cache = CodeCache(native.arena, self.tables, lambda: service(b"!stub"))
         self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
         self.quick = quick.make(self)
         mem.on_code_change = self._code_written
@@ -110,13 +114,9 @@ class Engine:
         if native.current.base != self.mem.base:
             native.use_memory(self.mem.base)
         r32, r16, counts = cpu.r32, cpu.r16, self.statistics.exits
-        enter, state, running, base = (
-            self.enter,
-            cpu.state_address,
-            self.running,
-            self.cache.arena.base,
-        )
-        link = 0
+        enter, state, running = self.enter, cpu.state_address, self.running
+        link, is_known = 0, True
+        self._let_proceed()
         if self.tiering.slice and not cpu.slice:
             cpu.slice = self.tiering.slice
             cpu.budget = cpu.budget  # from now on in slices
@@ -130,8 +130,8 @@ class Engine:
                 self.flushed.wait()
                 link = 0
                 continue
-            block = self.cache.find(location, r16[_FPU])
-            if block is None or link:
+            code = 0
+            if not is_known:
                 running.discard(cpu)
                 try:
                     block = self._translate(cpu, location, link)
@@ -144,8 +144,12 @@ class Engine:
                 if not block.is_valid or self.flushing.is_set():
                     running.discard(cpu)
                     continue
-            kind = enter(state, base + block.offset)
+                code = self.cache.address(block)
+            kind = enter(state, code)
             running.discard(cpu)
+            is_known = kind not in _UNKNOWN
+            if kind == _NOTHING:
+                continue
             counts[kind] += 1
             if kind == Kind.SYSCALL:
                 return SYSCALL
@@ -162,7 +166,7 @@ class Engine:
                 if done is not None:
                     return done
             elif kind == Kind.TRAP:
-                return self._trap(cpu, r32[_INFO])
+                return Exit("fault", r32[_INFO])
             elif kind == Kind.BUDGET:
                 if cpu.held:
                     is_inside = r32[_INFO] != 0
@@ -171,7 +175,13 @@ class Engine:
                 elif not r32[_STOP]:
                     return self._last_insns(cpu)
             elif kind == Kind.STALE:
-                self._stale(location, r32[_EIP])
+                self._stale(r32[_EIP])
+
+    def _let_proceed(self) -> None:
+        """Say how far native code may go on without Python."""
+        is_quick = self.quick is not None and self.quick.is_ready and self.tiering.mode != "at once"
+        may = layout.WITH_NEW if is_quick and not self.cache.is_watched else 0
+        self.cache.table.set(layout.PROCEEDS, layout.WITH_KNOWN | may)
 
     def _location(self, cpu: Cpu) -> int:
         """Return the key of the block at eip, and give the thread the lookup table of its mode."""
@@ -180,8 +190,7 @@ class Engine:
             or cpu.r32[_MXCSR] & _SSE_MASKS != _SSE_MASKS
             or cpu.r16[_FSW] & _ES
         )
-        mode = 1 if precise else 0
-        table = self.table_addresses[mode]
+        table = self.cache.table.hashes[1 if precise else 0]
         if cpu.r64[_HASH] != table:
             cpu.r64[_HASH] = table
             cpu.flush_jump_cache()
@@ -196,7 +205,7 @@ class Engine:
         shape = None
         if block is not None:
             if r64[_FAULT_PC] - self.cache.address(block) < block.checked:
-                self._stale(eip, eip)  # the code that it compares itself with is gone
+                self._stale(eip)  # the code that it compares itself with is gone
                 return None
             plan, index = self._find_insn(block, eip)
             if index >= 0:
@@ -227,9 +236,6 @@ class Engine:
                 is_shown = self.code.shows(cpu.r32[_EIP])
             if is_shown:
                 self.recipes.follow(cpu)
-
-    def _trap(self, cpu: Cpu, vector: int) -> Exit:
-        return Exit("fault", vector)
 
     def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
         present = 1 if self.mem.prot_at(fault.address) is not None else 0
@@ -312,7 +318,7 @@ class Engine:
             return None
         if kind == Kind.SYSCALL:
             return SYSCALL
-        return self._trap(cpu, cpu.r32[_INFO])
+        return Exit("fault", cpu.r32[_INFO])
 
     def _run_interp(self, cpu: Cpu) -> Exit:
         while True:
@@ -339,6 +345,7 @@ class Engine:
                     return None
             if link:
                 self.cache.link(link, block)
+            self._let_proceed()
             return block
 
     def _install(self, location: int, fpu: int) -> Block:
@@ -360,7 +367,7 @@ class Engine:
                     return block
             return self._install_slowly(location, fpu)
         finally:
-            self.statistics.translate_seconds += time.thread_time() - started
+            self.statistics.add_translating(time.thread_time() - started)
 
     def _install_slowly(self, location: int, fpu: int) -> Block:
         """Translate a block in Python: it needs a new stencil, or what quick cannot do."""
@@ -385,12 +392,13 @@ class Engine:
             self.code.count_writes(range(first, last + 1), native.current.cpu)
         self.invalidate(address, size)
 
-    def _stale(self, location: int, eip: int) -> None:
-        """Drop a block whose bytes are no longer what it was made from."""
+    def _stale(self, eip: int) -> None:
+        """Drop blocks whose bytes are no longer what they were made from."""
         page = eip >> PAGE_SHIFT
         with self.lock:
-            for block in [b for b in self.cache.by_page.get(page, ()) if b.pc == eip]:
-                self.cache.drop(block)
+            for place in (eip, eip | LOCATION_PRECISE):
+                while block := self.cache.blocks.get(place):
+                    self.cache.drop(block)
             self.forget_jumps([eip])
             if self.code.count_change(page, native.current.cpu):
                 self.invalidate(page << PAGE_SHIFT, 1)
@@ -400,7 +408,7 @@ class Engine:
         first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT
         with self.lock:
             if last - first > 64:
-                known = {*self.cache.by_page, *self.insn_pages, *self.code.pages}
+                known = {*self.cache.table.pages(first, last), *self.insn_pages, *self.code.pages}
                 pages = [page for page in known if first <= page <= last]
             else:
                 pages = list(range(first, last + 1))
@@ -434,9 +442,16 @@ class Engine:
             if cpu is not me:
                 cpu.request_stop()
 
+    def begin(self, program: bytes) -> None:
+        """Use what earlier runs of a program needed; *program* is something that only it has."""
+        if self.quick is not None:
+            self.quick.images.begin(program)
+
     def flush(self) -> None:
         """Drop everything, as execve does."""
         with self.lock:
+            if self.quick is not None:
+                self.quick.images.save()
             self.tiering.reset()
             self._flush_all()
             self.code.clear()
@@ -466,29 +481,20 @@ class Engine:
     def close(self) -> None:
         """Save what was compiled, for later runs."""
         self.tiering.close()
+        if self.quick is not None:
+            self.quick.images.save()
         codestore.save()
 
     # -- fork --------------------------------------------------------------------------------------
     def before_fork(self) -> None:
         """Get hold of every lock, so that the child finds none held by a thread it lacks."""
-        self.lock.acquire()
-        codestore.before_fork()
-        backend.LOCK.acquire()
+        forking.before(self)
 
-    def after_fork_parent(self, *, is_child: bool = False) -> None:
+    def after_fork_parent(self) -> None:
         """Let go again."""
-        backend.LOCK.release()
-        codestore.after_fork(is_child=is_child)
-        self.lock.release()
+        forking.after(self, is_child=False)
 
     def after_fork_child(self) -> None:
         """Keep the forking thread only."""
-        cpu = getattr(native.current, "cpu", None)
-        self.after_fork_parent(is_child=True)
-        self.running.clear()
-        self.flushing, self.flushed = threading.Event(), threading.Event()
-        for other in list(self.cpus):
-            if other is not cpu:
-                self.cpus.discard(other)
-        if cpu is not None:
-            native.after_fork(cpu)
+        forking.after(self, is_child=True)
+        forking.forget_others(self)

@@ -33,7 +33,7 @@ _STOP = FIELDS["stop"].offset
 _ARCH_SET_GS = 0x1001  # asm/prctl.h
 
 
-def _reserve(size: int, prot: int) -> tuple[mmap.mmap, int]:
+def reserve(size: int, prot: int) -> tuple[mmap.mmap, int]:
     """Map private memory that costs nothing until touched; return it and its address."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
     area = mmap.mmap(-1, size, flags, prot)
@@ -55,10 +55,10 @@ class Arena:
 
     def __init__(self) -> None:
         prot = mmap.PROT_READ | mmap.PROT_WRITE
-        self.area, self.base = _reserve(ARENA_SIZE, prot | mmap.PROT_EXEC)
+        self.area, self.base = reserve(ARENA_SIZE, prot | mmap.PROT_EXEC)
         self.code = memoryview(self.area)
         self.words = self.code.cast("B")
-        self.fault_area, fault_address = _reserve(12 * FAULTS_MAX, prot)
+        self.fault_area, fault_address = reserve(12 * FAULTS_MAX, prot)
         self.globals = self.code[: nativecode.GLOBALS_SIZE].cast("Q")
         self.set_global("arena_start", self.base)
         self.set_global("arena_end", self.base + ARENA_SIZE)
@@ -73,6 +73,20 @@ class Arena:
     def set_global(self, name: str, value: int) -> None:
         """Set one of nativecode.GLOBALS."""
         self.globals[nativecode.GLOBALS[name] // 8] = value
+
+    @property
+    def used(self) -> int:
+        """Offset where the next code goes."""
+        return self.globals[nativecode.GLOBALS["used"] // 8]
+
+    @used.setter
+    def used(self, offset: int) -> None:
+        self.globals[nativecode.GLOBALS["used"] // 8] = offset
+
+    @property
+    def used_address(self) -> int:
+        """Host address of `used`."""
+        return self.base + nativecode.GLOBALS["used"]
 
     @property
     def fault_count_address(self) -> int:
@@ -115,7 +129,7 @@ class Arena:
 
 _u64, _ptr = ctypes.c_uint64, ctypes.c_void_p
 arena = Arena()
-_thread_area, _thread_address = _reserve(16 * nativecode.THREADS_MAX, 3)
+_thread_area, _thread_address = reserve(16 * nativecode.THREADS_MAX, 3)
 _threads = memoryview(_thread_area).cast("Q")
 arena.set_global("threads", _thread_address)
 arena.set_global("kick_signal", KICK_SIGNAL)
@@ -124,6 +138,7 @@ for _name in ("start", "end", "abort"):
     arena.set_global(_symbol, arena.base + arena.symbols["jitemu_" + _symbol])
 
 enter = arena.function("jitemu_enter", ctypes.c_uint32, _ptr, _ptr)
+run = arena.function("jitemu_run", ctypes.c_uint32, _u64, _ptr, _ptr)
 copy = arena.function("jitemu_copy", _u64, _u64, _u64, _u64, keep_gil=True)
 stoppable_syscall = arena.function(
     "jitemu_syscall", ctypes.c_int64, _u64, ctypes.c_int64, *([_u64] * 6)

@@ -10,6 +10,7 @@ GLOBALS = {
     "arena_end": 8,
     "fault_table": 16,  # sorted (u32 access, u32 recovery, u32 guest pc), offsets from arena_start
     "fault_count": 24,
+    "used": 32,  # offset where the next code goes
     "threads": 48,  # THREADS_MAX x (u64 host thread id, u64 state address)
     "kick_signal": 56,  # asks a thread to leave guest code; nothing is recorded
     "old_segv": 64,  # address of the struct sigaction found at installation
@@ -20,7 +21,6 @@ GLOBALS = {
 }
 GLOBALS_SIZE = 4096
 THREADS_MAX = 4096
-HASH_SIZE = 1 << 17  # entries (u64 guest pc, u64 code), open addressing; empty key: all ones
 
 # ucontext_t of x86-64 Linux: gregs start at 40 (R8..R15, RDI RSI RBP RBX RDX RAX RCX RSP RIP EFL
 # CSGSFS ERR TRAPNO ...), asm/ucontext.h and asm/sigcontext.h.

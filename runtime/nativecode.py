@@ -7,7 +7,8 @@ compiled.  They share a table of globals (GLOBALS below) with runtime/native.py.
 from __future__ import annotations
 
 from runtime import nativesignals, nativex87
-from runtime.nativebase import GLOBALS, GLOBALS_SIZE, HASH_SIZE, THREADS_MAX, field
+from runtime.nativebase import GLOBALS, GLOBALS_SIZE, THREADS_MAX, field
+from translator.quick.layout import HASH_FACTOR, HASH_SHIFT, HASH_SIZE
 from translator.state import Exit
 from translator.tiers.emitter import ARGS, PINNED_XMM, SIGNATURE, VECTOR
 from translator.tiers.hostasm import FAULT_SECTION
@@ -45,8 +46,9 @@ define ghccc void @jitemu_lookup({", ".join(ARGS)}) nounwind {{
   %pc = zext i32 %eip to i64
 {field("hash_table", "table_at")}
   %table = load ptr, ptr %table_at
-  %mixed = mul i64 %pc, 2654435761
-  %high = lshr i64 %mixed, 12
+  %wanted = add i64 %pc, 1
+  %mixed = mul i64 %pc, {HASH_FACTOR}
+  %high = lshr i64 %mixed, {HASH_SHIFT}
   %first = and i64 %high, {HASH_SIZE - 1}
   br label %probe
 probe:
@@ -54,10 +56,10 @@ probe:
   %offset = shl i64 %index, 4
   %entry = getelementptr i8, ptr %table, i64 %offset
   %key = load atomic i64, ptr %entry acquire, align 8
-  %found = icmp eq i64 %key, %pc
+  %found = icmp eq i64 %key, %wanted
   br i1 %found, label %hit, label %other
 other:
-  %empty = icmp eq i64 %key, -1
+  %empty = icmp eq i64 %key, 0
   br i1 %empty, label %miss, label %more
 more:
   %next_index = add i64 %index, 1
@@ -66,9 +68,9 @@ more:
 hit:
   %code_at = getelementptr i8, ptr %entry, i64 8
   %code = load ptr, ptr %code_at
-  ; The key again: the entry may have become another's in between (CodeCache._rehash).
+  ; The key again: the entry may have become another's in between (table.crowded).
   %key_now = load atomic i64, ptr %entry acquire, align 8
-  %moved = icmp ne i64 %key_now, %pc
+  %moved = icmp ne i64 %key_now, %wanted
   %none = icmp eq ptr %code, null
   %unknown = or i1 %moved, %none
   br i1 %unknown, label %miss, label %go
@@ -112,7 +114,7 @@ def _enter() -> str:
     )
     regs = _pinned()
     return f"""
-define i32 @jitemu_enter(ptr %st, ptr %code) nounwind "frame-pointer"="none" {{
+define i32 @jitemu_enter(ptr %st, ptr %code) nounwind noinline "frame-pointer"="none" {{
   %host_mxcsr = alloca i32
   %work = alloca i32
   %host_fcw = alloca i16
@@ -167,6 +169,45 @@ done:
 {field("exit_kind", "kind_at")}
   %kind = load i32, ptr %kind_at
   ret i32 %kind
+}}
+"""
+
+
+def _run() -> str:
+    """i32 jitemu_run(context, state, code): jitemu_enter, again and again while that needs no Python.
+
+    A null pointer for the code: whatever the table has for eip; 0 is returned if it has nothing.
+    """
+    return f"""
+define i32 @jitemu_run(i64 %context, ptr %st, ptr %code) nounwind {{
+  %state = ptrtoint ptr %st to i64
+  %unknown = icmp eq ptr %code, null
+  br i1 %unknown, label %ask, label %go
+go:
+  %now = phi ptr [ %code, %0 ], [ %following, %on ]
+  %kind = call i32 @jitemu_enter(ptr %st, ptr %now)
+  %is_link = icmp eq i32 %kind, {Exit.LINK}
+  br i1 %is_link, label %named, label %other
+other:
+  %is_lookup = icmp eq i32 %kind, {Exit.LOOKUP}
+  br i1 %is_lookup, label %ask, label %out
+named:
+{field("exit_info", "info_at")}
+  %info = load i32, ptr %info_at
+  %link = zext i32 %info to i64
+  br label %ask
+ask:
+  %result = phi i32 [ 0, %0 ], [ %kind, %other ], [ %kind, %named ]
+  %site = phi i64 [ 0, %0 ], [ 0, %other ], [ %link, %named ]
+  %found = call i64 @proceed(i64 %context, i64 %state, i64 %site)
+  %none = icmp eq i64 %found, 0
+  br i1 %none, label %out, label %on
+on:
+  %following = inttoptr i64 %found to ptr
+  br label %go
+out:
+  %answer = phi i32 [ %result, %ask ], [ %kind, %other ]
+  ret i32 %answer
 }}
 """
 
@@ -278,6 +319,7 @@ def text() -> str:
         head
         + _thunks()
         + _enter()
+        + _run()
         + nativesignals.on_fault()
         + nativesignals.resume()
         + nativesignals.on_signal()
@@ -288,4 +330,4 @@ def text() -> str:
     )
 
 
-__all__ = ["GLOBALS", "GLOBALS_SIZE", "HASH_SIZE", "SIGNATURE", "THREADS_MAX", "text"]
+__all__ = ["GLOBALS", "GLOBALS_SIZE", "SIGNATURE", "THREADS_MAX", "text"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import thread_time
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from translator.state import FIELDS
 from translator.state import Exit as Kind
 
 if TYPE_CHECKING:
-    from runtime.codecache import Block
+    from runtime.blocktable import Block
     from runtime.cpu import Cpu
     from runtime.dispatch import Engine, Exit
     from runtime.tiering import _Job as Job
@@ -33,8 +33,8 @@ _SAMPLES = 1_000  # after which a slice is doubled
 _KEYS_MAX = 1 << 16  # of a counter
 UNFINISHED = "before its region was compiled"  # why something was dropped
 _LONGEST = 15 * MAX_INSNS  # bytes of a block
-# Where these leave says nothing of that place: a link's first use, the end of a slice.
-_ORDINARY = frozenset({Kind.LINK, Kind.BUDGET})
+# Where these leave says nothing of that place: nothing ran, a link's first use, the end of a slice.
+_ORDINARY = frozenset({0, Kind.LINK, Kind.BUDGET})
 
 
 class Meter:
@@ -43,21 +43,29 @@ class Meter:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.native_seconds = 0.0  # in host code
+        self.install_seconds = 0.0  # in compiled code that installs blocks on the way
         self.interp_seconds = 0.0  # insns executed by the interp tier
         self._watch_enter()
         self._watch_interp()
         self._watch_samples()
 
     def _watch_enter(self) -> None:
-        enter = self.engine.enter
+        self.engine.enter = self._timed(self.engine.enter)
+
+    def _timed(self, enter: Callable[[int, int], int]) -> Callable[[int, int], int]:
+        """Measure what host code takes, and what installing takes of that, by the counter."""
+        counted, clock = self.engine.statistics.install_ticks, self.engine.statistics.clock
 
         def timed(state: int, code: int) -> int:
-            begun = thread_time()
-            kind: int = enter(state, code)
-            self.native_seconds += thread_time() - begun
+            installs, ticks, begun = counted(), clock(), thread_time()
+            kind = enter(state, code)
+            spent, ticks = thread_time() - begun, clock() - ticks
+            share = min((counted() - installs) / ticks, 1.0) if ticks else 0.0
+            self.install_seconds += spent * share
+            self.native_seconds += spent * (1 - share)
             return kind
 
-        self.engine.enter = timed
+        return timed
 
     def _watch_interp(self) -> None:
         interpret = self.engine._interpret
@@ -137,16 +145,15 @@ class Profile(Meter):
 
     def _watch_enter(self) -> None:
         engine, here = self.engine, self.here
-        enter, cpus, statistics = engine.enter, engine.cpus, engine.statistics
+        enter, cpus = self._timed(engine.enter), engine.cpus
+        statistics = engine.statistics
 
         def watched(state: int, code: int) -> int:
             if here.state != state:
                 here.cpu = next(cpu for cpu in list(cpus) if cpu.state_address == state)
                 here.state, here.registers = state, here.cpu.r32
                 here.since, here.translating = thread_time(), statistics.translate_seconds
-            begun = thread_time()
-            kind: int = enter(state, code)
-            self.native_seconds += thread_time() - begun
+            kind = enter(state, code)
             if kind not in _ORDINARY:
                 _count(self.seen.exits, (kind, here.registers[_EIP]))
             return kind
@@ -217,7 +224,7 @@ class Profile(Meter):
         """Return the head of the region that holds an insn now, if any does."""
         engine = self.engine
         with engine.lock:
-            for block in engine.cache.by_page.get(pc >> 12, ()):
+            for block in engine.cache.table.of_page(pc >> 12):
                 for start, options in block.parts:
                     if start == pc:
                         return block.pc

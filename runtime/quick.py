@@ -7,14 +7,17 @@ is asked again.  What it cannot do, the engine does the long way.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import struct
 import time
 from typing import TYPE_CHECKING
 
 from runtime import codestore, native
-from runtime.codecache import Block, Link, make_stub
+from runtime.blocktable import Block
+from runtime.codecache import Full
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SIZE
-from translator.planner import Options
+from runtime.images import Images
+from runtime.writer import make_stub
 from translator.quick import layout as at
 from translator.quick.scan import form_table
 from translator.quick.write import RECIPE_FLAG
@@ -28,10 +31,10 @@ if TYPE_CHECKING:
     from runtime.dispatch import Engine
 
 _PAGES = 1 << 20
-_SHAPES_SIZE = 1 << 14  # entries; at most half are used
-_PAIRS_SIZE = 1 << 14
+_SHAPES_MAX = 1 << 13
+_PAIRS_MAX = 1 << 14
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
 _RECIPES_MAX = 1 << 18
-_TIMED = 16  # of so many blocks one is timed
 _FACTOR = 0x1E3779B97F4A7C15
 _MASK = 0xFFFFFFFFFFFFFFFF
 _HEADER = struct.calcsize("P") * 4  # of a bytes object, behind which its contents lie
@@ -51,8 +54,8 @@ class Pages(dict[int, bytes]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = bytearray(8 * _PAGES)
-        self.table = memoryview(self.memory).cast("Q")
+        self.area, self.address = native.reserve(8 * _PAGES, _READ_WRITE)
+        self.table = memoryview(self.area).cast("Q")
 
     def pop(self, page: int, *default: bytes | None) -> bytes | None:  # type: ignore[override]
         """Forget a page."""
@@ -82,58 +85,56 @@ class Quick:
         code, cache, recipes = engine.code, engine.cache, engine.recipes
         self.code, self.cache, self.statistics = code, cache, engine.statistics
         self.pages = code.pages = Pages()
-        self.memory = bytearray(at.CONTEXT_SIZE)
-        self.fields = memoryview(self.memory)[: at.CONTEXT_HEAD].cast("q")
-        self.page_list = memoryview(self.memory)[at.PAGE_LIST : at.LINK_LIST].cast("q")
-        self.link_list = memoryview(self.memory)[at.LINK_LIST : at.LABELS].cast("I")
-        self.address = native.address_of(self.memory)
-        self.kept: list[bytearray] = []
-        self.run = cache.arena.function(
-            "translate", ctypes.c_int64, *[ctypes.c_int64] * 5, keep_gil=True
+        table = cache.table
+        self.fields, self.address = table.fields, table.address
+        self.areas: list[mmap.mmap] = []  # what `reset` empties
+        self.make = cache.arena.function(
+            "install", ctypes.c_int64, *[ctypes.c_int64] * 3, keep_gil=True
         )
-        self._set(at.FORMS, native.address_of(self._keep(bytearray(_FORMS))))
-        self._set(at.PAGES, native.address_of(self.pages.memory))
-        self.recipe_rows = self._keep(bytearray(56 * _RECIPES_MAX))
-        self._set(at.RECIPES, native.address_of(self.recipe_rows))
+        self.forms = bytearray(_FORMS)
+        self._set(at.FORMS, native.address_of(self.forms))
+        self._set(at.PAGES, self.pages.address)
+        self.recipe_rows = self._area(at.RECIPES, 56 * _RECIPES_MAX)
         self._set(at.RECIPE_LIMIT, _RECIPES_MAX)
-        arena = cache.arena
-        self._set(at.ARENA, arena.base)
-        self._set(at.LEAVE, arena.symbols[LEAVE])
+        self.shapes = self._area(at.SHAPE_ROWS, at.SHAPE_SIZE * _SHAPES_MAX)
+        self._set(at.SHAPE_LIMIT, _SHAPES_MAX)
+        self._area(at.SHAPES, 32 * 2 * _SHAPES_MAX)
+        self._set(at.SHAPES_MASK, 2 * _SHAPES_MAX - 1)
+        self._area(at.PAIRS, 32 * 2 * _PAIRS_MAX)
+        self._set(at.PAIRS_MASK, 2 * _PAIRS_MAX - 1)
+        self._set(at.PAIR_LIMIT, _PAIRS_MAX)
+        self.images = Images(cache)
         self._set(at.FPR0, FIELDS["fpr0"].offset)
-        self._set(at.FAULTS, arena.fault_address)
-        self._set(at.FAULT_COUNT, arena.fault_count_address)
-        self.is_ready = False
-        self.shapes: list[bytes] = []  # keys
+        self._set(at.MOST, code.max_insns)
+        self._set(at.RECOVERS, int(code.recovers_flags))
+        self._set(at.LEAVE, cache.arena.symbols[LEAVE])
         self.reset()
         self.look = cache.arena.function("peek", *[ctypes.c_int64] * 3, keep_gil=True)
         code.shows = self.shows  # type: ignore[method-assign]
         recipes.quick, recipes.on_clear = self.recipe, self.reset
 
-    def _keep(self, data: bytearray) -> bytearray:
-        self.kept.append(data)
-        return data
+    def _area(self, field: int, size: int) -> memoryview:
+        area, address = native.reserve(size, _READ_WRITE)
+        self.areas.append(area)
+        self._set(field, address)
+        return memoryview(area)
 
     def _set(self, field: int, value: int) -> None:
         self.fields[field // 8] = value
 
     def reset(self) -> None:
         """Forget all stencils: the arena was emptied, and their constants with it."""
-        self.shapes.clear()
-        self.rows: list[int] = []
+        for area in self.areas:
+            area.madvise(mmap.MADV_DONTNEED)
         self.blobs: list[bytearray] = []
-        self.places: dict[int, int] = {}  # id of a stencil -> address of its copy
-        self.shape_table = bytearray(32 * _SHAPES_SIZE)
-        self.pair_table = bytearray(32 * _PAIRS_SIZE)
-        self.pair_count = 0
-        self._set(at.SHAPES, native.address_of(self.shape_table))
-        self._set(at.SHAPES_MASK, _SHAPES_SIZE - 1)
-        self._set(at.PAIRS, native.address_of(self.pair_table))
-        self._set(at.PAIRS_MASK, _PAIRS_SIZE - 1)
-        self._set(at.RECIPE_COUNT, 0)
+        for field in (at.SHAPE_COUNT, at.PAIR_COUNT, at.RECIPE_COUNT):
+            self._set(field, 0)
+        self.images.forget()
         self.is_ready = False
 
     def _prepare(self) -> bool:
-        """Tell of the services, once their stencils exist."""
+        """Tell of the services, once their stencils exist, and of what earlier runs needed."""
+        self.images.load()
         for field, name in _SERVICES:
             place = self._place(service(name))
             if not place:
@@ -152,47 +153,15 @@ class Quick:
         """Translate and install a block; None if it must be done the long way. Full."""
         if location >= LOCATION_PRECISE or not (self.is_ready or self._prepare()):
             return None
-        cache, code, statistics = self.cache, self.code, self.statistics
-        # Asking for the time takes a third of the time: ask for a few blocks, and multiply.
-        is_timed = not statistics.blocks % _TIMED
-        begun = time.thread_time() - statistics.translate_seconds if is_timed else 0.0
-        arena = cache.arena
-        start = (arena.used + 15) & -16
-        cache.check_room(start)
-        run, address, most = self.run, self.address, code.max_insns
-        while True:
-            status = run(address, location, fpu, most, start)
-            if status == at.DONE:
-                break
-            if not self._supply(status):
+        self.cache.check_room()
+        make, address = self.make, self.address
+        while (number := make(address, location, fpu)) < 0:
+            if number == -at.FULL:
+                raise Full
+            if not self._supply(-number):
                 return None
-        fields = self.fields
-        size = fields[at.SIZE // 8]
-        its_fpu = fields[at.FPU // 8]
-        arena.used = start + size
-        cache.serial += 1
-        block = Block(
-            location,
-            its_fpu if its_fpu >= 0 else None,
-            start,
-            size,
-            location,
-            Options(fpu, False, False, most, code.recovers_flags),
-            cache.serial,
-            checked=fields[at.CHECKED // 8],
-        )
-        statistics.blocks += 1
-        statistics.insns_translated += fields[at.COUNT // 8]
-        rows = self.link_list[: 4 * fields[at.LINKS // 8]].tolist()
-        links, sites = cache.links, block.sites
-        for i in range(0, len(rows), 4):
-            site = rows[i]
-            links[site] = Link(site, rows[i + 1], rows[i + 2], block)
-            sites.append(site)
-        cache.register(block, self.page_list[: fields[at.PAGE_COUNT // 8]].tolist())
-        if is_timed:  # without what _supply has counted
-            spent = time.thread_time() - statistics.translate_seconds - begun
-            statistics.translate_seconds += spent * _TIMED
+        block = Block(self.cache.table, number)
+        self.cache.register(block)
         return block
 
     def shows(self, address: int) -> bool:
@@ -206,7 +175,7 @@ class Quick:
         """Tell compiled code what it missed; False if that is impossible."""
         started = time.thread_time()
         done = self._find(status)
-        self.statistics.translate_seconds += time.thread_time() - started
+        self.statistics.add_translating(time.thread_time() - started)
         return done
 
     def _find(self, status: int) -> bool:
@@ -229,66 +198,72 @@ class Quick:
 
     # -- tables ------------------------------------------------------------------------------------
     def _add_shape(self, low: int, high: int) -> bool:
-        if len(self.shapes) * 2 >= _SHAPES_SIZE:
-            return False
-        key = (low.to_bytes(8, "little") + high.to_bytes(8, "little"))[: high >> 56]
+        key = _key(low, high)
         facts = codestore.find_facts(key)
         if facts is None:
             facts = at.facts(shape_of(key))
             codestore.keep_facts(key, facts)
-        row = bytearray(struct.pack("<5q128x", *facts, len(self.shapes)))
-        self.blobs.append(row)
-        self.shapes.append(key)
-        address = native.address_of(row)
-        self.rows.append(address)
-        _insert(self.shape_table, _SHAPES_SIZE - 1, low, high, low ^ high * _FACTOR, address)
-        return True
+        return self.images.add_shape(struct.pack("<2Q4q", low, high, *facts))
+
+    def _row(self, number: int) -> bytes:
+        return bytes(self.shapes[at.SHAPE_SIZE * number : at.SHAPE_SIZE * (number + 1)])
+
+    def _shape_key(self, number: int) -> bytes:
+        return _key(*struct.unpack_from("<2Q", self._row(number), at.S_KEY))
 
     def _add_stencil(self, number: int, what: int) -> bool:
         live, jump = what & 0xFF, what >> 8
-        setter = self.shapes[number]
-        keys = (setter, self.shapes[jump - 1]) if jump else (setter,)
-        stencil = STORE.find(Request(keys, live))
-        place = self._place(stencil) if stencil is not None else 0
-        if not place:
+        numbers = (number, jump - 1) if jump else (number,)
+        stencil = STORE.find(Request(tuple(self._shape_key(n) for n in numbers), live))
+        if stencil is None:
             return False
-        if not jump:
-            ctypes.c_int64.from_address(self.rows[number] + at.S_SINGLE + 8 * live).value = place
-            return True
-        if self.pair_count * 2 >= _PAIRS_SIZE:
+        made = self._lay_out(stencil)
+        if made is None:
             return False
-        self.pair_count += 1
-        row, key = self.rows[number], self.rows[jump - 1] << 4 | live
-        _insert(self.pair_table, _PAIRS_SIZE - 1, row, key, row ^ key * _FACTOR, place)
-        return True
+        shapes = []
+        for row in map(self._row, numbers):
+            shapes.append(row[at.S_KEY : at.S_KEY + 16] + row[: at.FACTS_SIZE])
+        return self.images.add_stencil(shapes, live, *made)
 
     def _place(self, stencil: Stencil) -> int:
         """Return the address of a stencil as compiled code reads it; 0 if it cannot."""
+        made = self._lay_out(stencil)
+        if made is None or made[1]:
+            return 0
+        self.blobs.append(made[0])
+        return native.address_of(made[0])
+
+    def _lay_out(self, stencil: Stencil) -> tuple[bytearray, list[tuple[int, bytes]]] | None:
+        """Return a stencil as compiled code reads it, and the fields of its constants.
+
+        None if it cannot: where it names what is not there.
+        """
         rows: list[int] = []
         for hole in stencil.holes:
             rows += (hole.offset, hole.size, hole.insn, hole.slot, hole.addend)
         for branch in stencil.branches:
             rows += (branch.offset, branch.addend)
             if branch.insn >= 0:
-                rows += (at.B_LINK, branch.insn, branch.slot)
+                rows += (at.TO_LINK, branch.insn, branch.slot)
             elif branch.symbol == NEXT:
-                rows += (at.B_NEXT, 0, 0)
+                rows += (at.TO_NEXT, 0, 0)
             elif branch.symbol in self.cache.arena.symbols:
-                rows += (at.B_PLACE, self.cache.arena.symbols[branch.symbol], 0)
+                rows += (at.TO_PLACE, self.cache.arena.symbols[branch.symbol], 0)
             elif branch.symbol == "over":
-                rows += (at.B_LABEL, 0, 0)
+                rows += (at.TO_LABEL, 0, 0)
             else:
-                return 0
+                return None
         for fault in stencil.faults:
             rows += fault
-        for offset, addend, data in stencil.constants:
-            rows += (offset, addend, self.cache.constant(data))
         sizes = (len(stencil.code), len(stencil.cold), len(stencil.holes), len(stencil.branches))
         counts = (len(stencil.faults), len(stencil.constants))
+        fields = []
+        for offset, addend, data in stencil.constants:
+            rows += (offset, addend, 0)
+            fields.append((8 * (len(sizes) + len(counts) + len(rows) - 1), data))
         numbers = (*sizes, *counts, *rows)
-        blob = bytearray(struct.pack(f"<{len(numbers)}q", *numbers) + stencil.code + stencil.cold)
-        self.blobs.append(blob)
-        return native.address_of(blob)
+        blob = struct.pack(f"<{len(numbers)}q", *numbers) + stencil.code + stencil.cold
+        return bytearray(blob), fields
 
     def recipe(self, number: int) -> tuple[Shape, Slots] | None:
         """Return the insn of a recipe that compiled code named, or None."""
@@ -296,21 +271,12 @@ class Quick:
         if not 0 <= index < self.fields[at.RECIPE_COUNT // 8]:
             return None
         shape, *slots = struct.unpack_from("<7q", self.recipe_rows, 56 * index)
-        return shape_of(self.shapes[shape]), [*slots, *[0] * (len(SLOT_INDEX) - 6)]
+        return shape_of(self._shape_key(shape)), [*slots, *[0] * (len(SLOT_INDEX) - 6)]
 
 
-def _insert(table: bytearray, mask: int, low: int, high: int, mixed: int, value: int) -> None:
-    """Add an entry to a hash table that compiled code searches."""
-    index = _arithmetic(mixed * _FACTOR) >> 40 & mask
-    while any(table[32 * index + 16 : 32 * index + 24]):
-        index = (index + 1) & mask
-    struct.pack_into("<QQQ", table, 32 * index, low, high & _MASK, value)
-
-
-def _arithmetic(number: int) -> int:
-    """Return a number as signed 64 bits."""
-    number &= _MASK
-    return number - (1 << 64) if number >> 63 else number
+def _key(low: int, high: int) -> bytes:
+    """Return a shape's key from its two numbers."""
+    return (low.to_bytes(8, "little") + high.to_bytes(8, "little"))[: high >> 56]
 
 
 def make(engine: Engine) -> Quick | None:

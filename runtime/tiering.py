@@ -7,15 +7,16 @@ compiled by another process, linked in by a thread as soon as it is there.
 
 from __future__ import annotations
 
-import hashlib
 import marshal
 import time
+from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.codecache import Block, Full
+from runtime.blocktable import Block
+from runtime.codecache import Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
 from translator import regions
@@ -400,4 +401,4 @@ def _pages(plan: Plan) -> Iterable[int]:
 
 def _key(described: tuple[Any, ...]) -> bytes:
     # Version 2: later ones write equal values in different ways, by how often they are referred to.
-    return hashlib.blake2b(marshal.dumps(described, 2), digest_size=32).digest()
+    return blake2b(marshal.dumps(described, 2), digest_size=32).digest()

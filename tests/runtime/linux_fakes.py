@@ -48,6 +48,9 @@ class FakeEngine:
     def flush(self) -> None:
         """Do nothing: there is no code."""
 
+    def begin(self, program: bytes) -> None:
+        """Do nothing, either."""
+
     before_fork = after_fork_parent = after_fork_child = close = flush
 
 

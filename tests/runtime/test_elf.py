@@ -78,7 +78,11 @@ class Bench:
         self.mem = Memory()
         self.vfs = Vfs(options or LinuxOptions(), cwd=os.fsencode(folder))
         self.process: Any = SimpleNamespace(
-            mem=self.mem, vfs=self.vfs, options=options or LinuxOptions(), rlimits={}
+            mem=self.mem,
+            vfs=self.vfs,
+            options=options or LinuxOptions(),
+            rlimits={},
+            engine=SimpleNamespace(begin=lambda program: None),
         )
 
     def put(self, name: str, content: bytes, mode: int = 0o755) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from runtime import native
-from runtime.codecache import Block
+from runtime.blocktable import Block
 from runtime.dispatch import Engine
 from runtime.flagrecovery import Recipes
 from runtime.memory import Memory
@@ -88,9 +88,9 @@ class Bench:
         return True
 
     def made(self, block: Block, rows: int) -> Made:
-        cache, arena = self.engine.cache, native.arena
+        arena = native.arena
         end = 12 * native.arena.fault_count
-        links = [cache.links[site] for site in block.sites]
+        links = block.links
         return Made(
             bytes(arena.code[block.offset : block.offset + block.size]),
             bytes(arena.fault_area[12 * rows : end]),

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from runtime.codecache import FAULTS_OF_BLOCK, Full
+from runtime.codecache import Full
 from runtime.compiler import Compiler, PlainDescriptors
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.memory import Memory
 from runtime.tiering import _CACHE, Tiering, _Follow
+from translator.quick import layout
 from translator.shape import SHAPES, shape_of
 from translator.state import JUMP_CACHE_ENTRIES
 from translator.tiers.stencil import Stencil
@@ -195,8 +196,7 @@ def test_tables_are_emptied_with_the_code(tiering: Tiering) -> None:
         engine.insns,
         engine.insn_pages,
         engine.cache.blocks,
-        engine.cache.links,
-        engine.cache.order,
+        engine.cache.table,
     )
     assert not any(tables)
     assert engine._install(CODE, 0).size == block.size
@@ -223,11 +223,11 @@ def test_shapes_are_forgotten(tiering: Tiering, monkeypatch: pytest.MonkeyPatch)
     engine.mem.close()
 
 
-def test_fault_table_has_an_end(tiering: Tiering, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_table_has_an_end(tiering: Tiering) -> None:
     """Its rows are bounded as the code is."""
     engine = tiering.engine
     rows = engine.cache.arena.fault_count
-    monkeypatch.setattr("runtime.codecache.FAULTS_MAX", FAULTS_OF_BLOCK + rows - 1)
+    engine.cache.table.set(layout.FAULT_LIMIT, rows - 1)
     with pytest.raises(Full):
         engine._install(CODE, 0)
     engine.mem.close()

@@ -17,6 +17,7 @@ from typing import Any
 
 # name -> (LLVM type, is signed); the address comes first.
 _TYPES = {"8": "i8", "16": "i16", "32": "i32", "64": "i64"}
+_ATOMIC = frozenset({"publish64", "swap64"})
 _OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or",
     ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "ashr",
@@ -84,6 +85,23 @@ def put64(address: int, value: int) -> None:
 def copy(to: int, source: int, size: int) -> None:
     """Copy bytes that do not overlap."""
     ctypes.memmove(to, source, size)
+
+
+def publish64(address: int, value: int) -> None:
+    """Store eight bytes, which other threads see after all that was stored before."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+def swap64(address: int, value: int) -> int:
+    """Store eight bytes and return what was there, in one step."""
+    cell = ctypes.c_int64.from_address(address)
+    old, cell.value = cell.value, value
+    return old
+
+
+def cycles() -> int:
+    """Return the host's time-stamp counter; as plain Python, nothing is measured."""
+    return 0
 
 
 _ATTRIBUTES = 'nounwind "no-jump-tables"="true"'  # so that one section holds everything
@@ -318,6 +336,14 @@ class _Function(ast.NodeVisitor):
             self.count += 1
             self.do(_COPY.format(f"t{self.count}", *arguments).strip())
             return "0"
+        if name == "cycles":
+            return self.value("call i64 @llvm.readcyclecounter()")
+        if name in _ATOMIC:
+            pointer = self.value(f"inttoptr i64 {arguments[0]} to ptr")
+            if name == "swap64":
+                return self.value(f"atomicrmw xchg ptr {pointer}, i64 {arguments[1]} seq_cst")
+            self.do(f"store atomic i64 {arguments[1]}, ptr {pointer} release, align 8")
+            return "0"
         kind = _TYPES.get(name.lstrip("uspt"))
         if kind is None:
             raise Unsupported(f"{self.name}: call of {name}")
@@ -337,7 +363,7 @@ class _Function(ast.NodeVisitor):
 def module(functions: list[Callable[..., int]], public: set[str]) -> str:
     """Return the IR of functions that call each other; those named in *public* can be called."""
     known = {f.__name__: f.__code__.co_argcount for f in functions}
-    parts = []
+    parts = ["declare i64 @llvm.readcyclecounter()\n"]
     for function in functions:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
         assert isinstance(tree, ast.FunctionDef)

@@ -41,8 +41,27 @@ SIZE, CHECKED, LINKS, PAGE_COUNT, END, COUNT, FPU, INTERP_AT = (
     296,
 )
 RECIPE_AT = 304
-CONTEXT_HEAD = 512
-PAGE_LIST = 512  # u64 page numbers
+# The code cache: its tables (table.py says what is in them)...
+BLOCKS, BLOCK_COUNT, BLOCK_LIMIT = 312, 320, 328
+LINK_ROWS, LINK_COUNT, LINK_LIMIT = 336, 344, 352
+NODES, NODE_COUNT, NODE_LIMIT = 360, 368, 376
+BUCKETS, PAGE_HEADS = 384, 392
+HASHES = 400  # addresses of the two hash tables that jitemu_lookup searches
+HASH_USED = 416  # entries of each that are taken
+DEAD, DEAD_LIMIT = 432, 440  # blocks that were dropped, and may be
+USED, ROOM = 448, 456  # address of the arena's first free offset; where the last block may begin
+FAULT_LIMIT = 464
+# ... and how native code goes on by itself (proceed.py).
+LOCK = 472  # 1 while somebody works on any of this
+PROCEEDS = 480  # bits: WITH_KNOWN, WITH_NEW
+MOST, RECOVERS = 488, 496
+MADE, MADE_INSNS, CYCLES = 504, 512, 520  # blocks, their insns, cycles spent on all
+# Shapes and stencils that are known (known.py).
+SHAPE_ROWS, SHAPE_COUNT, SHAPE_LIMIT = 528, 536, 544
+PAIR_COUNT, PAIR_LIMIT = 552, 560
+CONTEXT_HEAD = 576
+WITH_KNOWN, WITH_NEW = 1, 2
+PAGE_LIST = CONTEXT_HEAD  # u64 page numbers
 PAGES_MAX = 32
 LINK_LIST = PAGE_LIST + 8 * PAGES_MAX  # rows: site, stub, target, unused; u32 each
 LINKS_MAX = 512
@@ -63,9 +82,28 @@ WINDOWS = FAULT_ROWS + 12 * FAULT_ROWS_MAX  # copies of code that crosses a page
 WINDOW = 512
 CONTEXT_SIZE = WINDOWS + 8 * WINDOW
 
+# A block's row; all u32. Blocks, links and nodes are numbered from 1: 0 is none.
+B_PC, B_STATE, B_FPU, B_ENTRY, B_OFFSET, B_SIZE, B_CHECKED, B_CHAIN = range(0, 32, 4)
+B_LINK, B_LINK_COUNT, B_NODE, B_NODE_COUNT, B_INCOMING = range(32, 52, 4)
+BLOCK_SIZE = 64
+# B_STATE: above these bits, the most insns that the block's plan may have.
+VALID, PRECISE, OPEN, RECOVERING, REGION = 1, 2, 4, 8, 16
+STATE_SHIFT = 8
+ANY_FPU = 0xFFFFFFFF
+BUCKETS_SIZE = 1 << 17
+# A link: site, stub, target, owner; where it leads now, and the next one that leads there.
+L_SITE, L_STUB, L_TARGET, L_OWNER, L_TO, L_NEXT = range(0, 24, 4)
+LINK_ROW = 24
+# A node says that a block depends on a page, and which node comes next for that page.
+N_BLOCK, N_PAGE, N_NEXT = range(0, 12, 4)
+NODE_SIZE = 12
+HASH_SIZE = 1 << 17  # entries of a table that jitemu_lookup searches: guest pc + 1, host address
+HASH_FACTOR, HASH_SHIFT = 2654435761, 12
+
 # A shape's row.
 S_BITS, S_GROUPS, S_FPU, S_TARGETS, S_NUMBER, S_SINGLE = 0, 8, 16, 24, 32, 40
-SHAPE_SIZE = 40 + 8 * 16
+S_KEY = S_SINGLE + 8 * 16  # 16 bytes
+SHAPE_SIZE = S_KEY + 16
 # S_BITS:
 SUPPORTED, TERMINAL, LINK, COND, FUSIBLE, JUMP, WRAPS, EXPOSES, LEAKS, HAS_FPU = (
     1 << i for i in range(10)
@@ -78,12 +116,18 @@ MMX, EMPTY = 1, 2
 T_CODE, T_COLD, T_HOLES, T_BRANCHES, T_FAULTS, T_CONSTANTS, T_ROWS = 0, 8, 16, 24, 32, 40, 48
 HOLE_ROW = 40  # offset, size, insn, slot, addend
 BRANCH_ROW = 40  # offset, addend, kind, insn or target, slot
-B_LINK, B_NEXT, B_PLACE, B_LABEL = 0, 1, 2, 3
+TO_LINK, TO_NEXT, TO_PLACE, TO_LABEL = 0, 1, 2, 3
 FAULT_ROW = 32  # access, recovery, insn, pc
 CONSTANT_ROW = 24  # offset, addend, place in the arena
 
+# An image: shapes and stencils as they are kept on disk (known.adopt). A shape is its key and the
+# facts of its row, u64 each; a stencil u32: its insn, the jump it is fused with + 1 or 0, its live
+# mask, where its code begins.
+IMAGE_SHAPE, IMAGE_STENCIL = 48, 16
+FACTS_SIZE = 32
+
 # What `translate` returns.
-DONE, NEED_PAGE, NEED_SHAPE, NEED_STENCIL, GIVE_UP = 0, 1, 2, 3, 4
+DONE, NEED_PAGE, NEED_SHAPE, NEED_STENCIL, GIVE_UP, FULL = 0, 1, 2, 3, 4, 5
 
 # A form: 32 bytes: ModRM, then two immediates for each of the eight reg fields.
 FORM_SIZE = 32

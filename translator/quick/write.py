@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from translator.quick import known
 from translator.quick import layout as lay
 from translator.quick.compiler import copy, put8, put16, put32, put64, s64, u32
+from translator.quick.known import has_stencil
 from translator.quick.plan import (
     DEPTH,
     LIMIT,
@@ -25,7 +27,6 @@ from translator.shape import SLOT_INDEX
 from translator.tiers.stencil import ST0
 
 _ADDRESS = 0xFFFFFFFF
-_FACTOR = 0x1E3779B97F4A7C15
 _LINE = 64  # bytes of a cache line
 _NOP = 0x90
 _PC, _NEXT, _TOP, _COUNT, _FPU, _RECIPE = (
@@ -34,21 +35,6 @@ _PC, _NEXT, _TOP, _COUNT, _FPU, _RECIPE = (
 RECIPE_FLAG = 0x50000000  # the number of a recipe of this translator: see runtime/quick.py
 # Slots of services, as items behind the last real one.
 _HERE, _AFTER, _NAMED = (lay.ITEMS + lay.ITEM_SIZE * (lay.ITEMS_MAX + i) for i in range(3))
-
-
-def find_pair(ctx: int, setter: int, jump: int, live: int) -> int:
-    """Return the stencil of two insns, or 0."""
-    key = jump << 4 | live
-    mask = s64(ctx + lay.PAIRS_MASK)
-    table = s64(ctx + lay.PAIRS)
-    index = (setter ^ key * _FACTOR) * _FACTOR >> 40 & mask
-    while 1:
-        entry = table + 32 * index
-        stencil = s64(entry + 16)
-        if stencil == 0 or (s64(entry) == setter and s64(entry + 8) == key):
-            return stencil
-        index = (index + 1) & mask
-    return 0
 
 
 def add_piece(ctx: int, count: int, stencil: int, item: int) -> int:
@@ -78,7 +64,7 @@ def choose(ctx: int, pieces: int) -> int:
                 s64(jump + lay.S_BITS) & lay.FUSIBLE and s64(jump + lay.S_GROUPS) & writes & 255
             ):
                 jump = 0
-        stencil = find_pair(ctx, row, jump, live) if jump else s64(row + lay.S_SINGLE + 8 * live)
+        stencil = has_stencil(ctx, row, jump, live)
         if stencil == 0:
             put64(ctx + lay.MISSING, s64(row + lay.S_NUMBER))
             put64(ctx + lay.MISSING2, (s64(jump + lay.S_NUMBER) + 1 if jump else 0) << 8 | live)
@@ -98,7 +84,7 @@ def align(stencil: int, at: int, arena: int) -> int:
         crosses = 0
         for i in range(0, branches):
             row = rows + lay.BRANCH_ROW * i
-            if s64(row + 16) == lay.B_LINK and (at + s64(row)) & (_LINE - 1) > _LINE - 4:
+            if s64(row + 16) == lay.TO_LINK and (at + s64(row)) & (_LINE - 1) > _LINE - 4:
                 crosses = 1
         if not crosses:
             break
@@ -144,7 +130,7 @@ def fill(ctx: int, stencil: int, item: int, at: int, cold_at: int, faults: int) 
         kind = s64(row + 16)
         target = s64(row + 24)
         place = offset + (at if offset < split else cold_at)
-        if kind == lay.B_LINK:
+        if kind == lay.TO_LINK:
             if links >= lay.LINKS_MAX:
                 return -1
             link = ctx + lay.LINK_LIST + 16 * links
@@ -152,9 +138,9 @@ def fill(ctx: int, stencil: int, item: int, at: int, cold_at: int, faults: int) 
             put32(link + 4, addend)
             put32(link + 8, s64(slots + lay.ITEM_SIZE * target + 8 * s64(row + 32)))
             links += 1
-        elif kind == lay.B_NEXT:
+        elif kind == lay.TO_NEXT:
             put32(arena + place, at + split + addend - place)
-        elif kind == lay.B_LABEL:
+        elif kind == lay.TO_LABEL:
             put32(arena + place, s64(ctx + lay.SIZE) + addend - place)
         else:
             put32(arena + place, target + addend - place)
@@ -329,9 +315,10 @@ def peek(ctx: int, pc: int) -> int:
     return look(ctx, pc, DEPTH, LIMIT)
 
 
-PUBLIC = {"translate", "peek"}
+PUBLIC = {*known.PUBLIC, "translate", "peek"}
 FUNCTIONS: list[Callable[..., int]] = [
+    *known.FUNCTIONS,
     prefix_kind, number, scan, fetch, find_shape, add_span, look, turn, fpu_allows, fpu_after,
-    form, target_of, liveness, find_pair, add_piece, choose, align, fill, code_of, place_code,
+    form, target_of, liveness, add_piece, choose, align, fill, code_of, place_code,
     place_cold, stubs, service_slots, translate, peek,
 ]  # fmt: skip

@@ -38,9 +38,13 @@ class Shelf(Generic[Key]):
             plain = self.source(key)
             if plain is not None:
                 found = restore(plain)
-                with self.lock:
-                    self._keep(key, found)
+                self.keep(key, found)
         return found
+
+    def keep(self, key: Key, stencil: Stencil) -> None:
+        """Keep what comes from disk."""
+        with self.lock:
+            self._keep(key, stencil)
 
     def _keep(self, key: Key, stencil: Stencil) -> None:
         if len(self.known) >= self.most:

@@ -255,6 +255,7 @@ def load(process: Process, plan: Plan) -> Start:
         stack, auxv = _fill_stack(mem, plan, facts)
     except MemoryFault:
         raise LoadError("Argument list too long", errno.E2BIG) from None
+    process.engine.begin(os.pread(plan.file.fd, PAGE, 0))
     process.exe = os.fsdecode(plan.file.path)
     process.argv, process.envp = plan.argv, plan.envp
     process.comm = plan.filename.rpartition(b"/")[2][:15]

@@ -1,0 +1,110 @@
+"""Guest code that leaves for a block that native code can find or make, goes on without Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from translator.quick import layout as lay
+from translator.quick import table, write
+from translator.quick.compiler import cycles, publish64, put64, s64, swap64, u16, u32
+from translator.quick.table import (
+    add_block,
+    add_link,
+    add_page,
+    find_block,
+    has_room,
+    link_to,
+    open_block,
+    row_of,
+)
+from translator.quick.write import translate
+from translator.state import FIELDS
+
+_EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
+_FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
+_MASKS, _ES, _SSE_MASKS = 0x3F, 0x80, 0x1F80  # as runtime/dispatch.py has them
+
+
+def install(ctx: int, pc: int, fpu: int) -> int:
+    """Translate a block and add it to the table; return its number, or minus a status."""
+    begun = cycles()
+    block = make(ctx, pc, fpu)
+    put64(ctx + lay.CYCLES, s64(ctx + lay.CYCLES) + cycles() - begun)
+    return block
+
+
+def make(ctx: int, pc: int, fpu: int) -> int:
+    """Do what `install` does."""
+    used = s64(ctx + lay.USED)
+    start = (s64(used) + 15) & -16
+    if not has_room(ctx, start):
+        return -lay.FULL
+    most = s64(ctx + lay.MOST)
+    status = translate(ctx, pc, fpu, most, start)
+    if status:
+        return -status
+    size = s64(ctx + lay.SIZE)
+    put64(used, start + size)
+    state = lay.RECOVERING if s64(ctx + lay.RECOVERS) else 0
+    state = state | most << lay.STATE_SHIFT
+    block = add_block(ctx, pc, state, s64(ctx + lay.FPU), fpu, start)
+    for i in range(0, s64(ctx + lay.LINKS)):
+        link = ctx + lay.LINK_LIST + 16 * i
+        add_link(ctx, block, u32(link), u32(link + 4), u32(link + 8))
+    for j in range(0, s64(ctx + lay.PAGE_COUNT)):
+        add_page(ctx, block, s64(ctx + lay.PAGE_LIST + 8 * j))
+    open_block(ctx, block, size, s64(ctx + lay.CHECKED))
+    put64(ctx + lay.MADE, s64(ctx + lay.MADE) + 1)
+    put64(ctx + lay.MADE_INSNS, s64(ctx + lay.MADE_INSNS) + s64(ctx + lay.COUNT))
+    return block
+
+
+def next_block(ctx: int, state: int, site: int) -> int:
+    """Return the block where a thread goes on, linked to the jump it came by; 0: ask Python."""
+    # Floating-point exceptions that the guest unmasked are for Python: precise mode.
+    if u16(state + _FCW) & _MASKS != _MASKS or u16(state + _FSW) & _ES:
+        return 0
+    if u32(state + _MXCSR) & _SSE_MASKS != _SSE_MASKS:
+        return 0
+    if s64(state + _HASH) != s64(ctx + lay.HASHES):
+        return 0
+    pc = u32(state + _EIP)
+    fpu = u16(state + _FPU)
+    block = find_block(ctx, pc, 0, fpu)
+    if block == 0:
+        if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW:
+            return 0
+        block = install(ctx, pc, fpu)
+        if block < 0:
+            return 0
+    if site:
+        link_to(ctx, site, block)
+    return block
+
+
+def proceed(ctx: int, state: int, site: int) -> int:
+    """Return the host address where a thread goes on, or 0: the dispatcher has to do it."""
+    if not s64(ctx + lay.PROCEEDS) or u32(state + _STOP):
+        return 0
+    if swap64(ctx + lay.LOCK, 1):
+        return 0
+    block = next_block(ctx, state, site)
+    code = s64(ctx + lay.ARENA) + u32(row_of(ctx, block) + lay.B_OFFSET) if block else 0
+    publish64(ctx + lay.LOCK, 0)
+    return code
+
+
+def swap(address: int, value: int) -> int:
+    """Store eight bytes and return what was there: how Python takes the lock."""
+    return swap64(address, value)
+
+
+def clock() -> int:
+    """Return the counter that `install` measures with."""
+    return cycles()
+
+
+PUBLIC = {*table.PUBLIC, *write.PUBLIC, "install", "proceed", "swap", "clock"}
+FUNCTIONS: list[Callable[..., int]] = [
+    *table.FUNCTIONS, *write.FUNCTIONS, make, install, next_block, proceed, swap, clock,
+]  # fmt: skip
