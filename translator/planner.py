@@ -169,7 +169,9 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
             can = shape.recoverable if hidden and not _reads(shape) & changed else 0
             if pending:
                 # The successor finds the flags of this insn by its number, all of them or none.
-                if writes == can == hidden == ALL_FLAGS:
+                # The number is stored before it runs: should it fault itself, those of another
+                # insn are to be found.
+                if writes == can == hidden == ALL_FLAGS and not shape.exposes:
                     plan.recipe = index
                 else:
                     can = 0

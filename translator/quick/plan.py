@@ -294,7 +294,8 @@ def liveness(ctx: int, count: int) -> int:
                 can = groups >> 16 & 255
             if pending:
                 # The successor finds the flags of this insn by its number, all of them or none.
-                if writes == ALL and can == ALL and hidden == ALL:
+                is_all = writes == ALL and can == ALL and hidden == ALL
+                if is_all and not bits & lay.EXPOSES:
                     put64(ctx + lay.RECIPE_AT, index)
                 else:
                     can = 0
