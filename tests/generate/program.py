@@ -155,6 +155,10 @@ class _Writer:
         self.rounds *= rounds
         self.body(level)
         self.rounds //= rounds
+        if rng.random() < 0.08:  # at last an operand lies behind the end of memory
+            self.emit(b"\x8d\x6d" + bytes([16 * rng.choice((1, 2, 7, -1, -4)) & 0xFF]))
+        if rng.random() < 0.08:
+            self.divide(place, rng.randint(0, rounds))
         self.join()
         if rng.random() < 0.15:
             leave = self.jump(f"0f{rng.choice(JUMPS).opcode[0] + 0x10:02x}")
@@ -167,6 +171,13 @@ class _Writer:
         self.land(self.jump("0f85"), top)
         if leave >= 0:
             self.land(leave)
+
+    def divide(self, counter: bytes, zero_at: int) -> None:
+        """Divide by what is zero in one round."""
+        self.emit(b"\x8b\x0d" + counter)  # mov ecx, [counter]
+        self.emit(b"\x8d\x89" + (-zero_at & 0xFFFFFFFF).to_bytes(4, "little"))  # lea ecx, [ecx - n]
+        self.emit(b"\xba" + bytes(4))  # mov edx, 0
+        self.emit(b"\xf7\xf1", undefined.ALL)  # div ecx
 
     def call(self, level: int) -> None:
         """Write a call of a function that is written later."""
