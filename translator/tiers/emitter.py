@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from translator import flags
 from translator.ir import Op, Value
 from translator.state import FIELDS
+from translator.tiers.idioms import carried, funnel
 from translator.tiers.llvm_ops import LOWER, llvm_type
 
 VECTOR = "<2 x i64>"
@@ -99,6 +100,7 @@ class Emitter:
         self.slots: Slots
         self.snapshot = self.save()
         self.parts: dict[Value, list[str]] = {}
+        self.has_carry = True  # an insn reads the carry that this one leaves
         self.slot_of: dict[Value, str] = {}  # slots as i64 constants, looked up with their insn
 
     # -- text ----------------------------------------------------------------------------------
@@ -223,10 +225,44 @@ class Emitter:
             return self.slots.value(str(v.attr), v.width)
         if v.op is Op.GETFLAG:
             return self._get_flag(str(v.attr))
+        shift = funnel(v)
+        if shift is not None:
+            high, low = self.value(shift.high), self.value(shift.low)
+            name = "fshl" if shift.left else "fshr"
+            return self.t(f"call i32 @llvm.{name}.i32(i32 {high}, i32 {low}, i32 {shift.by})")
+        sum_of = carried(v)
+        if sum_of is not None:
+            if not sum_of.out and not self.has_carry:
+                return self._without_carry(sum_of.whole)
+            self._with_carry(sum_of.whole)
+            return self.names[v]
         lower = LOWER.get(v.op)
         if lower is None:
             raise Unsupported(v.op.name)
         return lower(self.t, v, *(self.value(a) for a in v.args))
+
+    def _without_carry(self, whole: Value) -> str:
+        """Emit the result of three alone."""
+        left, right = (self.value(part.args[0]) for part in whole.args[0].args)
+        third = self.t(f"zext i1 {self.value(whole.args[1].args[0])} to i32")
+        name = whole.op.name.lower()
+        return self.t(f"{name} i32 {self.t(f'{name} i32 {left}, {right}')}, {third}")
+
+    def _with_carry(self, whole: Value) -> None:
+        """Emit result and carry of three, in the form that LLVM makes an adc or sbb of."""
+        left, right = (self.value(part.args[0]) for part in whole.args[0].args)
+        third = self.t(f"zext i1 {self.value(whole.args[1].args[0])} to i32")
+        name = f"@llvm.{'uadd' if whole.op is Op.ADD else 'usub'}.with.overflow.i32"
+        carries = []
+        for other in (right, third):
+            pair = self.t(f"call {{i32, i1}} {name}(i32 {left}, i32 {other})")
+            left = self.t(f"extractvalue {{i32, i1}} {pair}, 0")
+            carries.append(self.t(f"extractvalue {{i32, i1}} {pair}, 1"))
+        carry = self.t(f"or i1 {carries[0]}, {carries[1]}")
+        for v in whole.unit.ops:
+            found = carried(v)
+            if found is not None and found.whole is whole:
+                self.names[v] = carry if found.out else left
 
     def _get_flag(self, group: str) -> str:
         pending = self.flags.get(group)

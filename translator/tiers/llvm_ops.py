@@ -99,3 +99,9 @@ INTRINSICS += "\n" + "\n".join(
     for w in (8, 16, 32, 64)
     if (name, w) != ("bswap", 8)
 )
+INTRINSICS += "\n" + "\n".join(
+    f"declare i32 @llvm.{name}.i32(i32, i32, i32)" for name in ("fshl", "fshr")
+)
+INTRINSICS += "\n" + "\n".join(
+    f"declare {{i32, i1}} @llvm.{name}.with.overflow.i32(i32, i32)" for name in ("uadd", "usub")
+)

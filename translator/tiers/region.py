@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from translator import flags
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
-from translator.planner import fuses
+from translator.planner import Plan, fuses
 from translator.regions import Node, Region, service_slots
 from translator.shape import GROUP_BITS, SLOT_INDEX
 from translator.state import FIELDS, Exit
@@ -304,6 +304,7 @@ class RegionLowering(DeferredStatus):
             if node.is_check and index == at:
                 self._check(slots, rest=True)
             self.begin_status(unit)
+            self.has_carry = _reads_carry(plan, index + 1)
             self.insn(unit, slots)
             terminal = unit.terminal
             is_fused = index + 1 < len(units) and fuses(items[index][0], items[index + 1][0])
@@ -438,6 +439,15 @@ class RegionLowering(DeferredStatus):
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
+
+
+def _reads_carry(plan: Plan, start: int) -> bool:
+    """Whether an insn of a block, from some on, reads the carry flag that it starts with."""
+    carry = GROUP_BITS["cf"]
+    for shape, _ in plan.items[start:]:
+        if (shape.reads | shape.writes) & carry:
+            return bool(shape.reads & carry)
+    return bool(plan.live[-1] & carry)
 
 
 def _stored(group: str) -> int:
