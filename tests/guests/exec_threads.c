@@ -60,7 +60,7 @@ static void leader(const char *name, void (*wait)(void))
     pid_t pid = fork();
     if (!pid) {
         pthread_t thread;
-        alarm(60);
+        alarm(280);
         pthread_create(&thread, NULL, spin, NULL);
         pthread_create(&thread, NULL, execute, NULL);
         wait();
