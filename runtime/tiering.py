@@ -22,9 +22,10 @@ from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
 from translator import regions
 from translator.decode import Truncated, decode
 from translator.planner import FetchFault, Options, Plan
-from translator.regions import Region, is_return
+from translator.regions import Region, is_return, loads_extended
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES
 from translator.strategies.regions import frame_region
+from translator.tiers import hostx87
 from translator.tiers.regioncode import compile_region
 from translator.tiers.stencil import Stencil
 from translator.tiers.store import REGIONS, restore
@@ -269,10 +270,18 @@ class Tiering:
     def _grow(self, place: regions.Place, follow: regions.Follow, most: int) -> Region | None:
         """Build the region at a head, and decide where its x87 registers are."""
         region = regions.grow(*place, self.plan_at, follow, most)
-        least = self.thresholds.x87_share
         if region is not None and region.uses_fpu:
+            least = self.thresholds.x87_share
             region.x87_in_host = not least or (region.has_loop and region.x87_share >= least)
+            region.x87_in_host = hostx87.fits(region)
+            if not region.x87_in_host and any(loads_extended(n.plan) for n in region.nodes):
+                return regions.grow(*place, self._plan_of_values, follow, most)
         return region
+
+    def _plan_of_values(self, pc: int, fpu: int, most: int) -> Plan | None:
+        """Plan a block for a region whose x87 registers are LLVM's values."""
+        plan = self.plan_at(pc, fpu, most)
+        return None if plan is None or loads_extended(plan) else plan
 
     def at_once(self, location: int, fpu: int) -> Block | None:
         """Compile and install the region at a location; None if there can be none."""

@@ -179,15 +179,17 @@ def _discover(
 
 
 def is_fit(plan: Plan) -> bool:
-    """Whether a plan can be a node.
-
-    Not if its target depends on where it stands; nor with loads of extended reals, which would put
-    a value on the host's x87 stack where they may fault (see tiers/x87status.py).
-    """
+    """Whether a plan can be a node: not if its target depends on where it stands."""
     last = plan.items[-1][0]
-    return not (last.wraps_target and last.terminal is not None) and not any(
-        v.op is Op.LOAD and v.width == 80 for shape, _ in plan.items for v in shape.unit.ops
-    )
+    return not (last.wraps_target and last.terminal is not None)
+
+
+def loads_extended(plan: Plan) -> bool:
+    """Whether a plan loads extended reals.
+
+    As a value such a load is on LLVM's x87 stack, where it must not fault (tiers/x87status.py).
+    """
+    return any(v.op is Op.LOAD and v.width == 80 for s, _ in plan.items for v in s.unit.ops)
 
 
 def stack_behind(plan: Plan, fpu: int) -> int:

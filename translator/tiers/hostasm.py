@@ -1,7 +1,7 @@
 """Inline assembly of x86-64 hosts: guest memory accesses with a fault edge, and HOST rows.
 
-Everything that knows the host's instruction set when lowering stands in this file and in
-hostops_x86*.py; another host replaces these two.
+Everything that knows the host's instruction set when lowering stands in this file, hostx87.py and
+hostops_x86*.py; another host replaces these.
 """
 
 from __future__ import annotations

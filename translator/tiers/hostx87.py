@@ -100,12 +100,13 @@ def _reads_stack(v: Value) -> bool:
     return _is_included(v) or any(_reads_stack(a) for a in v.args)
 
 
-def fits(region: Region, units: list[list[Unit]]) -> bool:
+def fits(region: Region) -> bool:
     """Whether a region shall and can have its x87 state in the host's registers."""
     if not region.x87_in_host:
         return False
     found = False
-    for unit in (unit for node in units for unit in node):
+    for shape in (shape for node in region.nodes for shape, _ in node.plan.items):
+        unit = shape.unit
         if _check_of(unit) is not None:
             found = True
             if not _is_verbatim(unit):

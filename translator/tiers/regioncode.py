@@ -14,7 +14,7 @@ def source(region: Region, name: str = "region") -> str:
     """Return the LLVM module of a region."""
     used: set[str] = set()
     units = [[lift(shape.insn) for shape, _ in node.plan.items] for node in region.nodes]
-    lowering = hostx87.HostX87Lowering if hostx87.fits(region, units) else RegionLowering
+    lowering = hostx87.HostX87Lowering if hostx87.fits(region) else RegionLowering
     low = lowering(name, region, units, used)
     low.lower()
     return module([low.text()], low.symbols, used)
