@@ -114,8 +114,9 @@ class Images:
 
     def _load(self, shapes: bytes, stencils: bytes, codes: bytes, constants: bytes) -> None:
         count = len(shapes) // at.IMAGE_SHAPE
-        rows, code, shape_rows = bytearray(8 * count + 8), bytearray(codes), bytearray(shapes)
-        entries = bytearray(stencils)
+        rows = bytearray(8 * count + 8)
+        # An image may have shapes only; nothing has no address.
+        shape_rows, entries, code = (bytearray(b or bytes(8)) for b in (shapes, stencils, codes))
         place = self.cache.constant(constants, _ALIGN) if constants else 0
         row_list = native.address_of(rows)
         self._adopt_shapes(self.address, native.address_of(shape_rows), count, row_list)

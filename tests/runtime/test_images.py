@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.blocktable import BlockTable
-from runtime.images import IMAGES_MAX, Images
+from runtime.images import IMAGES_MAX, WORTH, Images
 from runtime.quick import Quick
 from tests.runtime.test_quick import Bench, places, text
 from translator.quick import layout as at
@@ -72,6 +72,19 @@ def test_images_are_a_programs_own() -> None:
     other.blocks(spots[:3], is_quick=True)
     assert quick.images.loaded == 0
     other.close()
+
+
+def test_shapes_only() -> None:
+    """A run that needed new shapes, but no stencils of them, leaves an image too."""
+    made, quick = bench(bytes(0x1000))
+    for number in range(WORTH):
+        assert quick.images.add_shape(struct.pack("<2Q4q", number, 3 << 56, 0, 0, 0, 0))
+    quick.images.save()
+    quick.reset()
+    quick.images.load()
+    assert quick.images.loaded == 1
+    assert made.engine.cache.table.get(at.SHAPE_COUNT) == WORTH
+    made.close()
 
 
 def test_other_support_code(monkeypatch: pytest.MonkeyPatch) -> None:
