@@ -328,10 +328,12 @@ def module(functions: list[str], symbols: set[str], holes: set[str]) -> str:
     """Assemble a module from function texts, the code symbols they call and the holes they use."""
     parts = [INTRINSICS]
     parts += [f"declare ghccc void @{s}{SIGNATURE}" for s in sorted(symbols)]
-    parts += [f"@{h} = external dso_local global i8" for h in sorted(holes)]
+    # Numbers of 32 bits: a hole can be an immediate.
+    parts += [f"@{h} = external dso_local global i8, !absolute_symbol !2" for h in sorted(holes)]
     parts += functions
     parts += [
         '!0 = !{!"branch_weights", i32 1, i32 2000}',
         '!1 = !{!"branch_weights", i32 2000, i32 1}',
+        "!2 = !{i64 0, i64 4294967296}",
     ]
     return "\n".join(parts)

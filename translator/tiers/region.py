@@ -30,6 +30,8 @@ from translator.tiers.region_facts import flags_in, is_empty, set_first
 from translator.tiers.slots import ADDRESSES, ConstantSlots, RegionSlots
 from translator.tiers.x87status import DeferredStatus
 
+_FEW_TARGETS = 3  # of a computed jump, which are compared in their order
+
 
 class _Known(NamedTuple):
     """All that is known at one place: the state, names, and the budget."""
@@ -426,12 +428,20 @@ class RegionLowering(DeferredStatus):
         slots = self.slots
         head = self.region.head.plan.pc
         self.used.add("h0_pc")
-        base = "ptrtoint (ptr @h0_pc to i32)"
-        place = self.t(f"sub i32 {target}, {base}")
         out = self.fresh("out")
         labels = {pc: self.fresh("inside") for pc in node.edges}
-        cases = " ".join(f"i32 {pc - head}, label %{label}" for pc, label in labels.items())
-        self.do(f"switch i32 {place}, label %{out} [ {cases} ]")
+        if len(labels) <= _FEW_TARGETS:
+            for pc, label in labels.items():
+                known = f"ptrtoint (ptr getelementptr (i8, ptr @h0_pc, i64 {pc - head}) to i32)"
+                hit = self.t(f"icmp eq i32 {target}, {known}")
+                other = self.fresh("other")
+                self.do(f"br i1 {hit}, label %{label}, label %{other}")
+                self.label(other)
+            self.do(f"br label %{out}")
+        else:
+            place = self.t(f"sub i32 {target}, ptrtoint (ptr @h0_pc to i32)")
+            cases = " ".join(f"i32 {pc - head}, label %{label}" for pc, label in labels.items())
+            self.do(f"switch i32 {place}, label %{out} [ {cases} ]")
         for pc, label in labels.items():
             self.label(label)
             self._go(node, pc, "")
