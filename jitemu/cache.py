@@ -95,6 +95,8 @@ def _info() -> int:
         library.open()
         count, insns = library.totals()
         print(f"{library.kind:<10} {count} ({insns} insns)")
+    programs = {f.name.partition("-")[0] for f in mine if f.name.startswith("image")}
+    print(f"images     of what {len(programs)} programs need")
     built = sum(pack.count for pack in codestore.STENCIL_PACKS.built)
     print(f"built in   {built} stencils, by the installation (jitemu cache build)", flush=True)
     return 0

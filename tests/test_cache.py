@@ -65,6 +65,13 @@ def expected() -> tuple[int | None, bytes, bytes]:
         return guest(work)
 
 
+def test_programs_are_counted(work: Path) -> None:
+    assert "of what 0 programs need" in cache(work, "info")
+    guest(work)
+    guest(work)
+    assert "of what 1 programs need" in cache(work, "info")
+
+
 # ---- damage ----
 def test_damaged_files(work: Path, expected: tuple[int | None, bytes, bytes]) -> None:
     """Any bytes changed or cut off: the same results, no word, and a whole cache behind."""
