@@ -1,8 +1,8 @@
 """i386 ELF files in, mapped segments and the facts that the auxiliary vector tells out.
 
-Whatever a file holds ends in a `LoadError`, never in another exception. Of pyelftools the two
-structures are used that a loader needs: 10 ms at start-up, where its ELFFile, which knows sections
-and debug information as well, takes 24.
+Whatever a file holds ends in a `LoadError`, never in another exception. The two structures of the
+System V ABI that a loader needs are read here; pyelftools, which takes 10 ms to import, only tells
+what a file of another processor is.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import errno
 import io
 import os
 import stat
-from functools import cache
-from typing import Any, NamedTuple
+import struct
+from typing import NamedTuple
 
 from runtime.memory import EXEC, READ, WRITE, Memory, MemoryFault, MemoryMapError
 from runtime.regions import PAGE
 
 TASK_SIZE = 0xFFFFE000
-_PHDR_SIZE = 32
+_EHDR = struct.Struct("<16s2H5I6H")
+_PHDR = struct.Struct("<8I")
+_ET_REL, _ET_EXEC, _ET_DYN, _ET_CORE = range(1, 5)
+_EM_386 = 3
+_PT_LOAD, _PT_INTERP, _PT_GNU_STACK = 1, 3, 0x6474E551
 _LONGEST_HEADER = 64  # of a 64-bit file
 CANNOT_RUN, NOT_FOUND = 126, 127  # exit statuses, as shells have them
 
@@ -34,6 +38,38 @@ class LoadError(OSError):
     def __str__(self) -> str:
         """Return the message alone."""
         return self.message
+
+
+class _Header(NamedTuple):
+    """Elf32_Ehdr."""
+
+    ident: bytes
+    type: int
+    machine: int
+    version: int
+    entry: int
+    phoff: int
+    shoff: int
+    flags: int
+    ehsize: int
+    phentsize: int
+    phnum: int
+    shentsize: int
+    shnum: int
+    shstrndx: int
+
+
+class _Entry(NamedTuple):
+    """Elf32_Phdr."""
+
+    type: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    flags: int
+    align: int
 
 
 class Segment(NamedTuple):
@@ -98,82 +134,81 @@ def parse(fd: int, name: str) -> Elf:
         raise LoadError(f"{name}: {error.strerror}", error.errno or errno.EIO) from None
     header = _header(head, name)
     _check_header(header, name)
-    count = header.e_phnum
-    table = io.BytesIO(_pread(fd, count * _PHDR_SIZE, header.e_phoff, name))
+    table = _pread(fd, header.phnum * _PHDR.size, header.phoff, name)
     segments: list[Segment] = []
     interpreter = None
     has_stack_note = is_stack_executable = False
-    for _ in range(count):
-        entry = _structs(32, True).Elf_Phdr.parse_stream(table)
-        if entry.p_type == "PT_LOAD" and entry.p_memsz:
+    for entry in map(_Entry._make, _PHDR.iter_unpack(table)):
+        if entry.type == _PT_LOAD and entry.memsz:
             segment = _segment(entry)
             _check_segment(segment, status.st_size, name)
             segments.append(segment)
-        elif entry.p_type == "PT_INTERP" and interpreter is None:
-            interpreter = _read_interpreter(fd, entry.p_offset, entry.p_filesz, name)
-        elif entry.p_type == "PT_GNU_STACK":
-            has_stack_note, is_stack_executable = True, bool(entry.p_flags & 1)
+        elif entry.type == _PT_INTERP and interpreter is None:
+            interpreter = _read_interpreter(fd, entry.offset, entry.filesz, name)
+        elif entry.type == _PT_GNU_STACK:
+            has_stack_note, is_stack_executable = True, bool(entry.flags & 1)
     if not segments:
         raise LoadError(f"{name}: no loadable segments")
     return Elf(
-        header.e_type == "ET_DYN",
-        header.e_entry,
+        header.type == _ET_DYN,
+        header.entry,
         tuple(segments),
-        header.e_phoff,
-        count,
+        header.phoff,
+        header.phnum,
         interpreter,
         has_stack_note,
         is_stack_executable,
     )
 
 
-@cache
-def _structs(bits: int, is_little: bool) -> Any:
-    """Return pyelftools' descriptions of the headers; imported when a program is loaded."""
-    from elftools.elf.structs import ELFStructs
-
-    made = ELFStructs(little_endian=is_little, elfclass=bits)
-    made.create_basic_structs()
-    made.create_advanced_structs()
-    return made
-
-
-def _header(head: bytes, name: str) -> Any:
-    """Return the ELF header, also one of another processor."""
+def _header(head: bytes, name: str) -> _Header:
+    """Return the ELF header."""
     if head[:4] != b"\x7fELF":
         raise LoadError(f"{name}: not an ELF program" if head else f"{name}: empty file")
+    if head[4:6] != b"\1\1":  # neither 32-bit nor little-endian
+        raise _foreign(head, name)
+    if len(head) < _EHDR.size:
+        raise LoadError(f"{name}: truncated ELF header")
+    header = _Header._make(_EHDR.unpack_from(head))
+    if header.machine != _EM_386:
+        raise _foreign(head, name)
+    return header
+
+
+def _foreign(head: bytes, name: str) -> LoadError:
+    """Say what a file of another processor is."""
     from elftools.common.exceptions import ELFParseError
     from elftools.common.utils import struct_parse
+    from elftools.elf.descriptions import describe_e_machine
+    from elftools.elf.structs import ELFStructs
 
     bits, is_little = 64 if head[4:5] == b"\2" else 32, head[5:6] != b"\2"
+    structs = ELFStructs(little_endian=is_little, elfclass=bits)
+    structs.create_basic_structs()
     try:
-        return struct_parse(_structs(bits, is_little).Elf_Ehdr, io.BytesIO(head))
+        header = struct_parse(structs.Elf_Ehdr, io.BytesIO(head))
     except ELFParseError:
-        raise LoadError(f"{name}: truncated ELF header") from None
+        return LoadError(f"{name}: truncated ELF header")
+    words = {"ELFCLASS32": "32-bit", "ELFCLASS64": "64-bit"}
+    kind = words.get(header.e_ident.EI_CLASS, "unknown class")
+    found = describe_e_machine(header.e_machine)
+    return LoadError(f"{name}: not an i386 program: ELF {kind} for {found}")
 
 
-def _check_header(header: Any, name: str) -> None:
-    ident = header.e_ident
-    kind = ident.EI_CLASS, ident.EI_DATA, header.e_machine
-    if kind != ("ELFCLASS32", "ELFDATA2LSB", "EM_386"):
-        from elftools.elf.descriptions import describe_e_machine
-
-        bits = {"ELFCLASS32": "32-bit", "ELFCLASS64": "64-bit"}.get(kind[0], "unknown class")
-        found = describe_e_machine(header.e_machine)
-        raise LoadError(f"{name}: not an i386 program: ELF {bits} for {found}")
-    if header.e_type not in ("ET_EXEC", "ET_DYN"):
-        kinds = {"ET_REL": "a relocatable object file", "ET_CORE": "a core dump"}
-        what = kinds.get(header.e_type, f"ELF type {header.e_type}")
+def _check_header(header: _Header, name: str) -> None:
+    if header.type not in (_ET_EXEC, _ET_DYN):
+        kinds = {_ET_REL: "a relocatable object file", _ET_CORE: "a core dump"}
+        what = kinds.get(header.type, f"ELF type {header.type}")
         raise LoadError(f"{name}: not a program but {what}")
-    if header.e_phentsize != _PHDR_SIZE or not 0 < header.e_phnum <= 0xFFFF // _PHDR_SIZE:
+    if header.phentsize != _PHDR.size or not 0 < header.phnum <= 0xFFFF // _PHDR.size:
         raise LoadError(f"{name}: bad program header table")
 
 
-def _segment(entry: Any) -> Segment:
-    flags = entry.p_flags
+def _segment(entry: _Entry) -> Segment:
+    flags = entry.flags
     prot = (READ if flags & 4 else 0) | (WRITE if flags & 2 else 0) | (EXEC if flags & 1 else 0)
-    place = entry.p_offset, entry.p_vaddr, entry.p_filesz, entry.p_memsz
-    return Segment(*place, prot, entry.p_align)
+    place = entry.offset, entry.vaddr, entry.filesz, entry.memsz
+    return Segment(*place, prot, entry.align)
 
 
 def _check_segment(s: Segment, file_size: int, name: str) -> None:
