@@ -153,7 +153,7 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
     if live or not recovers:
         live |= shown
         shown = changed = 0
-    pending = shown  # a fault in a successor would show what this block leaves
+    pending = shown  # what this block leaves, and a fault in a successor would show
     result = [0] * len(items)
     fused_reads = 0  # what a jump reads that is compiled together with the insn before it
     for index in range(len(items) - 1, -1, -1):
@@ -167,15 +167,17 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
         if shown & writes:
             hidden = shown & writes & ~live
             can = shape.recoverable if hidden and not _reads(shape) & changed else 0
-            if pending:
+            if pending & writes:
                 # The successor finds the flags of this insn by its number, all of them or none.
                 # The number is stored before it runs: should it fault itself, those of another
                 # insn are to be found.
-                if writes == can == hidden == ALL_FLAGS and not shape.exposes:
+                if writes == can == hidden == pending == ALL_FLAGS and not shape.exposes:
                     plan.recipe = index
                 else:
-                    can = 0
-                pending = 0
+                    can &= ~pending
+                    for later in range(index + 1, len(items)):
+                        result[later] |= hidden & pending
+                pending &= ~writes
             need |= hidden & ~can
         result[index] = live & ~writes | need
         if writes:

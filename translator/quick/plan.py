@@ -269,7 +269,7 @@ def liveness(ctx: int, count: int) -> int:
     if live:
         live = live | shown
         shown = changed = 0
-    pending = shown  # a fault in a successor would show what this block leaves
+    pending = shown  # what this block leaves, and a fault in a successor would show
     fused_reads = 0  # what a jump reads that is compiled together with the insn before it
     index = count - 1
     while index >= 0:
@@ -292,14 +292,14 @@ def liveness(ctx: int, count: int) -> int:
             can = 0
             if hidden and not (groups >> 32 & 255 & changed):
                 can = groups >> 16 & 255
-            if pending:
+            if pending & writes:
                 # The successor finds the flags of this insn by its number, all of them or none.
-                is_all = writes == ALL and can == ALL and hidden == ALL
+                is_all = writes == ALL and can == ALL and hidden == ALL and pending == ALL
                 if is_all and not bits & lay.EXPOSES:
                     put64(ctx + lay.RECIPE_AT, index)
                 else:
-                    can = 0
-                pending = 0
+                    can = can & ~pending
+                pending = pending & ~writes
             need = need | hidden & ~can
         put64(item + lay.I_LIVE, live & ~writes | need)
         if writes:
