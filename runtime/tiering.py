@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runtime.dispatch import Engine
 
 _CACHE = FIELDS["jump_cache"].offset // 8
+_ASKED_MAX = 8  # times that this is doubled
 _PATIENCE = 16  # thresholds to wait between two tries at one place
 AT_ONCE = 64  # insns of a region that is compiled before it runs
 _REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
@@ -95,6 +96,7 @@ class Tiering:
         self.slice = self.thresholds.first_slice if mode == "when hot" else 0
         self.number = 0  # of the last job; never used again, as results may come late
         self.compiler: Compiler | None = None
+        self.planned: dict[tuple[int, int, int], Plan | None] = {}  # while one region is formed
         self.reset()
 
     def set_threshold(self, insns: int) -> None:
@@ -110,6 +112,7 @@ class Tiering:
     def reset(self) -> None:
         """Forget what is under way, in a forked child or when the guest is replaced."""
         self.heat: Counter[int] = Counter()  # place >> _BUCKET -> insns
+        self.asked: Counter[int] = Counter()  # place >> _BUCKET -> tries
         self.rewritten: Counter[int] = Counter()  # page -> regions that were dropped with it
         self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
         self.jobs: dict[int, _Job] = {}
@@ -121,6 +124,7 @@ class Tiering:
         self.heat.clear()
         self.tried.clear()
         self.rewritten.clear()
+        self.asked.clear()
 
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
@@ -152,8 +156,10 @@ class Tiering:
                     self.observed = 0
                 return
             self.observed = -1
-            # The next try only if much more is run here, outside of what this one yields.
-            self.heat[bucket] = -_PATIENCE * self.thresholds.hot
+            # The next try only if much more is run here, outside of what this one yields; to find
+            # that there is nothing new takes ten milliseconds.
+            self.heat[bucket] = -(_PATIENCE * hot << min(self.asked[bucket], _ASKED_MAX))
+            self.asked[bucket] += 1
             self._request(location, fpu)
 
     def count(self, *, is_inside: bool) -> None:
@@ -171,6 +177,7 @@ class Tiering:
             return
         if self.engine.code.is_calm(location >> PAGE_SHIFT):
             self.engine.invalidate(location, 1)
+        self.planned.clear()
         follow = _Follow(self.engine)
         limit = self.thresholds.max_insns
         region = self._grow((location, fpu), follow, limit)
@@ -287,6 +294,7 @@ class Tiering:
         """Compile and install the region at a location; None if there can be none."""
         if location & LOCATION_PRECISE:
             return None
+        self.planned.clear()
         region = self._grow((location, fpu), Plan.successors, AT_ONCE)
         if region is None:
             return None
@@ -305,6 +313,12 @@ class Tiering:
 
     def plan_at(self, pc: int, fpu: int, most: int) -> Plan | None:
         """Plan a block for a region; None if it must stay outside."""
+        place = pc, fpu, most
+        if place not in self.planned:
+            self.planned[place] = self._plan(pc, fpu, most)
+        return self.planned[place]
+
+    def _plan(self, pc: int, fpu: int, most: int) -> Plan | None:
         code = self.engine.code
         options = Options(fpu, max_insns=min(most, code.max_insns), recovers=code.recovers_flags)
         try:
@@ -322,7 +336,8 @@ class Tiering:
         """Forget regions under way that were made from these pages; blocks were dropped already."""
         changed = set(pages)
         for bucket in [n for n in list(self.heat) if n >> PAGE_SHIFT - _BUCKET in changed]:
-            del self.heat[bucket]
+            self.heat.pop(bucket, None)
+            self.asked.pop(bucket, None)
         vain = {block.pc >> PAGE_SHIFT for block in dropped if block.parts}
         for number, job in list(self.jobs.items()):
             if not changed.isdisjoint(job.pages):
