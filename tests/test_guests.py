@@ -23,7 +23,7 @@ from tests.running import (
 
 GUESTS = sorted((Path(__file__).parent / "guests").glob("*.c"))
 # Too slow for the interp tier within the tests' patience.
-LONG = {"fpu_signals", "sig_hot", "sse", "x87", "flags", "strings", "smc", "atomics"}
+LONG = {"fpu_signals", "sig_hot", "sig_libc", "sse", "x87", "flags", "strings", "smc", "atomics"}
 TIMEOUT = 300
 KILLED = re.compile(rb"^jitemu: guest killed by \w+ at .*\n", re.MULTILINE)
 
