@@ -127,7 +127,7 @@ class Writers:
         self._open()
         cache, tiering = engine.cache, engine.tiering
         register, clear = cache.register, cache.clear
-        install, after_fork = tiering.install, engine.after_fork_child
+        install, after_fork = tiering.install, engine.after_fork
 
         def registered(block: Block) -> None:
             register(block)
@@ -146,15 +146,16 @@ class Writers:
             finally:
                 self.is_region = False
 
-        def forked() -> None:
-            after_fork()
-            self._in_child()
+        def forked(*, is_child: bool) -> None:
+            after_fork(is_child=is_child)
+            if is_child:
+                self._in_child()
 
         cache.is_watched = True
         self._hook(cache, "register", registered)
         self._hook(cache, "clear", cleared)
         self._hook(tiering, "install", installed)
-        self._hook(engine, "after_fork_child", forked)
+        self._hook(engine, "after_fork", forked)
 
     def _hook(self, owner: object, name: str, function: object) -> None:
         setattr(owner, name, function)

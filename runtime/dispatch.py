@@ -446,12 +446,17 @@ class Engine:
         """Use what earlier runs of a program needed; *program* is something that only it has."""
         if self.quick is not None:
             self.quick.images.begin(program)
+            self.tiering.recall.begin(self.quick.images.library)
+
+    def _save(self) -> None:
+        if self.quick is not None:
+            self.quick.images.save()
+            self.tiering.recall.save()
 
     def flush(self) -> None:
         """Drop everything, as execve does."""
         with self.lock:
-            if self.quick is not None:
-                self.quick.images.save()
+            self._save()
             self.tiering.reset()
             self._flush_all()
             self.code.clear()
@@ -481,8 +486,7 @@ class Engine:
     def close(self) -> None:
         """Save what was compiled, for later runs."""
         self.tiering.close()
-        if self.quick is not None:
-            self.quick.images.save()
+        self._save()
         codestore.save()
 
     # -- fork --------------------------------------------------------------------------------------
@@ -490,11 +494,6 @@ class Engine:
         """Get hold of every lock, so that the child finds none held by a thread it lacks."""
         forking.before(self)
 
-    def after_fork_parent(self) -> None:
-        """Let go again."""
-        forking.after(self, is_child=False)
-
-    def after_fork_child(self) -> None:
-        """Keep the forking thread only."""
-        forking.after(self, is_child=True)
-        forking.forget_others(self)
+    def after_fork(self, *, is_child: bool) -> None:
+        """Let go again; in the child, keep the forking thread only."""
+        forking.after(self, is_child=is_child)

@@ -20,18 +20,20 @@ def before(engine: Engine) -> None:
 
 
 def after(engine: Engine, *, is_child: bool) -> None:
-    """Let go again, in the parent and in the child."""
+    """Let go again; in the child, keep the forking thread only."""
     backend.LOCK.release()
     codestore.after_fork(is_child=is_child)
     engine.lock.release()
+    if is_child:
+        _forget_others(engine)
 
 
-def forget_others(engine: Engine) -> None:
-    """Keep the forking thread only, in the child."""
+def _forget_others(engine: Engine) -> None:
     cpu = getattr(native.current, "cpu", None)
     engine.running.clear()
     if engine.quick is not None:
         engine.quick.images.be_saved()  # by the parent
+    engine.tiering.after_fork_child()
     engine.flushing, engine.flushed = threading.Event(), threading.Event()
     for other in list(engine.cpus):
         if other is not cpu:

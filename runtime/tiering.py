@@ -19,6 +19,7 @@ from runtime.blocktable import Block
 from runtime.codecache import Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
+from runtime.recall import Recall, again
 from translator import regions
 from translator.decode import Truncated, decode
 from translator.planner import FetchFault, Options, Plan
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _CACHE = FIELDS["jump_cache"].offset // 8
 _ASKED_MAX = 8  # times that this is doubled
+_RECALLED = 8  # the part of the threshold at which a region of an earlier run is taken
+_TRIES = 3  # with one head
 _PATIENCE = 16  # thresholds to wait between two tries at one place
 AT_ONCE = 64  # insns of a region that is compiled before it runs
 _REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
@@ -97,6 +100,7 @@ class Tiering:
         self.number = 0  # of the last job; never used again, as results may come late
         self.compiler: Compiler | None = None
         self.planned: dict[tuple[int, int, int], Plan | None] = {}  # while one region is formed
+        self.recall = Recall()
         self.reset()
 
     def set_threshold(self, insns: int) -> None:
@@ -143,6 +147,11 @@ class Tiering:
         # What was rewritten before its region paid off must last twice as long for another try.
         patience = min(self.rewritten[location >> PAGE_SHIFT], _REWRITTEN_MAX)
         hot, most = self.thresholds.hot, self.thresholds.last_slice
+        if self.heat[bucket] >= hot // _RECALLED and self.recall.knows(location):
+            with self.engine.lock:
+                if self._recall(location, fpu):
+                    self.heat[bucket] = 0
+                    return
         missing = (hot << patience) - self.heat[bucket]
         self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
         if self.observed >= 0:
@@ -192,12 +201,18 @@ class Tiering:
                         region = better
                         break
         head = (region.head.plan.pc, region.head.entry)
-        self.tried[head] = self.tried.get(head, 0) + 1
-        if self.tried[head] > 3 or any(
+        if self.tried.get(head, 0) >= _TRIES or any(
             job.region.head.plan.pc == head[0] for job in self.jobs.values()
         ):
             return
         described = regions.plain(region)
+        self.recall.add(region, described)
+        self._compile(region, described)
+
+    def _compile(self, region: Region, described: tuple[Any, ...]) -> None:
+        """Find a region in the cache, or have it compiled."""
+        head = (region.head.plan.pc, region.head.entry)
+        self.tried[head] = self.tried.get(head, 0) + 1
         key = _key(described)
         self.counts.formed += 1
         stencil = REGIONS.find(key)
@@ -211,6 +226,22 @@ class Tiering:
         if self.compiler is None:
             self.compiler = Compiler(self._done, lambda n: n in self.jobs, self.descriptors)
         self.compiler.submit(self.number, described)
+
+    def _recall(self, location: int, fpu: int) -> bool:
+        """Take a region that earlier runs had around a hot place; False if there is none."""
+        if len(self.jobs) >= self.thresholds.waiting:
+            return False
+        if any(job.region.holds(location, fpu) for job in self.jobs.values()):
+            return False
+        self.planned.clear()
+        for recalled in self.recall.holding(location):
+            if self.tried.get((recalled.base, recalled.entry)):
+                continue
+            region = again(recalled, self.plan_at)
+            if region is not None and region.holds(location, fpu):
+                self._compile(region, recalled.described)
+                return True
+        return False
 
     def _entries(self, region: Region) -> list[tuple[int, int]]:
         """Return the nodes that code outside the region leads to, in its order."""
@@ -355,6 +386,7 @@ class Tiering:
         if self.compiler is not None:
             self.compiler.abandon()
             self.compiler = None
+        self.recall.be_saved()
         self.reset()
 
     def close(self) -> None:

@@ -408,6 +408,18 @@ def test_statistics(strategy: str) -> None:
     )
 
 
+def test_regions_of_a_process_that_forks() -> None:
+    """The child has a compiling process of its own, and leaves the parent's alone."""
+    native = run([program("fork_hot")], env=host_environment())
+    options = ("--strategy", "tiered", "--region-threshold", "200000", "--stats")
+    got = start("run", *options, program("fork_hot"))
+    assert got.stdout == native.stdout
+    found = re.search(rb"regions +(\d+) formed:.* (\d+) failed", got.stderr)
+    assert found is not None, got.stderr
+    assert int(found[1]) >= 2
+    assert int(found[2]) == 0
+
+
 def test_strategy_of_these_tests() -> None:
     """What `pytest --strategy` and `--region-threshold` ask for reaches guests in processes."""
     text = start("run", "--stats", program("echo")).stderr.decode()

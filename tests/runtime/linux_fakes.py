@@ -51,7 +51,10 @@ class FakeEngine:
     def begin(self, program: bytes) -> None:
         """Do nothing, either."""
 
-    before_fork = after_fork_parent = after_fork_child = close = flush
+    def after_fork(self, *, is_child: bool) -> None:
+        """Do nothing: there are no locks."""
+
+    before_fork = close = flush
 
 
 def call(number: int, *args: int) -> Step:

@@ -36,6 +36,9 @@ class Recorder:
     def close(self) -> None:
         pass
 
+    def abandon(self) -> None:
+        pass
+
 
 @pytest.fixture
 def tiering(monkeypatch: pytest.MonkeyPatch) -> Tiering:

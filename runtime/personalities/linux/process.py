@@ -344,13 +344,13 @@ class Process:
     def after_fork_parent(self) -> None:
         """Release what `before_fork` took."""
         self.mem.lock.release()
-        self.engine.after_fork_parent()
+        self.engine.after_fork(is_child=False)
         self.changed.release()
 
     def after_fork_child(self, t: Thread) -> None:
         """Make *t* the only thread of the child."""
         self.mem.after_fork()
-        self.engine.after_fork_child()
+        self.engine.after_fork(is_child=True)
         self.changed = threading.Condition(threading.RLock())
         native.after_fork(t.cpu)
         t.tid = os.getpid()

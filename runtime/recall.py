@@ -1,0 +1,117 @@
+"""Which regions a program had in earlier runs, so that this one forms the same.
+
+What a region holds depends on what ran when it was formed; formed anew it would be another one, and
+no cache would have it.  A region is recalled where its head stood and only if all its blocks are
+planned as they were: the code is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from runtime.store.library import Library
+from runtime.store.pack import Item
+from translator import regions
+from translator.regions import Node, PlanAt, Region
+
+RECORDS_MAX = 12  # of one program: each run that forms other regions adds one
+REGIONS_MAX = 512  # of one record
+
+
+class Recalled(NamedTuple):
+    """A region that was: address of its head, `regions.plain`, and the block sizes asked for."""
+
+    base: int
+    described: tuple[Any, ...]
+    most: tuple[int, ...]
+
+    @property
+    def entry(self) -> int:
+        """The x87 stack that it is entered with."""
+        return int(self.described[1][0][3][0])
+
+
+class Recall:
+    """The regions of earlier runs, by the addresses of their blocks; and those that are new."""
+
+    def __init__(self) -> None:
+        self.library: Library | None = None  # of the program; none: nothing is known or kept
+        self.records = -1  # that were read; -1: not looked yet
+        self.at: dict[int, list[Recalled]] = {}  # address -> what had a block there, latest last
+        self.fresh: list[Recalled] = []
+
+    def begin(self, library: Library | None) -> None:
+        """Recall the regions of a program from now on."""
+        self.__init__()  # type: ignore[misc]
+        self.library = library
+
+    def holding(self, pc: int) -> Iterator[Recalled]:
+        """Go through what had a block at an address, the latest first."""
+        if self.records < 0:
+            self._read()
+        yield from reversed(self.at.get(pc, []))
+
+    def knows(self, pc: int) -> bool:
+        """Whether a region had a block at an address."""
+        if self.records < 0:
+            self._read()
+        return pc in self.at
+
+    def add(self, region: Region, described: tuple[Any, ...]) -> None:
+        """Note a region that was formed."""
+        most = tuple(node.plan.options.max_insns for node in region.nodes)
+        recalled = Recalled(region.head.plan.pc, described, most)
+        if self.library is not None and len(self.fresh) < REGIONS_MAX:
+            self.fresh.append(recalled)
+        self._enter(recalled)
+
+    def _enter(self, recalled: Recalled) -> None:
+        for pc in {recalled.base + row[0][0] & 0xFFFFFFFF for row in recalled.described[1]}:
+            self.at.setdefault(pc, []).append(recalled)
+
+    def _read(self) -> None:
+        self.records = 0
+        while self.library is not None and self.records < RECORDS_MAX:
+            found = self.library.find(_key(self.records))
+            if found is None:
+                return
+            for recalled in found:
+                self._enter(Recalled(*recalled))
+            self.records += 1
+
+    def save(self) -> None:
+        """Keep what this run formed besides."""
+        if self.library is None or not self.fresh:
+            return
+        if self.records < 0:
+            self._read()
+        if self.records < RECORDS_MAX:
+            value = tuple(tuple(recalled) for recalled in self.fresh)
+            if self.library.save({_key(self.records): Item(value, 0)}):
+                self.be_saved()
+                self.records += 1
+
+    def be_saved(self) -> None:
+        """Leave what was formed so far to somebody else to save."""
+        self.fresh = []
+
+
+def _key(number: int) -> bytes:
+    return b"regions%9d" % number
+
+
+def again(recalled: Recalled, plan_at: PlanAt) -> Region | None:
+    """Build a region as it was; None if its code is another now."""
+    in_host, rows = recalled.described
+    nodes = []
+    for index, (row, most) in enumerate(zip(rows, recalled.most, strict=True)):
+        (pc, *_), _, items, (entry, leave, sources, is_check, need), _ = row
+        plan = plan_at(recalled.base + pc & 0xFFFFFFFF, entry, most)
+        if plan is None or len(plan.items) != len(items):
+            return None
+        nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
+    for node, (*_, edges) in zip(nodes, rows, strict=True):
+        node.edges = {recalled.base + pc & 0xFFFFFFFF: nodes[i] for pc, i in edges}
+    region = Region(nodes, in_host)
+    return region if regions.plain(region) == recalled.described else None

@@ -1,0 +1,114 @@
+"""Regions of earlier runs: formed again as they were, where the code still is what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import codestore
+from runtime.dispatch import Engine
+from runtime.memory import Memory
+from runtime.recall import RECORDS_MAX, Recall
+from runtime.tiering import Tiering
+from tests.runtime.test_tiering import CODE, LOOP, Recorder
+from translator import regions
+from translator.tiers.store import Shelf
+
+PROGRAM = b"the first page of a program"
+INSIDE = CODE + 5
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use an empty cache directory; nothing is compiled."""
+    monkeypatch.setenv("JITEMU_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("runtime.tiering.Compiler", Recorder)
+    monkeypatch.setattr("runtime.tiering.REGIONS", Shelf[bytes](8))
+
+
+@pytest.fixture
+def runs() -> Iterator[Any]:
+    """Return what makes the tiering of a new run of a program."""
+    memories: list[Memory] = []
+
+    def begin(code: bytes = LOOP, program: bytes = PROGRAM) -> Tiering:
+        mem = Memory()
+        memories.append(mem)
+        mem.map(CODE, 0x2000, 7, fixed=True)
+        mem.write(CODE, code)
+        tiering = Engine(mem, "tiered").tiering
+        tiering.recall.begin(codestore.images(program))
+        return tiering
+
+    yield begin
+    for mem in memories:
+        mem.close()
+
+
+def formed(tiering: Tiering) -> list[Any]:
+    return [regions.plain(job.region) for job in tiering.jobs.values()]
+
+
+def hot(tiering: Tiering, part: int) -> None:
+    """Let a part of the threshold run in the loop, until a sample."""
+    tiering.slice = tiering.thresholds.hot // part + 1
+    tiering.sample(INSIDE, 0, is_inside=False)
+
+
+def first_run(runs: Any) -> list[Any]:
+    tiering = runs()
+    with tiering.engine.lock:
+        tiering._request(INSIDE, 0)
+    made = formed(tiering)
+    assert len(made) == 1
+    tiering.recall.save()
+    return made
+
+
+def test_formed_again_at_once(runs: Any) -> None:
+    """Long before the threshold, and the same: a cached region would be found."""
+    made = first_run(runs)
+    second = runs()
+    hot(second, 8)
+    assert formed(second) == made
+    unknown = runs(program=b"another program")
+    hot(unknown, 8)
+    assert not formed(unknown)
+
+
+def test_other_code(runs: Any) -> None:
+    """What was at these addresses is no guide to it."""
+    first_run(runs)
+    second = runs(LOOP.replace(b"\x40", b"\x43"))  # inc ebx
+    hot(second, 8)
+    assert not formed(second)
+
+
+def test_only_new_ones_are_saved(runs: Any) -> None:
+    """A run that formed nothing else adds no record, and there are not too many."""
+    first_run(runs)
+    second = runs()
+    hot(second, 8)
+    assert not second.recall.fresh
+    for number in range(2 * RECORDS_MAX):
+        other = runs(LOOP.replace(b"\x40", bytes([0x40 + number % 3])) + bytes([number]))
+        with other.engine.lock:
+            other._request(INSIDE, 0)
+        other.recall.save()
+    last = Recall()
+    last.begin(codestore.images(PROGRAM))
+    assert last.knows(INSIDE)
+    assert last.records == RECORDS_MAX
+
+
+def test_a_child_leaves_them_to_its_parent(runs: Any) -> None:
+    """What was formed before a fork is saved once."""
+    tiering = runs()
+    with tiering.engine.lock:
+        tiering._request(INSIDE, 0)
+    assert tiering.recall.fresh
+    tiering.after_fork_child()
+    assert not tiering.recall.fresh
