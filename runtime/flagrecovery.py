@@ -14,7 +14,7 @@ from translator import flags
 from translator.planner import Plan
 from translator.recovery import flags_unit
 from translator.shape import ALL_FLAGS, GROUP_BITS, Shape, Slots
-from translator.state import FIELDS
+from translator.state import FIELDS, SAVED_OPERANDS
 from translator.tiers import interp
 
 _PLACES = {group: FIELDS[group] for group in flags.GROUPS}
@@ -50,6 +50,10 @@ RECIPE, RECIPE_MASK = 0x40000000, 0xC0000000
 SZP_HIGH = FIELDS["szp"].offset // 4 + 1
 
 
+SAVED: Slots = []  # instead of an insn's slots: its operands are in the state
+_OPERANDS = [FIELDS[name].offset // 4 for name in SAVED_OPERANDS]
+
+
 class Recipes:
     """Insns whose flags the next block may have to recover, by number."""
 
@@ -62,10 +66,15 @@ class Recipes:
 
     def name(self, plan: Plan) -> None:
         """Give the recipe of a plan, if it has one, its number."""
-        if plan.recipe < 0:
+        if plan.recipe >= 0:
+            shape, slots = plan.items[plan.recipe]
+            key, item = (shape, *slots[:6]), (shape, slots)
+        elif plan.saved >= 0:
+            shape = plan.items[plan.saved][0]
+            key, item = (shape,), (shape, SAVED)
+        else:
             return
-        shape, slots = item = plan.items[plan.recipe]
-        number = self.numbers.setdefault((shape, *slots[:6]), len(self.items))
+        number = self.numbers.setdefault(key, len(self.items))
         if number == len(self.items):
             self.items.append(item)
         plan.recipe_id = RECIPE | number
@@ -77,8 +86,15 @@ class Recipes:
             return
         index = number - RECIPE
         item = self.items[index] if index < len(self.items) else self.quick(number)
-        if item is not None:
-            shape, slots = item
+        if item is None:
+            return
+        shape, slots = item
+        if slots is SAVED:
+            assert shape.rule is not None
+            rule, width = shape.rule
+            run = _function(rule.name, width)
+            run(cpu, None, *[cpu.r32[at] for at in _OPERANDS], 0, 0, 0)
+        else:
             recover(cpu, shape, slots, ALL_FLAGS)
 
     def at_fault(self, cpu: Cpu, plan: Plan, index: int) -> None:

@@ -35,5 +35,5 @@ def test_sample(tier: str, native: Native) -> None:
     assert not bad, "\n".join(bad)
     assert not machine.crashes
     if tier in ("region", "tiered"):
-        assert counts.formed > COUNT[tier]
+        assert counts.formed > COUNT[tier] // 2
         assert counts.failed == 0

@@ -40,6 +40,7 @@ class Plan:
     interp_at: int | None = None  # the insn here must be interpreted; the block ends before it
     recipe: int = -1  # the insn whose flags the successors may have to recover, or -1
     recipe_id: int = 0
+    saved: int = -1  # without a recipe, the insn whose operands a region may save for the same end
     options: Any = None  # the Options it was made with
     pieces: Any = None  # what the strategy found for it, once complete
     looked_at: list[tuple[int, int]] = field(default_factory=list)  # ranges it depends on
@@ -174,6 +175,8 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
                 if writes == can == hidden == pending == ALL_FLAGS and not shape.exposes:
                     plan.recipe = index
                 else:
+                    if writes == hidden == pending == ALL_FLAGS and shape.rule is not None:
+                        plan.saved = index
                     can &= ~pending
                     for later in range(index + 1, len(items)):
                         result[later] |= hidden & pending

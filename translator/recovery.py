@@ -45,6 +45,16 @@ _BINARY: dict[Op, Callable[[int, int], int]] = {
 _ADDS, _SUBTRACTS = ("add", "inc"), ("sub", "dec")
 
 
+def only_rule(unit: Unit) -> tuple[flags.Rule, int] | None:
+    """Return the rule and the width by which an insn sets all its flags; None for several ways."""
+    found = [v for v in unit.ops if v.op in (Op.FLAGS, Op.SETFLAG)]
+    if len(found) != 1 or found[0].op is not Op.FLAGS or found[0].args[0].width > 32:
+        return None
+    rule = found[0].attr
+    assert isinstance(rule, flags.Rule)
+    return rule, found[0].args[0].width
+
+
 def recovery(unit: Unit, slot_index: dict[str, int]) -> Recovery | None:
     """Say how an insn's flags can be recovered from what it leaves in the registers."""
     found = [v for v in unit.ops if v.op in (Op.FLAGS, Op.SETFLAG)]

@@ -365,8 +365,8 @@ def plain(region: Region) -> tuple[Any, ...]:
         stops = -1 if plan.interp_at is None else plan.interp_at - base & _MASK
         nodes.append(
             (
-                (plan.pc - base & _MASK, plan.end - base & _MASK, stops, plan.fpu, plan.recipe),
-                tuple(plan.live),
+                (plan.pc - base & _MASK, plan.end - base & _MASK, stops, plan.fpu),
+                (tuple(plan.live), plan.recipe, plan.saved),
                 items,
                 (node.entry, node.exit, node.sources, node.is_check, node.need),
                 edges,
@@ -379,10 +379,11 @@ def rebuild(described: tuple[Any, ...]) -> Region:
     """Make a region of its description, its head at address 0."""
     x87_in_host, rows = described
     nodes = []
-    for index, ((pc, end, stops, fpu, recipe), live, items, about, _) in enumerate(rows):
+    for index, ((pc, end, stops, fpu), needs, items, about, _) in enumerate(rows):
+        live, recipe, saved = needs
         plan = Plan(pc, [(shape_of(key), slots) for key, *slots in items], list(live), end, fpu)
         plan.interp_at = None if stops < 0 else stops
-        plan.recipe = recipe
+        plan.recipe, plan.saved = recipe, saved
         entry, leave, sources, is_check, need = about
         nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
     for node, (*_, edges) in zip(nodes, rows, strict=True):

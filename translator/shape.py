@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from translator import flags
 from translator.decode import decode_key
 from translator.ir import CondLink, Link, Op, Unit
-from translator.recovery import recovery
+from translator.recovery import only_rule, recovery
 from translator.semantics import lift
 
 GROUP_BITS = {group: 1 << i for i, group in enumerate(flags.GROUPS)}
@@ -95,6 +95,7 @@ class Shape:
         "recoverable",
         "recovery",
         "registers",
+        "rule",
         "single",
         "stores",
         "terminal",
@@ -118,6 +119,7 @@ class Shape:
                 assert isinstance(v.attr, int)
                 self.registers |= 1 << v.attr
         self.recovery = recovery(self.unit, SLOT_INDEX)
+        self.rule = only_rule(self.unit)
         self.recoverable = 0  # mask of the flag groups that can be recovered behind it
         for group in self.recovery.groups if self.recovery else ():
             self.recoverable |= GROUP_BITS[group]

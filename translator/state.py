@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 GPRS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+SAVED_OPERANDS = ("flags_result", "flags_left", "flags_right")
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 
 
@@ -66,6 +67,10 @@ def _layout() -> dict[str, Field]:
         ("hash_table", 456, 64),  # host address of this thread's table (guest pc, host code)
         ("x87_in", 464, 64),  # host addresses of what moves the x87 registers into the host's...
         ("x87_out", 472, 64),  # ...and back
+        # What flags follow from that a region leaves to be computed, should a fault show them.
+        ("flags_result", 480, 32),
+        ("flags_left", 484, 32),
+        ("flags_right", 488, 32),
         ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
         ("scratch", 4096, 0),  # 4 KiB for helpers
         ("jump_cache", 8192, 0),  # JUMP_CACHE_ENTRIES x (u64 guest pc, u64 host code)

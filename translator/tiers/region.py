@@ -15,8 +15,8 @@ from translator import flags
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import Plan, fuses
 from translator.regions import Node, Region, service_slots
-from translator.shape import GROUP_BITS, SLOT_INDEX
-from translator.state import FIELDS, Exit
+from translator.shape import ALL_FLAGS, GROUP_BITS, SLOT_INDEX
+from translator.state import FIELDS, SAVED_OPERANDS, Exit
 from translator.tiers.emitter import (
     PINNED,
     PINNED_XMM,
@@ -56,6 +56,10 @@ class RegionLowering(DeferredStatus):
         super().__init__(name)
         self.region, self.units, self.used = region, units, used
         self.left: dict[int, _Known] = {}  # node -> what its only source knows
+        # The node whose last flags are shown by a fault only, if they are still pending; and by
+        # that of a node that is entered with them.
+        self.saver: RegionSlots | None = None
+        self.savers: dict[int, RegionSlots | None] = {}
         # An i32 -> an i64 with these low bits; the same as a sum. Both save cutting addresses and
         # keeping values alive that only a fault would show.
         self.loose_of: dict[str, str] = {}
@@ -285,6 +289,7 @@ class RegionLowering(DeferredStatus):
         number = self._first(node)
         service = RegionSlots(number, service_slots(node), self.used)
         self.slots = service
+        self.saver = self.savers.get(node.index)
         self.label(f"n{node.index}")
         before = self.left.pop(node.index, None)
         if before is None:
@@ -326,6 +331,21 @@ class RegionLowering(DeferredStatus):
         name = self.t(f"shl i64 {wide}, 32")
         if "szp" in self.changed:
             self.flags["szp"] = Pending(None, (self._named(name, 64),))
+
+    def _save_operands(self, service: RegionSlots) -> None:
+        """Leave flags that only a fault shows to be computed from what they follow from.
+
+        Three stores in each round of a loop cost less than its flags.
+        """
+        pending = self.flags.get("szp")
+        if pending is None or pending.rule is None:
+            return
+        for field, v in zip(SAVED_OPERANDS, pending.args, strict=True):
+            value = self.value(v)
+            wide = value if v.width == 32 else self.t(f"zext i{v.width} {value} to i32")
+            self.do(f"store i32 {wide}, ptr {self.pointer(field)}")
+        self._drop(ALL_FLAGS)
+        self._recipe(service)
 
     def _first(self, node: Node) -> int:
         """Return the number of a node's own slots; those of its insns follow."""
@@ -386,7 +406,10 @@ class RegionLowering(DeferredStatus):
                 self.dirty.pop(field, None)
             if other.sources == 1 and not other.is_check:
                 self.left[other.index] = self._known()
+                self.savers[other.index] = self.saver
             else:
+                if self.saver is not None:
+                    self._save_operands(self.saver)
                 self._sync(node.exit)
             self.do(f"br label %n{other.index}")
 
@@ -403,6 +426,8 @@ class RegionLowering(DeferredStatus):
         for shape, _ in plan.items:
             written |= shape.writes
         self._drop(written & ~plan.live[-1])
+        if written:
+            self.saver = service if plan.saved >= 0 else None
         if plan.recipe >= 0:
             self._recipe(service)
         match terminal:
