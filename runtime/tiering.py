@@ -147,7 +147,8 @@ class Tiering:
         # What was rewritten before its region paid off must last twice as long for another try.
         patience = min(self.rewritten[location >> PAGE_SHIFT], _REWRITTEN_MAX)
         hot, most = self.thresholds.hot, self.thresholds.last_slice
-        if self.heat[bucket] >= hot // _RECALLED and self.recall.knows(location):
+        soon = self.heat[bucket] >= hot // _RECALLED
+        if soon and not patience and self.recall.knows(location):
             with self.engine.lock:
                 if self._recall(location, fpu):
                     self.heat[bucket] = 0

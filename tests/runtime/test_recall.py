@@ -87,6 +87,15 @@ def test_other_code(runs: Any) -> None:
     assert not formed(second)
 
 
+def test_code_that_does_not_last(runs: Any) -> None:
+    """It is not compiled again and again only since that was tried before."""
+    first_run(runs)
+    second = runs()
+    second.rewritten[INSIDE >> 12] += 1
+    hot(second, 8)
+    assert not formed(second)
+
+
 def test_only_new_ones_are_saved(runs: Any) -> None:
     """A run that formed nothing else adds no record, and there are not too many."""
     first_run(runs)
