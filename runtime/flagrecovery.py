@@ -7,7 +7,6 @@ successor, host code stores the number of a recipe in the upper half of szp.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 from runtime.cpu import Cpu
 from translator import flags
@@ -20,12 +19,14 @@ from translator.tiers import interp
 _PLACES = {group: FIELDS[group] for group in flags.GROUPS}
 
 
-@cache
-def _function(rule_name: str, width: int) -> interp.Run:
-    found = next(
-        r for r in vars(flags).values() if isinstance(r, flags.Rule) and r.name == rule_name
-    )
-    return interp.compile_unit(flags_unit(found, width))
+_functions: dict[tuple[str, int], interp.Run] = {}  # rule and width -> what sets its flags
+
+
+def _function(rule: flags.Rule, width: int) -> interp.Run:
+    run = _functions.get((rule.name, width))
+    if run is None:
+        run = _functions[rule.name, width] = interp.compile_unit(flags_unit(rule, width))
+    return run
 
 
 def recover(cpu: Cpu, shape: Shape, slots: Slots, groups: int) -> None:
@@ -38,7 +39,7 @@ def recover(cpu: Cpu, shape: Shape, slots: Slots, groups: int) -> None:
         if not GROUP_BITS[group] & groups
     }
     result, left, right = recovery.operands(cpu.r32, slots)
-    run = _function(recovery.rule.name, recovery.width)
+    run = _function(recovery.rule, recovery.width)
     run(cpu, None, result, left, right, 0, 0, 0)
     for group, data in keep.items():
         at = _PLACES[group].offset
@@ -92,7 +93,7 @@ class Recipes:
         if slots is SAVED:
             assert shape.rule is not None
             rule, width = shape.rule
-            run = _function(rule.name, width)
+            run = _function(rule, width)
             run(cpu, None, *[cpu.r32[at] for at in _OPERANDS], 0, 0, 0)
         else:
             recover(cpu, shape, slots, ALL_FLAGS)

@@ -46,13 +46,17 @@ _ADDS, _SUBTRACTS = ("add", "inc"), ("sub", "dec")
 
 
 def only_rule(unit: Unit) -> tuple[flags.Rule, int] | None:
-    """Return the rule and the width by which an insn sets all its flags; None for several ways."""
+    """Return the rule and the width by which an insn sets all its flags.
+
+    None if there are several ways, or if its arguments are not operands of one width.
+    """
     found = [v for v in unit.ops if v.op in (Op.FLAGS, Op.SETFLAG)]
-    if len(found) != 1 or found[0].op is not Op.FLAGS or found[0].args[0].width > 32:
+    if len(found) != 1 or found[0].op is not Op.FLAGS:
         return None
-    rule = found[0].attr
+    rule, widths = found[0].attr, {a.width for a in found[0].args}
     assert isinstance(rule, flags.Rule)
-    return rule, found[0].args[0].width
+    (width, *others) = widths
+    return None if others or width > 32 else (rule, width)
 
 
 def recovery(unit: Unit, slot_index: dict[str, int]) -> Recovery | None:
