@@ -67,8 +67,8 @@ int main(void)
         int flags = round == 2 ? SA_RESTART : 0;
         quiet = round == 0;
         report("flags %x\n", flags);
-        feed = flags ? p[1] : -1; /* what ends the call that is made again */
         arm(flags, 20);
+        feed = flags ? p[1] : -1; /* what ends the call that is made again */
         show("read", read(p[0], &c, 1));
 
         arm(flags, 20);
@@ -107,8 +107,8 @@ int main(void)
 
         int sv[2];
         socketpair(AF_UNIX, SOCK_STREAM, 0, sv);
-        feed = flags ? sv[1] : -1;
         arm(flags, 20);
+        feed = flags ? sv[1] : -1;
         show("recv", recv(sv[0], &c, 1, 0));
         struct timeval limit = {2, 0};
         setsockopt(sv[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
