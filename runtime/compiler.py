@@ -11,8 +11,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+import translator
 from runtime import native
 from runtime.counting import peak_memory
 from runtime.host import Sys, syscall
@@ -46,6 +48,13 @@ class PlainDescriptors:
         os.close(fd)
 
 
+class _Pipes(NamedTuple):
+    """Descriptors of a compiling process: to read from it and to write to it; its own three."""
+
+    mine: tuple[int, int]
+    theirs: tuple[int, int, int]
+
+
 class Compiler:
     """Takes regions as plain values, in order, and calls back from a thread of its own.
 
@@ -60,9 +69,18 @@ class Compiler:
         self.done, self.is_wanted, self.descriptors = done, is_wanted, descriptors
         self.jobs: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
+        self.ready: _Pipes | None = None
         self.ends: tuple[int, int] | None = None
         self.worker = 0  # its process id
         self.peak = 0  # bytes of memory that it had at most, once it has ended
+
+    def prepare(self) -> None:
+        """Make the descriptors now, as no guest code runs: it could use them till they are moved.
+
+        What the compiling process sends is executed, so a guest must never write there.
+        """
+        with contextlib.suppress(OSError):  # too few are allowed: nothing will be compiled
+            self.ready = self._pipes()
 
     def submit(self, number: int, described: Any) -> None:
         """Compile a region some time."""
@@ -81,12 +99,15 @@ class Compiler:
     def abandon(self) -> None:
         """Forget everything: in a forked child, whose parent keeps the process."""
         ends, self.ends = self.ends, None
-        for end in ends or ():
+        ready, self.ready = self.ready, None
+        for end in (*(ends or ()), *(ready.mine + ready.theirs if ready is not None else ())):
             self.descriptors.release(end)
 
     def close(self) -> None:
         """End the process, and the thread once it has nothing to wait for."""
         self.jobs.put(None)
+        if self.thread is None:
+            self.abandon()
         if self.worker:
             self.peak = peak_memory(self.worker)
             with contextlib.suppress(OSError):
@@ -119,7 +140,9 @@ class Compiler:
         from translator import worker
 
         if self.ends is None:
-            self.ends = self._start()
+            if self.ready is None:
+                raise OSError("it has ended, or there were too few descriptors")
+            self.ends = self._start(self.ready)
             self.worker = worker.receive(self.ends[0])
         reader, writer = self.ends
         worker.send(writer, described)
@@ -130,29 +153,36 @@ class Compiler:
             raise OSError("it takes too long")
         return worker.receive(reader)
 
-    def _start(self) -> tuple[int, int]:
-        """Start the process; return where to read from it and where to write to it."""
+    def _pipes(self) -> _Pipes:
         to_worker, from_worker = os.pipe(), os.pipe()
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        reserve, release = self.descriptors.reserve, self.descriptors.release
-        theirs = [reserve(fd) for fd in (to_worker[0], from_worker[1], null)]
-        mine = reserve(from_worker[0]), reserve(to_worker[1])
+        reserve = self.descriptors.reserve
+        theirs = reserve(to_worker[0]), reserve(from_worker[1]), reserve(null)
+        return _Pipes((reserve(from_worker[0]), reserve(to_worker[1])), theirs)
+
+    def _start(self, pipes: _Pipes) -> tuple[int, int]:
+        """Start the process; return where to read from it and where to write to it."""
+        self.ready = None
+        release = self.descriptors.release
         try:
-            argv = [sys.executable, "-I", "-S", "-c", _START.format(sys.path)]
+            # What an editable installation imports is not always in sys.path.
+            paths = [str(Path(translator.__file__).parents[1]), *sys.path]
+            argv = [sys.executable, "-I", "-S", "-c", _START.format(paths)]
             env = [f"{name}={os.environ[name]}" for name in ("PATH", "HOME") if name in os.environ]
-            pid = native.spawn(sys.executable.encode(), _strings(argv), _strings(env), *theirs)
+            executable = sys.executable.encode()
+            pid = native.spawn(executable, _strings(argv), _strings(env), *pipes.theirs)
             if pid < 0:
                 raise OSError(-pid, os.strerror(-pid))
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, _WCLONE - (1 << 32))
         except OSError:
-            for fd in mine:
+            for fd in pipes.mine:
                 release(fd)
             raise
         finally:
-            for fd in theirs:
+            for fd in pipes.theirs:
                 release(fd)
-        return mine
+        return pipes.mine
 
 
 def _strings(values: list[str]) -> Any:

@@ -103,6 +103,16 @@ class Tiering:
         self.recall = Recall()
         self.reset()
 
+    def use(self, descriptors: Descriptors) -> None:
+        """Keep descriptors out of the guest's way; before the guest runs."""
+        self.descriptors = descriptors
+        if self.mode == "when hot":
+            self.compiler = self._new_compiler()
+            self.compiler.prepare()
+
+    def _new_compiler(self) -> Compiler:
+        return Compiler(self._done, lambda n: n in self.jobs, self.descriptors)
+
     def set_threshold(self, insns: int) -> None:
         """Let code become a region after so many insns around it; 0: before it runs at all."""
         if self.mode:
@@ -225,7 +235,8 @@ class Tiering:
         pages = frozenset(page for node in region.nodes for page in _pages(node.plan))
         self.jobs[self.number] = _Job(region, head[0], key, pages)
         if self.compiler is None:
-            self.compiler = Compiler(self._done, lambda n: n in self.jobs, self.descriptors)
+            self.compiler = self._new_compiler()
+            self.compiler.prepare()
         self.compiler.submit(self.number, described)
 
     def _recall(self, location: int, fpu: int) -> bool:
@@ -386,7 +397,8 @@ class Tiering:
         """Leave the compiling process to the parent."""
         if self.compiler is not None:
             self.compiler.abandon()
-            self.compiler = None
+            self.compiler = self._new_compiler()
+            self.compiler.prepare()
         self.recall.be_saved()
         self.reset()
 

@@ -420,6 +420,34 @@ def test_regions_of_a_process_that_forks() -> None:
     assert int(found[2]) == 0
 
 
+# As an editable installation does it: what is imported is not in sys.path.
+EDITABLE = """
+import sys
+from importlib.machinery import PathFinder
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name in ("jitemu", "runtime", "translator"):
+            return PathFinder.find_spec(name, [{root!r}])
+sys.meta_path.append(Finder)
+from jitemu.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_regions_of_an_editable_installation(tmp_path: Path) -> None:
+    """The compiling process finds what the others found."""
+    env = {**host_environment(), "XDG_CACHE_HOME": str(tmp_path)}
+    code = EDITABLE.format(root=str(REPOSITORY))
+    options = ("--strategy", "tiered", "--region-threshold", "200000", "--stats")
+    command = [sys.executable, "-I", "-c", code, "run", *options, program("fork_hot")]
+    got = run(command, env=env, work=tmp_path)
+    assert got.status == 0, got.stderr
+    found = re.search(rb"regions +\d+ formed: (\d+) compiled.* (\d+) failed", got.stderr)
+    assert found is not None, got.stderr
+    assert int(found[1]) >= 1
+    assert int(found[2]) == 0
+
+
 def test_strategy_of_these_tests() -> None:
     """What `pytest --strategy` and `--region-threshold` ask for reaches guests in processes."""
     text = start("run", "--stats", program("echo")).stderr.decode()

@@ -250,12 +250,13 @@ def test_path_escape() -> None:
     assert got.status == 0, got.stderr
 
 
-def test_reach() -> None:
+@pytest.mark.parametrize("command", [jitemu(ANY), jitemu("tiered", "--region-threshold", "1")])
+def test_reach(command: list[str]) -> None:
     """Nor do races, descriptors, sockets and rare calls, nor any process outside of the run."""
     program = build(BAD / "reach.c")
     with work_directory({"outer/secret": b"SECRET\n", "outer/inside/x": b""}) as work:
         inside = work / "outer" / "inside"
-        got = run([*jitemu(ANY), str(program), str(inside)], work=inside, timeout=120)
+        got = run([*command, str(program), str(inside)], work=inside, timeout=120)
     assert got.stdout == b"tried; 0 leaks\n", got.stdout[:3000].decode(errors="replace")
     assert got.status == 0, got.stderr
 

@@ -39,6 +39,9 @@ class Recorder:
     def abandon(self) -> None:
         pass
 
+    def prepare(self) -> None:
+        pass
+
 
 @pytest.fixture
 def tiering(monkeypatch: pytest.MonkeyPatch) -> Tiering:

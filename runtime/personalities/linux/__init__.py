@@ -39,7 +39,7 @@ class Linux:
         mem = Memory(options.memory_limit)
         engine = Engine(mem, strategy)
         vfs = make_vfs(options, os.fsencode(program))
-        engine.tiering.descriptors = vfs.fds
+        engine.tiering.use(vfs.fds)
         self.process: Process = Process(options, mem, engine, vfs)
         self.cpu: Cpu = Cpu(mem)
         try:
