@@ -273,7 +273,7 @@ class Tiering:
         with engine.lock:
             job, late = self.jobs.pop(number, None), self.outdated.pop(number, None)
             if isinstance(result, str):
-                counts.failed += 1
+                counts.failed += job is not None  # not if the guest has ended meanwhile
                 return
             stencil, seconds = restore(result[0]), result[1]
             counts.compiled += 1
