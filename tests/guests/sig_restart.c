@@ -122,11 +122,15 @@ int main(void)
     struct itimerval it = {{0, 10000}, {0, 10000}};
     setitimer(ITIMER_REAL, &it, NULL);
     struct timespec a, b;
-    clock_gettime(CLOCK_MONOTONIC, &a);
-    wait = (struct timespec){0, 100000000};
-    show("undisturbed", nanosleep(&wait, NULL));
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    long long took = (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec;
+    long long took = 0;
+    for (int round = 0; round < 2; round++) { /* the first is for a translator */
+        quiet = round == 0;
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        wait = (struct timespec){0, 100000000};
+        show("undisturbed", nanosleep(&wait, NULL));
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        took = (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec;
+    }
     printf("slept %d\n", took >= 100000000LL && took < 190000000LL);
     return 0;
 }
