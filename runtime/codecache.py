@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable
 
 from runtime.blocktable import Block, BlockTable
-from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
+from runtime.guestcode import LOCATION_PRECISE, pages_of
 from runtime.native import FAULTS_MAX, Arena
 from runtime.writer import MAX_ALIGNED, Stub, Writer, make_stub
 from translator.planner import Plan
@@ -150,12 +150,7 @@ class CodeCache:
         number = table.add(table.address, pc, state, fpu, options.fpu, start)
         for site, stub, target in links:
             table.add_link(table.address, number, site, stub, target)
-        pages = {
-            (address + i) >> PAGE_SHIFT & 0xFFFFF
-            for address, size in plan.looked_at
-            for i in (*range(0, size, 1 << PAGE_SHIFT), size - 1)
-        }
-        for page in pages:
+        for page in pages_of(plan):
             table.add_page(table.address, number, page)
         table.open(table.address, number, len(writer.code), checked)
         block = Block(table, number)

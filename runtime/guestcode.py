@@ -229,7 +229,7 @@ class GuestCode:
 def pages_of(plan: Plan) -> set[int]:
     """Return the numbers of the pages that a plan depends on."""
     return {
-        page
+        page & _LAST_PAGE
         for address, size in plan.looked_at
         for page in range(address >> PAGE_SHIFT, (address + max(size, 1) - 1 >> PAGE_SHIFT) + 1)
     }

@@ -19,8 +19,8 @@ def _at(offset: int, name: str) -> str:
     return f"  %{name} = getelementptr i8, ptr %area, i64 {offset}"
 
 
-def _registers(copy: str) -> str:
-    """Go through ST(0) to ST(7): %i, the address %st_i in the area and %fpr_i in the state."""
+def _copy(source: str, target: str) -> str:
+    """Copy ST(0) to ST(7) between `st`, their places in the area, and `fpr`, those in the state."""
     return f"""
   br label %each
 each:
@@ -33,7 +33,10 @@ each:
   %st_i = getelementptr i8, ptr %sts, i64 %st_offset
   %fpr_high = getelementptr i8, ptr %fpr_i, i64 8
   %st_high = getelementptr i8, ptr %st_i, i64 8
-{copy}
+  %low = load i64, ptr %{source}_i
+  store i64 %low, ptr %{target}_i
+  %high = load i16, ptr %{source}_high
+  store i16 %high, ptr %{target}_high
   %next = add i64 %i, 1
   %more = icmp ult i64 %next, 8
   br i1 %more, label %each, label %end
@@ -50,10 +53,6 @@ def _zeros() -> str:
 
 
 def _enter() -> str:
-    copy = """  %low = load i64, ptr %fpr_i
-  store i64 %low, ptr %st_i
-  %high = load i16, ptr %fpr_high
-  store i16 %high, ptr %st_high"""
     return f"""
 define preserve_allcc void @jitemu_x87_in(ptr %st) nounwind {{
 begin:
@@ -84,7 +83,7 @@ begin:
 {_at(_FSW, "fsw_at")}
   store i16 %status, ptr %fsw_at
   %fprs = getelementptr i8, ptr %st, i64 {FIELDS["fpr0"].offset}
-{_at(_ST0, "sts")}{_registers(copy)}
+{_at(_ST0, "sts")}{_copy("fpr", "st")}
   call void asm sideeffect "xrstor64 $0", "*m,{{ax}},{{dx}}"({_OPERANDS})
   ret void
 }}
@@ -92,10 +91,6 @@ begin:
 
 
 def _leave() -> str:
-    copy = """  %low = load i64, ptr %st_i
-  store i64 %low, ptr %fpr_i
-  %high = load i16, ptr %st_high
-  store i16 %high, ptr %fpr_high"""
     return f"""
 define preserve_allcc void @jitemu_x87_out(ptr %st) nounwind {{
 begin:
@@ -115,7 +110,7 @@ begin:
   %top16 = and i16 %top0, 7
   %top = zext i16 %top16 to i64
   %fprs = getelementptr i8, ptr %st, i64 {FIELDS["fpr0"].offset}
-{_at(_ST0, "sts")}{_registers(copy)}
+{_at(_ST0, "sts")}{_copy("st", "fpr")}
   ret void
 }}
 """

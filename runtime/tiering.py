@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.blocktable import Block
 from runtime.codecache import Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
-from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT
+from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, pages_of
 from runtime.recall import Recall, again
 from translator import regions
 from translator.decode import Truncated, decode
@@ -232,7 +232,7 @@ class Tiering:
             self._replace(region, stencil)
             return
         self.number += 1
-        pages = frozenset(page for node in region.nodes for page in _pages(node.plan))
+        pages = frozenset(page for node in region.nodes for page in pages_of(node.plan))
         self.jobs[self.number] = _Job(region, head[0], key, pages)
         if self.compiler is None:
             self.compiler = self._new_compiler()
@@ -461,11 +461,6 @@ class _Follow:
                 if start + insn.length == _CALL_MAX and insn.mnemonic in ("call", "calli"):
                     return True
         return False
-
-
-def _pages(plan: Plan) -> Iterable[int]:
-    for address, size in plan.looked_at:
-        yield from range(address >> PAGE_SHIFT, (address + max(size, 1) - 1 >> PAGE_SHIFT) + 1)
 
 
 def _key(described: tuple[Any, ...]) -> bytes:

@@ -297,7 +297,7 @@ def liveness(ctx: int, count: int) -> int:
                 is_all = writes == ALL and can == ALL and hidden == ALL and pending == ALL
                 if is_all and not bits & lay.EXPOSES:
                     put64(ctx + lay.RECIPE_AT, index)
-                else:
+                else:  # what the planner notes of later insns here is for regions only
                     can = can & ~pending
                 pending = pending & ~writes
             need = need | hidden & ~can
