@@ -10,7 +10,7 @@ from jitemu import stages
 from jitemu.complain import complain
 from runtime.blocktable import Block
 from runtime.cpu import Cpu
-from runtime.dispatch import Exit
+from runtime.interpreting import Exit
 from runtime.personalities.linux import strace
 from translator.insn import Insn
 from translator.planner import Plan

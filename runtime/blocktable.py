@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from runtime import native
-from runtime.guestcode import LOCATION_PRECISE
+from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE
 from runtime.native import Arena
+from translator.mode import context_of
 from translator.planner import Options
 from translator.quick import layout as at
 
 BLOCKS_MAX, LINKS_MAX, NODES_MAX = 1 << 21, 1 << 22, 1 << 22
 _SPARE = 1 << 16  # links and nodes that one block may need
 _PAGES = 1 << 20
-_BLOCK = struct.Struct("<13I")
+_BLOCK = struct.Struct("<14I")
 _LINK = struct.Struct("<6I")
 _NODE = struct.Struct("<3I")
 
@@ -53,6 +54,7 @@ class Row(NamedTuple):
     node: int
     node_count: int
     incoming: int
+    context: int
 
 
 class Block:
@@ -91,9 +93,10 @@ class Block:
 
     @property
     def location(self) -> int:
-        """Guest address and floating-point mode."""
+        """Guest address, floating-point mode and context."""
         row = self.row
-        return row.pc | LOCATION_PRECISE if row.state & at.PRECISE else row.pc
+        place = row.pc | row.context << CONTEXT_SHIFT
+        return place | LOCATION_PRECISE if row.state & at.PRECISE else place
 
     @property
     def fpu(self) -> int | None:
@@ -126,6 +129,7 @@ class Block:
             bool(row.state & at.OPEN),
             row.state >> at.STATE_SHIFT,
             bool(row.state & at.RECOVERING),
+            context_of(row.context),
         )
 
     @property

@@ -12,6 +12,7 @@ from translator.shape import SHAPES, SHAPES_MAX
 
 if TYPE_CHECKING:
     from runtime.dispatch import Engine
+    from runtime.interpreting import Interpreting
 
 INSNS_MAX = 1 << 16  # decoded insns for the interp tier
 
@@ -26,7 +27,7 @@ def trim(engine: Engine) -> None:
         SHAPES.clear()
 
 
-def trim_insns(engine: Engine) -> None:
+def trim_insns(engine: Interpreting) -> None:
     """Forget decoded insns when there are many; the caller holds the engine's lock."""
     if len(engine.insns) >= INSNS_MAX:
         engine.insns.clear()

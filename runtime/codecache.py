@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterable
 
 from runtime.blocktable import Block, BlockTable
-from runtime.guestcode import LOCATION_PRECISE, pages_of
+from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, pages_of
 from runtime.native import FAULTS_MAX, Arena
 from runtime.writer import MAX_ALIGNED, Stub, Writer, make_stub
 from translator.planner import Plan
@@ -96,7 +96,7 @@ class CodeCache:
     def find(self, location: int, fpu: int) -> Block | None:
         """Return the block for a location and x87 stack."""
         table = self.table
-        number = table.find(table.address, location & 0xFFFFFFFF, _mode(location), fpu)
+        number = table.find(table.address, key_of(location), _mode(location), fpu)
         return Block(table, number) if number else None
 
     def at_host(self, address: int) -> Block | None:
@@ -146,8 +146,7 @@ class CodeCache:
         if options.recovers:
             state |= at.RECOVERING
         fpu = at.ANY_FPU if plan.fpu is None else plan.fpu
-        pc = location & 0xFFFFFFFF
-        number = table.add(table.address, pc, state, fpu, options.fpu, start)
+        number = table.add(table.address, key_of(location), state, fpu, options.fpu, start)
         for site, stub, target in links:
             table.add_link(table.address, number, site, stub, target)
         for page in pages_of(plan):
@@ -215,6 +214,11 @@ class CodeCache:
         """Forget a block: nothing leads to it any more; its code stays until the next reset."""
         if block.is_valid:
             self.table.drop(self.table.address, block.number)
+
+
+def key_of(location: int) -> int:
+    """Return what the table knows a location by, its floating-point mode apart."""
+    return location & 0xFFFFFFFF | location >> CONTEXT_SHIFT << 32
 
 
 def _mode(location: int) -> int:

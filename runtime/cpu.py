@@ -14,6 +14,7 @@ from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
 
 if TYPE_CHECKING:
     from runtime.memory import Memory
+    from runtime.system.processor import Processor
 
 _CACHE = FIELDS["jump_cache"].offset // 8
 _CACHE_KEYS = slice(_CACHE, _CACHE + 2 * JUMP_CACHE_ENTRIES, 2)
@@ -67,6 +68,8 @@ class Cpu:
     def __init__(self, mem: Memory) -> None:
         self.mem = mem
         self.is_known = False  # the engine has seen it
+        self.system: Processor | None = None  # what is around it, if there is no Linux
+        self.context_seen = self.jumps_of = 0  # context of the code last run; of remembered jumps
         self.buffer = mmap.mmap(
             -1, (STATE_SIZE + 4095) & -4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )

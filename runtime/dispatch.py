@@ -11,7 +11,6 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from runtime import (
     bounds,
@@ -24,31 +23,31 @@ from runtime import (
     native,
     quick,
 )
-from runtime.access import GuestMemory
 from runtime.blocktable import Block, TableLock
 from runtime.codecache import CodeCache, Full
 from runtime.counting import Statistics
 from runtime.cpu import Cpu
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
-from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, GuestCode
+from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SHIFT, GuestCode
+from runtime.interpreting import BUDGET, HALT, STOP, SYSCALL, TF, Interpreting
+from runtime.interpreting import Exit as Exit
 from runtime.memory import Memory
 from runtime.tiering import Tiering
 from translator import DEFAULT_STRATEGY
-from translator.decode import Truncated, decode
-from translator.faults import GuestFault
 from translator.insn import Insn
+from translator.mode import is_shared
 from translator.planner import FetchFault, Plan
 from translator.quick import layout
 from translator.semantics import updates
-from translator.shape import ALL_FLAGS, PC, REST
+from translator.shape import PC, REST
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
 from translator.strategies.stencils import service
-from translator.tiers import interp
 
 _ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
 _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
+_REST, _CONTEXT = FIELDS["eflags_rest"].offset // 4, FIELDS["context"].offset // 8
 _INFO, _ADDRESS = FIELDS["exit_info"].offset // 4, FIELDS["fault_address"].offset // 4
 _FPU, _FCW, _FSW = (FIELDS[n].offset // 2 for n in ("fpu", "fcw", "fsw"))
 _ERROR = FIELDS["fault_error"].offset // 2
@@ -61,20 +60,7 @@ _NOTHING = 0  # no code is known for eip, and none ran
 _UNKNOWN = frozenset({_NOTHING, Kind.LINK, Kind.LOOKUP})
 
 
-class Exit(NamedTuple):
-    """Why guest code stopped. kind: syscall, fault, stop or budget."""
-
-    kind: str
-    vector: int = -1
-    address: int = 0
-    error: int = 0
-    info: str = ""
-
-
-SYSCALL, STOP, BUDGET = Exit("syscall"), Exit("stop"), Exit("budget")
-
-
-class Engine:
+class Engine(Interpreting):
     """Translates and runs the code of one guest memory."""
 
     def __init__(self, mem: Memory, strategy: str = DEFAULT_STRATEGY) -> None:
@@ -123,6 +109,11 @@ class Engine:
         while True:
             if r32[_STOP]:
                 return self._stop(cpu)
+            if r32[_REST] & TF:
+                done = self._single_step(cpu) if cpu.budget > 0 else BUDGET
+                if done is not None:
+                    return done
+                continue
             location = self._location(cpu)
             running.add(cpu)
             if self.flushing.is_set():
@@ -175,7 +166,11 @@ class Engine:
                 elif not r32[_STOP]:
                     return self._last_insns(cpu)
             elif kind == Kind.STALE:
-                self._stale(r32[_EIP])
+                self._stale(cpu)
+            elif kind == Kind.INT:
+                return Exit("int", r32[_INFO])
+            elif kind == Kind.HALT:
+                return HALT
 
     def _let_proceed(self) -> None:
         """Say how far native code may go on without Python."""
@@ -194,8 +189,19 @@ class Engine:
         if cpu.r64[_HASH] != table:
             cpu.r64[_HASH] = table
             cpu.flush_jump_cache()
-        eip: int = cpu.r32[_EIP]
-        return eip | LOCATION_PRECISE if precise else eip
+        context = cpu.r64[_CONTEXT]
+        if context != cpu.context_seen:
+            self._change_context(cpu, context)
+        location: int = cpu.r32[_EIP] | context << CONTEXT_SHIFT - 32
+        return location | LOCATION_PRECISE if precise else location
+
+    def _change_context(self, cpu: Cpu, context: int) -> None:
+        """Forget computed jumps where code of another mode has the same keys."""
+        cpu.context_seen = context
+        if is_shared(context >> 32):
+            if cpu.jumps_of != context:
+                cpu.flush_jump_cache()
+            cpu.jumps_of = context
 
     def _fault(self, cpu: Cpu) -> Exit | None:
         """Handle a native memory fault: None for a write to translated code, which goes on."""
@@ -205,7 +211,7 @@ class Engine:
         shape = None
         if block is not None:
             if r64[_FAULT_PC] - self.cache.address(block) < block.checked:
-                self._stale(eip)  # the code that it compares itself with is gone
+                self._stale(cpu)  # the code that it compares itself with is gone
                 return None
             plan, index = self._find_insn(block, eip)
             if index >= 0:
@@ -233,13 +239,9 @@ class Engine:
         """Make the flags exact, as far as they can be, where native code left between blocks."""
         if cpu.r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
             with self.lock:
-                is_shown = self.code.shows(cpu.r32[_EIP])
+                is_shown = self.code.shows(cpu.r32[_EIP], self.context(cpu))
             if is_shown:
                 self.recipes.follow(cpu)
-
-    def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
-        present = 1 if self.mem.prot_at(fault.address) is not None else 0
-        return Exit("fault", 14, fault.address, 16 | 4 | present)
 
     # -- stopping ----------------------------------------------------------------------------------
     def _stop(self, cpu: Cpu) -> Exit:
@@ -249,87 +251,6 @@ class Engine:
             return done  # the request stays, for the next call
         native.clear_stop(cpu)
         return STOP
-
-    def _settle(self, cpu: Cpu) -> Exit | None:
-        """Execute the few insns that define the flags which the last block left undefined."""
-        eip = cpu.r32[_EIP]
-        with self.lock:
-            ahead = self.code.peek(eip)
-        if ahead.needed == ALL_FLAGS:
-            return None
-        for _ in range(ahead.insns):
-            if cpu.budget <= 0:  # the last insns of a budget run one by one: nothing is missing
-                break
-            done = self._interpret(cpu)
-            if done is not None:
-                return done
-        return None
-
-    def _last_insns(self, cpu: Cpu) -> Exit:
-        """Run what is left of the budget, which is less than a block, one insn at a time."""
-        while cpu.budget > 0:
-            done = self._interpret(cpu)
-            if done is not None:
-                return done
-            if cpu.r32[_STOP]:
-                return self._stop(cpu)
-        return BUDGET
-
-    # -- interp ------------------------------------------------------------------------------------
-    def _memory(self) -> GuestMemory:
-        try:
-            return self.access.memory  # type: ignore[no-any-return]
-        except AttributeError:
-            self.access.memory = GuestMemory(self.mem)
-            return self.access.memory  # type: ignore[no-any-return]
-
-    def _decode(self, eip: int) -> Insn:
-        insn = self.insns.get(eip)
-        if insn is None:
-            code = self.mem.fetch(eip, 15)
-            try:
-                insn = decode(code)
-            except Truncated:
-                raise FetchFault(eip, (eip + len(code)) & 0xFFFFFFFF) from None
-            first, last = eip >> PAGE_SHIFT, (eip + insn.length - 1) >> PAGE_SHIFT & 0xFFFFF
-            if self.code.is_open(eip, insn.length):
-                return insn
-            with self.lock:
-                bounds.trim_insns(self)
-                for page in {first, last}:
-                    self.mem.watch(page)
-                    self.insn_pages.setdefault(page, set()).add(eip)
-                if self.mem.fetch(eip, insn.length) == code[: insn.length]:
-                    self.insns[eip] = insn
-        return insn
-
-    def _interpret(self, cpu: Cpu) -> Exit | None:
-        """Execute one insn by the interp tier."""
-        try:
-            insn = self._decode(cpu.r32[_EIP])
-            kind = interp.execute(insn, cpu, self._memory())
-        except FetchFault as fault:
-            return self._fetch_fault(cpu, fault)
-        except GuestFault as guest:
-            return Exit("fault", guest.vector, guest.address, guest.error)
-        self.statistics.insns_interpreted += 1
-        cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & 0xFFFFFFFFFFFFFFFF
-        if kind == 0:
-            return None
-        if kind == Kind.SYSCALL:
-            return SYSCALL
-        return Exit("fault", cpu.r32[_INFO])
-
-    def _run_interp(self, cpu: Cpu) -> Exit:
-        while True:
-            if cpu.r32[_STOP]:
-                native.clear_stop(cpu)
-                return STOP
-            if cpu.budget <= 0:
-                return BUDGET
-            done = self._interpret(cpu)
-            if done is not None:
-                return done
 
     # -- translation -------------------------------------------------------------------------------
     def _translate(self, cpu: Cpu, location: int, link: int) -> Block | None:
@@ -374,10 +295,10 @@ class Engine:
         assert self.strategy is not None
         plan = self.code.plan(location, fpu)
         self.recipes.name(plan)
-        is_open = self.code.is_open(plan.pc, plan.end - plan.pc)
+        is_open = self.code.is_open(plan.linear, plan.end - plan.pc)
         lookahead.prepare(self, plan, location, fpu)
         # The check compares four bytes at a time.
-        verify = self.mem.fetch(plan.pc, max(plan.end - plan.pc, 4)) if is_open else None
+        verify = self.mem.fetch(plan.linear, max(plan.end - plan.pc, 4)) if is_open else None
         lowered = self.strategy.lower(plan, verify)
         block = self.cache.install(location, plan, *lowered)
         self.statistics.blocks += 1
@@ -392,11 +313,13 @@ class Engine:
             self.code.count_writes(range(first, last + 1), native.current.cpu)
         self.invalidate(address, size)
 
-    def _stale(self, eip: int) -> None:
+    def _stale(self, cpu: Cpu) -> None:
         """Drop blocks whose bytes are no longer what they were made from."""
-        page = eip >> PAGE_SHIFT
+        eip = cpu.r32[_EIP]
+        page = self.context(cpu).linear(eip) >> PAGE_SHIFT
         with self.lock:
-            for place in (eip, eip | LOCATION_PRECISE):
+            location = eip | cpu.r64[_CONTEXT] << CONTEXT_SHIFT - 32
+            for place in (location, location | LOCATION_PRECISE):
                 while block := self.cache.blocks.get(place):
                     self.cache.drop(block)
             self.forget_jumps([eip])

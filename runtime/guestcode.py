@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from runtime.cpu import Cpu
 from runtime.memory import EXEC, Memory
+from translator.mode import USER_CONTEXT, Context, context_of
 from translator.planner import WINDOW, Options, Peek, Plan, form, look
 from translator.shape import ALL_FLAGS
 
 PAGE_SHIFT, PAGE_SIZE = 12, 4096
-LOCATION_PRECISE = 1 << 32  # in a location: precise floating-point mode
+# A location is the offset of code in CS, and:
+LOCATION_PRECISE = 1 << 32  # precise floating-point mode
+CONTEXT_SHIFT = 33  # number of the context (translator/mode.py), from this bit up
+_LINEAR = 0xFFFFFFFF
 SMC_LIMIT = 8  # writes to a page with code, or changes of code that is compared, to judge from
 # Insns between two writes from which on protecting a page is cheaper than comparing: a write that
 # faults, and the code that is translated again, take 100 µs; compared code takes twice its time.
@@ -71,31 +76,37 @@ class GuestCode:
     def plan(self, location: int, fpu: int) -> Plan:
         """Plan the block at a location for an x87 stack."""
         pc = location & 0xFFFFFFFF
+        context = context_of(location >> CONTEXT_SHIFT)
         # Of the page behind, too: a store in this one can change what the block holds of that one.
-        is_open = bool(self.open_pages) and self.is_open(pc, WINDOW)
+        is_open = bool(self.open_pages) and self.is_open(context.cs_base + pc & _LINEAR, WINDOW)
         return self.plan_again(
             pc,
             Options(
                 fpu,
-                location >= LOCATION_PRECISE,
+                bool(location & LOCATION_PRECISE),
                 is_open,
                 OPEN_INSNS if is_open else self.max_insns,
                 self.recovers_flags,
+                context,
             ),
         )
 
     def plan_again(self, pc: int, options: Options) -> Plan:
         """Plan a block as before, with the options of its first plan."""
         # In precise mode any floating-point insn ahead may raise an exception and show all flags.
-        peek = _unknown if options.precise else self.peek
-        return form(pc, self.fetch(pc, WINDOW), options, peek)
+        context = options.context
+        if not context.number:
+            peek = _unknown if options.precise else self.peek
+            return form(pc, self.fetch(pc, WINDOW), options, peek)
+        peek = _unknown if options.precise else partial(self.peek, context=context)
+        return form(pc, self.fetch_in(context, pc, WINDOW), options, peek)
 
     def plan_known(self, pc: int, options: Options) -> Plan:
         """Plan a block as before, for those who look only, and again and again."""
         plan = self.plans.get((pc, options))
         if plan is None:
             plan = self.plan_again(pc, options)
-            if not self.is_open(pc, max(plan.end - pc, 1)):
+            if not self.is_open(plan.linear, max(plan.end - pc, 1)):
                 if len(self.plans) >= _PLANS_MAX:
                     self.plans.clear()
                 self.plans[pc, options] = plan
@@ -115,6 +126,19 @@ class GuestCode:
         more = self.pages.get(following) or self.read_page(following)
         return code[offset:] + more[: offset + size - PAGE_SIZE]
 
+    def fetch_in(self, context: Context, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes at an offset in CS; fewer where its segment ends."""
+        if context.mode.wraps:
+            first = min(size, 0x10000 - offset)
+            code = self.fetch(context.cs_base + offset & 0xFFFFF, first)
+            if len(code) < size and len(code) == first:
+                code += self.fetch(context.cs_base & 0xFFFFF, size - first)
+            return code
+        room = context.cs_limit - offset + 1
+        if room <= 0:
+            return b""
+        return self.fetch(context.cs_base + offset & _LINEAR, min(size, room))
+
     def read_page(self, page: int) -> bytes:
         """Read a page of code after write-protecting it; b"" if it is not executable."""
         self.mem.watch(page)
@@ -123,19 +147,23 @@ class GuestCode:
             self.pages[page] = code
         return code
 
-    def peek(self, address: int) -> Peek:
+    def peek(self, address: int, context: Context = USER_CONTEXT) -> Peek:
         """Say what the code at an address reads or shows of the flags."""
-        found = self.peeks.get(address)
+        place = address | context.number << CONTEXT_SHIFT
+        found = self.peeks.get(place)
         if found is None:
-            found = look(address, self.fetch)
+            if context.number:
+                found = look(address, partial(self.fetch_in, context), context)
+            else:
+                found = look(address, self.fetch)
             if self.open_pages and any(self.is_open(*span) for span in found.spans):
                 found = UNKNOWN
-            self.peeks[address] = found
+            self.peeks[place] = found
         return found
 
-    def shows(self, address: int) -> bool:
+    def shows(self, address: int, context: Context = USER_CONTEXT) -> bool:
         """Whether the code at an address shows flags by a fault only, which must be recovered."""
-        return self.peek(address).is_shown
+        return self.peek(address, context).is_shown
 
     def is_open(self, address: int, size: int) -> bool:
         """Whether a range lies in pages that may change at any time."""

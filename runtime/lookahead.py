@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING
 
 from runtime import codestore
-from runtime.guestcode import LOCATION_PRECISE
 from translator.planner import FetchFault, Plan
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def prepare(engine: Engine, plan: Plan, location: int, fpu: int) -> None:
                 continue
             seen.add(target)
             try:
-                ahead = engine.code.plan(location & LOCATION_PRECISE | target, fpu)
+                ahead = engine.code.plan(location & ~0xFFFFFFFF | target, fpu)
             except FetchFault:
                 continue
             plans.append(ahead)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runtime import nativesignals, nativex87
 from runtime.nativebase import GLOBALS, GLOBALS_SIZE, THREADS_MAX, field
+from translator.mode import SHARED
 from translator.quick.layout import HASH_FACTOR, HASH_SHIFT, HASH_SIZE
 from translator.state import Exit
 from translator.tiers.emitter import ARGS, PINNED_XMM, SIGNATURE, VECTOR
@@ -43,7 +44,10 @@ define ghccc void @jitemu_leave({", ".join(ARGS)}) nounwind {{
 define ghccc void @jitemu_lookup({", ".join(ARGS)}) nounwind {{
 {field("eip", "eip_at")}
   %eip = load i32, ptr %eip_at
-  %pc = zext i32 %eip to i64
+  %low = zext i32 %eip to i64
+{field("context", "context_at")}
+  %high_half = load i64, ptr %context_at
+  %pc = or i64 %low, %high_half
 {field("hash_table", "table_at")}
   %table = load ptr, ptr %table_at
   %wanted = add i64 %pc, 1
@@ -81,7 +85,11 @@ go:
   %line = getelementptr i8, ptr %cache, i64 %slot_offset
   %line_code = getelementptr i8, ptr %line, i64 8
   store ptr %code, ptr %line_code
-  %line_was = atomicrmw xchg ptr %line, i64 %pc seq_cst
+  ; Where modes share host code, the address alone is what it asks for (translator/mode.py).
+  %shared = and i64 %high_half, {SHARED << 32}
+  %is_shared = icmp ne i64 %shared, 0
+  %line_key = select i1 %is_shared, i64 %low, i64 %pc
+  %line_was = atomicrmw xchg ptr %line, i64 %line_key seq_cst
   ; If the block was dropped meanwhile, the cache was perhaps flushed before it was written.
   %code_now = load atomic ptr, ptr %code_at seq_cst, align 8
   %stays = icmp eq ptr %code_now, %code

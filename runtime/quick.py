@@ -18,6 +18,7 @@ from runtime.codecache import Full
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SIZE
 from runtime.images import Images
 from runtime.writer import make_stub
+from translator.mode import USER_CONTEXT, Context
 from translator.quick import layout as at
 from translator.quick.scan import form_table
 from translator.quick.write import RECIPE_FLAG
@@ -151,6 +152,7 @@ class Quick:
     # -- blocks ------------------------------------------------------------------------------------
     def install(self, location: int, fpu: int) -> Block | None:
         """Translate and install a block; None if it must be done the long way. Full."""
+        # Neither precise mode nor another context than that of user mode.
         if location >= LOCATION_PRECISE or not (self.is_ready or self._prepare()):
             return None
         self.cache.check_room()
@@ -164,8 +166,10 @@ class Quick:
         self.cache.register(block)
         return block
 
-    def shows(self, address: int) -> bool:
+    def shows(self, address: int, context: Context = USER_CONTEXT) -> bool:
         """Answer GuestCode.shows."""
+        if context.number:
+            return self.code.peek(address, context).is_shown
         while (found := self.look(self.address, address)) < 0:
             if not self._supply(-found):
                 return self.code.peek(address).is_shown

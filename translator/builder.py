@@ -5,6 +5,7 @@ from __future__ import annotations
 from translator.flags import Rule
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
 from translator.ir import F80, CondLink, Jump, Leave, Link, Op, Unit, Value
+from translator.mode import Model, Segments
 from translator.state import FIELDS, GPRS, SEGMENTS, Exit
 
 GPR_INDEX = {
@@ -13,9 +14,10 @@ GPR_INDEX = {
     **{name: (i, 8) for i, name in enumerate(("al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"))},
 }
 
-CS = SEGMENTS.index("cs")
-VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6}
-VECTORS |= {"#GP": 13, "#MF": 16, "#XM": 19}
+CS, SS = SEGMENTS.index("cs"), SEGMENTS.index("ss")
+ESP = 4
+VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6, "#NM": 7}
+VECTORS |= {"#SS": 12, "#GP": 13, "#MF": 16, "#XM": 19}
 
 
 class Builder:
@@ -23,8 +25,13 @@ class Builder:
 
     def __init__(self, insn: Insn) -> None:
         self.insn = insn
-        self.unit = Unit()
+        self.unit = Unit(mode=insn.mode)
         self.width = insn.width
+        self.mode = insn.mode
+        # Linear addresses that have to be checked against a segment: its index and the offset.
+        self.places: dict[Value, tuple[int, Value]] = {}
+        self.checked: set[tuple[Value, int, bool]] = set()
+        self.targets: set[Value | str] = set()
         self.code_places: list[Value] = []  # linear addresses in CS, which must not be written
         self.going_on: Value | None = None  # repeated cmps, scas: whether another iteration comes
         self.helper_writes: list[Value] = []  # linear addresses that a helper writes to
@@ -93,25 +100,107 @@ class Builder:
             total = disp if total is None else total + disp
         return total & 0xFFFF if mem.addr_width == 16 else total
 
-    def linear(self, seg: int, address: Value) -> Value:
-        """Add the segment's base; ES CS SS DS are flat."""
-        if seg >= 4:
-            return address + self.get(f"{SEGMENTS[seg]}_base")
-        if seg == CS:
-            self.code_places.append(address)
-        return address
+    def behind(self, mem: Mem, offset: Value, size: int) -> Value:
+        """Offset of what lies *size* bytes into an operand; on the 8086 it wraps."""
+        further = offset + size
+        return further & 0xFFFF if self.mode.wraps else further
 
-    def load(self, address: Value, width: int) -> Value:
-        """Read guest memory at a linear address; may fault."""
-        return self.unit.emit(Op.LOAD, width, address)
+    def linear(self, seg: int, offset: Value) -> Value:
+        """Add the segment's base; ES CS SS DS of a flat mode have none."""
+        if self.mode.is_flat:
+            if seg >= 4:
+                place = offset + self.get(f"{SEGMENTS[seg]}_base")
+                if self.mode.system:  # these have limits all the same
+                    self.places[place] = seg, offset
+                return place
+            if seg == CS:
+                self.code_places.append(offset)
+            return offset
+        place = offset + self.get(f"{SEGMENTS[seg]}_base")
+        if self.mode.model == Model.I8086:
+            place = place & 0xFFFFF
+        self.places[place] = seg, offset
+        return place
+
+    def check(self, place: Value, size: int, *, write: bool) -> None:
+        """Fault unless *size* bytes at a linear address lie in their segment, which allows that."""
+        if place not in self.places or self.mode.wraps:
+            return
+        seg, offset = self.places[place]
+        vector = "#SS" if seg == SS and self.mode.has_386 else "#GP"
+        if self.mode.segments == Segments.REAL:
+            if size > 1 or not self._is_short(offset):
+                if (place, size, False) not in self.checked:
+                    self.fault_if(self.const(0x10000 - size, 32).ult(offset), vector)
+                self.checked.add((place, size, False))
+            return
+        if (place, size, write) in self.checked:
+            return
+        self.checked.add((place, size, write))
+        name = SEGMENTS[seg]
+        room = self.get(f"{name}_{'w' if write else 'r'}span")
+        beyond = (offset - self.get(f"{name}_low")).zext(64)
+        self.fault_if((room - (size - 1)).slt(beyond), vector)
+
+    def _is_short(self, offset: Value) -> bool:
+        """Whether an offset has no more than 16 bits by the way it was computed."""
+        if offset.op is Op.ZEXT:
+            return offset.args[0].width <= 16
+        mask = offset.args[1] if offset.op is Op.AND else None
+        return mask is not None and mask.op is Op.CONST and mask.attr == 0xFFFF
+
+    def load(self, address: Value, width: int, part: int = 0) -> Value:
+        """Read guest memory at a linear address, *part* bits of it if given; may fault."""
+        self.check(address, (part or width) // 8, write=False)
+        if self.mode.wraps and address in self.places and width > 8:
+            return self._load_bytes(address, width)
+        return self.unit.emit(Op.LOAD, width, address, attr=part or None)
 
     def store(self, address: Value, value: Value) -> None:
         """Write guest memory at a linear address; may fault, then nothing after it happens."""
+        self.check(address, value.width // 8, write=True)
+        if self.mode.wraps and address in self.places and value.width > 8:
+            for i in range(value.width // 8):
+                self.store(self._next_byte(address, i), value.bits(8 * i, 8))
+            return
         self.unit.emit(Op.STORE, 0, address, value)
+
+    def cmpxchg(self, address: Value, old: Value, new: Value) -> Value:
+        """Write *new* to guest memory if *old* is there; return what was there."""
+        if self.mode.wraps:
+            self.store(address, new)
+            return old
+        self.check(address, old.width // 8, write=True)
+        return self.unit.emit(Op.CMPXCHG, old.width, address, old, new)
+
+    def _next_byte(self, place: Value, index: int) -> Value:
+        seg, offset = self.places[place]
+        return self.linear(seg, offset + index & 0xFFFF) if index else place
+
+    def _load_bytes(self, place: Value, width: int) -> Value:
+        """Read byte by byte: offsets wrap within the segment (8086)."""
+        value = self.unit.emit(Op.LOAD, 8, place).zext(width)
+        for i in range(1, width // 8):
+            byte = self.unit.emit(Op.LOAD, 8, self._next_byte(place, i))
+            value = value | byte.zext(width).shl(8 * i)
+        return value
 
     def operand_address(self, mem: Mem) -> Value:
         """Linear address of a memory operand."""
         return self.linear(mem.seg, self.address(mem))
+
+    # -- the stack: SP or ESP, by the mode ---------------------------------------------------
+    def sp(self) -> Value:
+        """Offset of the top of the stack."""
+        return self.reg(ESP) if self.mode.stack32 else self.reg(ESP, 16).zext(32)
+
+    def set_sp(self, offset: Value) -> None:
+        """Move the top of the stack; SP leaves the upper half of ESP."""
+        self.set_reg(ESP, offset if self.mode.stack32 else offset.trunc(16))
+
+    def stack(self, offset: Value) -> Value:
+        """Linear address of an offset in the stack, which wraps as SP or ESP does."""
+        return self.linear(SS, offset if self.mode.stack32 else offset & 0xFFFF)
 
     # -- operands ----------------------------------------------------------------------------
     def read(self, operand: Operand, width: int = 0) -> Value:
@@ -213,16 +302,40 @@ class Builder:
         """Leave the unit early where *cond* is 1."""
         self.unit.emit(Op.EXIT_IF, 0, cond, attr=terminal)
 
+    def target(self, offset: Value | str, where: Value | None = None) -> None:
+        """Fault if control may not go to an offset in CS, but only where *where* is 1.
+
+        Who stores anything before jumping asks first.
+        """
+        if self.mode.is_flat or self.mode.wraps or offset in self.targets:
+            return
+        self.targets.add(offset)
+        if isinstance(offset, str):
+            if self.width == 16 and self.mode.segments == Segments.REAL:
+                return
+            offset = self.slot(offset)
+        limit = self.const(0xFFFF, 32)
+        if self._is_short(offset) and self.mode.segments == Segments.REAL:
+            return
+        if self.mode.segments == Segments.CHECKED:
+            limit = self.get("cs_limit")
+        beyond = limit.ult(offset)
+        self.fault_if(beyond if where is None else beyond & where, "#GP")
+
     def link(self, slot: str = "target") -> None:
         """End with a jump to the address in a slot."""
+        self.target(slot)
         self.unit.terminal = Link(slot)
 
     def branch(self, cond: Value, taken: str = "target", otherwise: str = "next") -> None:
         """End with a conditional jump between two slots."""
+        if taken == "target":
+            self.target(taken, cond)
         self.unit.terminal = CondLink(cond, taken, otherwise)
 
     def jump(self, target: Value, is_return: bool = False) -> None:
-        """End with a jump to a computed address."""
+        """End with a jump to a computed address in CS."""
+        self.target(target)
         self.unit.terminal = Jump(target, is_return)
 
     def trap(self, vector: str, *, after: bool = False) -> None:

@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
-from translator.opcodes import TABLE, VEX, Row
+from translator.mode import USER, Mode, Model, split_key
+from translator.opcodes import TABLE, TABLE_286, TABLE_8086, VEX, Row
 from translator.state import SEGMENTS
 
 MAX_LENGTH = 15
@@ -44,6 +45,9 @@ class Scan(NamedTuple):
 # matters (FS GS have a base, CS cannot be written), 6 segment without effect (flat data).
 _PREFIX = {0x66: 1, 0x67: 2, 0xF2: 3, 0xF3: 3, 0xF0: 4, 0x2E: 5, 0x64: 5, 0x65: 5}
 _PREFIX |= dict.fromkeys((0x26, 0x36, 0x3E), 6)
+_PREFIX_SEGMENTED = _PREFIX | dict.fromkeys((0x26, 0x36, 0x3E), 5)
+_PREFIX_OLD = {b: k for b, k in _PREFIX_SEGMENTED.items() if not 0x64 <= b <= 0x67}
+_PREFIX_8086 = _PREFIX_OLD | {0xF1: 4}
 
 
 def _immediates(rows: list[Row]) -> list[tuple[str, ...]]:
@@ -81,8 +85,44 @@ class _Form(NamedTuple):
     immediates: list[tuple[str, ...]]
 
 
-_FORMS = {op: _Form(any(r.modrm for r in rows), _immediates(rows)) for op, rows in TABLE.items()}
+def _forms_of(table: dict[bytes, list[Row]]) -> dict[bytes, _Form]:
+    return {op: _Form(any(r.modrm for r in rows), _immediates(rows)) for op, rows in table.items()}
+
+
+_FORMS = _forms_of(TABLE)
 _UNKNOWN = _Form(False, [()] * 8)
+
+
+class _Dialect(NamedTuple):
+    """What bytes mean: differs between modes and processors."""
+
+    prefixes: dict[int, int]
+    table: dict[bytes, list[Row]]
+    forms: dict[bytes, _Form]
+    sensitive: frozenset[bytes]  # opcodes whose insns ask for the mode
+    is_8086: bool
+    has_vex: bool
+    registers: frozenset[bytes]  # opcodes whose ModRM byte always names registers
+
+
+def _dialect_of(mode: Mode) -> _Dialect:
+    table, prefixes = TABLE, _PREFIX if mode.is_flat else _PREFIX_SEGMENTED
+    if not mode.has_386:
+        is_8086 = mode.model == Model.I8086
+        table, prefixes = (TABLE_8086, _PREFIX_8086) if is_8086 else (TABLE_286, _PREFIX_OLD)
+    sensitive = frozenset(
+        op for op, rows in table.items() if any("system" in r.attrs for r in rows)
+    )
+    is_8086 = mode.model == Model.I8086
+    has_vex = mode.has_386 and not mode.is_real  # there it is LES, whatever follows
+    # Ring 3 cannot tell: these fault.
+    registers = frozenset(bytes([0x0F, n]) for n in range(0x20, 0x24) if mode is not USER)
+    return _Dialect(prefixes, table, _forms_of(table), sensitive, is_8086, has_vex, registers)
+
+
+_dialect = lru_cache(maxsize=None)(_dialect_of)
+_USER = _dialect(USER)
+TOO_LONG = b"\xf0long"
 
 
 def forms() -> Iterator[tuple[bytes, bool, list[tuple[str, ...]]]]:
@@ -91,47 +131,83 @@ def forms() -> Iterator[tuple[bytes, bool, list[tuple[str, ...]]]]:
         yield opcode, form.modrm, form.immediates
 
 
-def scan(code: bytes, at: int = 0) -> Scan:
+def scan(code: bytes, at: int = 0, mode: Mode = USER) -> Scan:
     """Scan the insn at `code[at]`; raise Truncated if the bytes end inside it."""
     try:
-        return Scan(*scan_fields(code, at))
+        return Scan(*scan_fields(code, at, mode))
     except IndexError:
         raise Truncated from None
 
 
-def scan_fields(code: bytes, at: int) -> tuple[bytes, int, int, int, int]:
+def scan_fields(code: bytes, at: int, mode: Mode = USER) -> tuple[bytes, int, int, int, int]:
     """Scan for the planner: the fields of Scan; Truncated or IndexError if the bytes end inside."""
+    if mode is not USER:
+        return _scan_in(code, at, mode)
+    return _scan(code, at, _USER, opsize=False, addrsize=False, max_length=MAX_LENGTH)
+
+
+def _scan_in(code: bytes, at: int, mode: Mode) -> tuple[bytes, int, int, int, int]:
+    """Scan in any mode: the key says which, unless the insn is the same in all flat modes."""
+    dialect, wide = _dialect(mode), not mode.code32
+    limit = mode.max_length if not dialect.is_8086 else 1 << 16
+    key, *rest = _scan(code, at, dialect, opsize=wide, addrsize=wide, max_length=limit)
+    if not mode.shares_keys or key == TOO_LONG or _asks(key, dialect):
+        key = mode.marker + key
+    return (key, *rest)  # type: ignore[return-value]
+
+
+def _asks(key: bytes, dialect: _Dialect) -> bool:
+    """Whether an insn depends on the mode even in flat segments; FS and GS have limits."""
+    opcode = _opcode(key, dialect)
+    return opcode in dialect.sensitive or not _LIMITED.isdisjoint(key[: key.index(opcode)])
+
+
+_LIMITED = frozenset({0x64, 0x65})
+
+
+def _opcode(key: bytes, dialect: _Dialect) -> bytes:
+    pos = 0
+    while key[pos] in dialect.prefixes:
+        pos += 1
+    if key[pos] != 0x0F or dialect.is_8086:
+        return key[pos : pos + 1]
+    return key[pos : pos + (3 if key[pos + 1] in (0x38, 0x3A) else 2)]
+
+
+def _scan(
+    code: bytes, at: int, dialect: _Dialect, *, opsize: bool, addrsize: bool, max_length: int
+) -> tuple[bytes, int, int, int, int]:
+    prefixes = dialect.prefixes
     pos = at
     key = bytearray()
-    opsize = addrsize = 0
     byte = code[pos]
-    if byte in _PREFIX:
+    if byte in prefixes:
         seen: dict[int, int] = {}
-        while (kind := _PREFIX.get(byte)) is not None:
+        while (kind := prefixes.get(byte)) is not None:
             if kind != 6:
                 seen[kind] = byte
             elif 5 in seen:
                 del seen[5]  # the last segment prefix wins
             pos += 1
-            if pos - at >= MAX_LENGTH:
-                return b"\xf0long", MAX_LENGTH, 0, 0, 0
+            if pos - at >= max_length:
+                return TOO_LONG, max_length, 0, 0, 0
             byte = code[pos]
-        opsize, addrsize = 1 in seen, 2 in seen
+        opsize, addrsize = opsize != (1 in seen), addrsize != (2 in seen)
         key += bytes(seen[k] for k in sorted(seen))
-    if byte == 0x0F:
+    if byte == 0x0F and not dialect.is_8086:
         second = code[pos + 1]
         size = 3 if second in (0x38, 0x3A) else 2
         opcode = code[pos : pos + size]
         if len(opcode) < size:
             raise Truncated
         pos += size
-    elif byte == VEX and code[pos + 1] >= _REGISTER:
+    elif byte == VEX and code[pos + 1] >= _REGISTER and dialect.has_vex:
         opcode = code[pos : pos + 4]
         pos += 4
     else:
         opcode = code[pos : pos + 1]
         pos += 1
-    form = _FORMS.get(opcode) or _FORMS.get(_without_vex(opcode), _UNKNOWN)
+    form = dialect.forms.get(opcode) or dialect.forms.get(_without_vex(opcode), _UNKNOWN)
     key += opcode
     disp = imm = imm2 = reg = 0
     if form.modrm:
@@ -140,8 +216,8 @@ def scan_fields(code: bytes, at: int) -> tuple[bytes, int, int, int, int]:
         reg = modrm >> 3 & 7
         mod, rm = modrm >> 6, modrm & 7
         size = 0
-        if mod == 3:
-            key.append(modrm)
+        if mod == 3 or opcode in dialect.registers:
+            key.append(modrm | 0xC0)
         elif addrsize:
             size = (2 if rm == 6 else 0) if mod == 0 else mod
             # Mod 1 and 2 differ only in the displacement's length: one shape.
@@ -190,14 +266,14 @@ def scan_fields(code: bytes, at: int) -> tuple[bytes, int, int, int, int]:
         pos += size
     if pos > len(code):
         raise Truncated
-    if pos - at > MAX_LENGTH:
-        return b"\xf0long", MAX_LENGTH, 0, 0, 0
+    if pos - at > max_length:
+        return TOO_LONG, max_length, 0, 0, 0
     return bytes(key), pos - at, disp, imm, imm2
 
 
-def decode(code: bytes, at: int = 0) -> Insn:
+def decode(code: bytes, at: int = 0, mode: Mode = USER) -> Insn:
     """Decode the insn at `code[at]`; mnemonic `ud` if undefined, Truncated if short."""
-    found = scan(code, at)
+    found = scan(code, at, mode)
     return _build(found.key)._with(found)
 
 
@@ -216,44 +292,48 @@ class _Shape(NamedTuple):
     lock: bool
     rep: int
     seg: int
+    mode: Mode
 
     def _with(self, found: Scan) -> Insn:
         return Insn(
             self.mnemonic, self.operands, self.width, self.addr_width, found.length, found.key,
             {"disp": found.disp & 0xFFFFFFFF, "imm": found.imm & 0xFFFFFFFF, "imm2": found.imm2},
-            self.lock, self.rep, self.seg,
+            self.lock, self.rep, self.seg, self.mode,
         )  # fmt: skip
 
 
 @lru_cache(maxsize=1 << 15)
 def _build(key: bytes) -> _Shape:
     """Decode a shape from its key; `ud` if no row matches."""
+    mode, key = split_key(key)
+    dialect = _dialect(mode)
     pos, prefixes = 0, set()
-    if key == b"\xf0long":
-        return _Shape("toolong", (), 32, 32, False, 0, -1)
-    while key[pos] in _PREFIX:
+    if key == TOO_LONG:
+        return _Shape("toolong", (), 32, 32, False, 0, -1, mode)
+    while key[pos] in dialect.prefixes:
         prefixes.add(key[pos])
         pos += 1
-    size = 1 if key[pos] != 0x0F else 3 if key[pos + 1] in (0x38, 0x3A) else 2
-    is_vex = key[pos] == VEX and key[pos + 1] >= _REGISTER
+    size = len(_opcode(key, dialect))
+    is_vex = key[pos] == VEX and dialect.has_vex and key[pos + 1] >= _REGISTER
     if is_vex:
         size = 4
     opcode = _without_vex(key[pos : pos + size])
     third = key[pos + 2] if is_vex else 0
     pos += size
-    modrm = key[pos] if _FORMS.get(opcode, _UNKNOWN).modrm else 0
+    modrm = key[pos] if dialect.forms.get(opcode, _UNKNOWN).modrm else 0
     rep = 0xF3 if 0xF3 in prefixes else 0xF2 if 0xF2 in prefixes else 0
-    width = 16 if 0x66 in prefixes else 32
-    addr_width = 16 if 0x67 in prefixes else 32
-    seg = 4 if 0x64 in prefixes else 5 if 0x65 in prefixes else 1 if 0x2E in prefixes else -1
-    lock = 0xF0 in prefixes
+    full, other = (32, 16) if mode.code32 else (16, 32)
+    width = other if 0x66 in prefixes else full
+    addr_width = other if 0x67 in prefixes else full
+    seg = next((i for byte, i in _OVERRIDES.items() if byte in prefixes), -1)
+    lock = not prefixes.isdisjoint(_LOCKS)
     # F2 and F3 win over 66 as selecting prefixes (SDM vol. 2, 2.1.2).
-    selecting = f"{rep:02x}" if rep else "66" if width == 16 else "np"
+    selecting = f"{rep:02x}" if rep else "66" if 0x66 in prefixes else "np"
     if is_vex:
         is_plain = selecting == "np" and not lock and not third & _VEX_L
         selecting = _SELECTING[third & 3] if is_plain else "none"
     vvvv = ~third >> 3 & 15
-    for row in TABLE.get(opcode, ()):
+    for row in dialect.table.get(opcode, ()):
         if row.prefix and row.prefix != selecting:
             continue
         if row.modrm:
@@ -267,12 +347,18 @@ def _build(key: bytes) -> _Shape:
         if is_vex and vvvv and not any(o[0] == "B" for o in row.operands):
             continue  # a field without use must be all ones
         if row.prefix == "66":
-            width = 32  # the prefix selected the insn; it says nothing about size
+            width = full  # the prefix selected the insn; it says nothing about size
         operands = _operands(row, opcode, key, pos, width, addr_width, seg, vvvv & 7)
         if lock and ("lock" not in row.attrs or not isinstance(operands[0], Mem)):
-            break
-        return _Shape(row.mnemonic, operands, width, addr_width, lock, rep, seg)
-    return _Shape("ud", (), width, addr_width, lock, rep, seg)
+            if mode.has_386:
+                break
+            lock = False  # nobody else is there to see it
+        return _Shape(row.mnemonic, operands, width, addr_width, lock, rep, seg, mode)
+    return _Shape("ud", (), width, addr_width, lock, rep, seg, mode)
+
+
+_OVERRIDES = {0x26: 0, 0x2E: 1, 0x36: 2, 0x3E: 3, 0x64: 4, 0x65: 5}
+_LOCKS = frozenset({0xF0, 0xF1})
 
 
 # 16-bit addressing: rm -> base, index (SDM vol. 2, table 2-1).

@@ -17,6 +17,7 @@ GROUP_WIDTHS = {"szp": 64, "cf": 1, "of": 1, "af": 8}
 
 # EFLAGS bit numbers (Intel SDM vol. 1, 3.4.3).
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = 0, 2, 4, 6, 7, 8, 9, 10, 11
+IOPL, NT, RF, VM, AC = 12, 14, 16, 17, 18
 ARITHMETIC = 1 << CF | 1 << PF | 1 << AF | 1 << ZF | 1 << SF | 1 << OF
 
 Compute = Callable[[Value, Value, Value], Value]

@@ -35,6 +35,27 @@ def body(name: str) -> Callable[..., Any]:
     return BODIES[name]
 
 
+# The rest of a machine: runtime/system/ has the bodies.
+declare("eip", (), 32)  # where the helper before it sent control
+declare("check_iopl", ())
+# (port, size in bytes), (port, value, size)
+declare("port_in", (16, 8), 32)
+declare("port_out", (16, 32, 8))
+# (selector, offset); far_call: (..., return offset, operand size); (bytes to release, operand size)
+declare("far_jump", (32, 32))
+declare("far_call", (32, 32, 32, 8))
+declare("far_return", (32, 8))
+declare("interrupt_return", (32, 8))
+declare("load_ldt", (32,))
+declare("load_tr", (32,))
+# (number, value)
+declare("write_cr", (8, 32))
+declare("read_dr", (8,), 32)
+declare("write_dr", (8, 32))
+declare("invlpg", (32,))
+declare("read_msr", (32,), 64)
+declare("write_msr", (32, 64))
+declare("sysexit", ())
 declare("cpuid", (32, 32), 128)
 declare("rdtsc", (), 64)
 # Far transfers: check a code selector; check and load it.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from translator.mode import USER, Mode
+
 
 class Reg(NamedTuple):
     """A general register; 8-bit indices 4-7 are AH CH DH BH."""
@@ -58,3 +60,4 @@ class Insn:
     lock: bool = False
     rep: int = 0  # 0xf3, 0xf2 or 0
     seg: int = -1  # overriding segment or -1
+    mode: Mode = USER

@@ -11,6 +11,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
+from translator.mode import USER, Mode
+
 F80 = 80
 
 
@@ -318,6 +320,7 @@ class Unit:
     ops: list[Value] = field(default_factory=list)
     terminal: Terminal | None = None
     repeat: Repeat | None = None
+    mode: Mode = USER
 
     def const(self, number: int, width: int) -> Value:
         """A constant."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from translator.decode import Truncated, scan_fields
 from translator.ir import CondLink, Link
+from translator.mode import USER_CONTEXT, Context
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
 
 MAX_INSNS = 64
@@ -21,9 +22,12 @@ PEEK_BYTES = 8 * PEEK
 
 
 class FetchFault(Exception):  # noqa: N818 (the guest's event)
-    """The insn at `pc` cannot be read; `address` is the first byte that is missing."""
+    """The insn at `pc` cannot be read; `address` is the first byte that is missing.
 
-    def __init__(self, pc: int, address: int) -> None:
+    That is a linear address, or None where the insn goes beyond the limit of CS.
+    """
+
+    def __init__(self, pc: int, address: int | None) -> None:
         super().__init__(pc, address)
         self.pc, self.address = pc, address
 
@@ -43,16 +47,31 @@ class Plan:
     saved: int = -1  # without a recipe, the insn whose operands a region may save for the same end
     options: Any = None  # the Options it was made with
     pieces: Any = None  # what the strategy found for it, once complete
-    looked_at: list[tuple[int, int]] = field(default_factory=list)  # ranges it depends on
+    looked_at: list[tuple[int, int]] = field(default_factory=list)  # linear ranges it depends on
+
+    @property
+    def context(self) -> Context:
+        """Mode and place of the code; a worker's plans have none, and need none."""
+        return USER_CONTEXT if self.options is None else self.options.context  # type: ignore[no-any-return]
+
+    @property
+    def linear(self) -> int:
+        """Linear address of its first byte."""
+        return self.context.linear(self.pc)
+
+    @property
+    def next(self) -> int:
+        """Offset in CS behind the last insn."""
+        return self.end & (0xFFFF if self.context.mode.wraps else 0xFFFFFFFF)
 
     def successors(self) -> list[int]:
         """Return the guest addresses that the block can go to, as far as they are known."""
         if self.interp_at is not None or not self.items:
-            return [self.end & 0xFFFFFFFF]
+            return [self.next]
         shape, slots = self.items[-1]
         match shape.terminal:
             case None:
-                return [self.end & 0xFFFFFFFF]
+                return [self.next]
             case Link(slot):
                 return [slots[SLOT_INDEX[slot]]]
             case CondLink(_, taken, otherwise):
@@ -79,10 +98,11 @@ class Options(NamedTuple):
     ends_at_store: bool = False  # the code may be overwritten at any time
     max_insns: int = MAX_INSNS
     recovers: bool = False  # flags that only a fault shows are recovered, not stored
+    context: Context = USER_CONTEXT
 
 
 def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) -> Plan:
-    """Plan the block at *pc*, whose bytes *code* holds. FetchFault if not even one insn is there.
+    """Plan the block at *pc* in CS, whose bytes *code* holds. FetchFault if no insn is there.
 
     *peek* says what the code at another address can read of the flags (see `look`).
     """
@@ -90,13 +110,15 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
     items = plan.items
     at, fpu, size = 0, options.fpu, len(code)
     precise, shapes = options.precise, SHAPES
+    context = options.context
+    mode, wraps = context.mode, 0xFFFF if context.mode.wraps else 0xFFFFFFFF
     for _ in range(options.max_insns):
-        here = pc + at & 0xFFFFFFFF
+        here = pc + at & wraps
         try:
-            key, length, disp, imm, imm2 = scan_fields(code, at)
+            key, length, disp, imm, imm2 = scan_fields(code, at, mode)
         except (Truncated, IndexError):
             if not items:
-                raise FetchFault(pc, pc + size & 0xFFFFFFFF) from None
+                raise FetchFault(pc, _missing(context, pc, size)) from None
             break
         shape = shapes.get(key) or shape_of(key)
         need = shape.fpu
@@ -108,7 +130,7 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
             plan.interp_at = here
             at += length
             break
-        after = here + length & 0xFFFFFFFF
+        after = here + length & wraps
         target = after + imm & (0xFFFF if shape.wraps_target else 0xFFFFFFFF)
         slots = [imm & 0xFFFFFFFF, imm2, disp & 0xFFFFFFFF, here, after, target, 0, 0, 0, 0]
         at += length
@@ -127,9 +149,16 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
         rest -= 1
         slots[9] = rest
     plan.end = pc + at
-    plan.looked_at.append((pc, at))
+    plan.looked_at += context.spans(pc, at)
     _liveness(plan, peek, options.recovers)
     return plan
+
+
+def _missing(context: Context, pc: int, size: int) -> int | None:
+    """Return the linear address behind *size* bytes of code, None if the segment ends before."""
+    if size > context.cs_limit - pc and not context.mode.wraps and not context.mode.is_flat:
+        return None
+    return context.linear(pc + size)
 
 
 def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
@@ -212,7 +241,13 @@ def _reads(shape: Shape) -> int:
     return shape.recovery.registers if shape.recovery is not None else 0
 
 
-def look(pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int = PEEK) -> Peek:
+def look(
+    pc: int,
+    fetch: Callable[[int, int], bytes],
+    context: Context = USER_CONTEXT,
+    depth: int = 2,
+    limit: int = PEEK,
+) -> Peek:
     """Say which flag groups the code at *pc* can read or show before it defines them.
 
     Direct jumps and calls are followed, two-way branches *depth* times, all for *limit* insns.
@@ -226,7 +261,7 @@ def look(pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int
         shape = target = None
         while count < limit:
             try:
-                key, length, _, imm, _ = scan_fields(code, at)
+                key, length, _, imm, _ = scan_fields(code, at, context.mode)
             except (Truncated, IndexError):
                 shape = None
                 break
@@ -243,14 +278,14 @@ def look(pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int
             needed |= shape.reads & ~defined
             defined |= shape.writes
             if needed | defined == ALL_FLAGS:
-                spans.append((pc, at))
+                spans += context.spans(pc, at)
                 if needed and is_shown:
                     return Peek(ALL_FLAGS, False, 0, count, spans)
                 return Peek(needed, is_shown, changed, count, spans)
             if shape.terminal is not None:
                 target = pc + at + imm & (0xFFFF if shape.wraps_target else 0xFFFFFFFF)
                 break
-        spans.append((pc, max(at, 1)))
+        spans += context.spans(pc, max(at, 1))
         if shape is None or target is None:
             break
         if shape.is_jump:
@@ -258,8 +293,8 @@ def look(pc: int, fetch: Callable[[int, int], bytes], depth: int = 2, limit: int
             continue
         if not shape.is_conditional or not depth or is_shown or needed:
             break
-        taken = look(target, fetch, depth - 1, limit - count)
-        other = look(pc + at & 0xFFFFFFFF, fetch, depth - 1, limit - count)
+        taken = look(target, fetch, context, depth - 1, limit - count)
+        other = look(pc + at & 0xFFFFFFFF, fetch, context, depth - 1, limit - count)
         if (taken.is_shown or other.is_shown) and defined:
             break
         still = ~defined

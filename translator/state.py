@@ -21,6 +21,38 @@ class Field(NamedTuple):
     width: int
 
 
+def _system_rows(offset: int) -> list[tuple[str, int, int]]:
+    """Fields that only segmented modes and whole machines have."""
+    rows: list[tuple[str, int, int]] = []
+
+    def add(name: str, width: int) -> None:
+        nonlocal offset
+        offset = (offset + width // 8 - 1) & -(width // 8)
+        rows.append((name, offset, width))
+        offset += width // 8
+
+    add("context", 64)  # number of the code's context (mode.py) << 32: added to eip in lookups
+    for name in SEGMENTS:
+        # Of accesses: the lowest offset, and how far beyond it the highest byte may lie, -1 where
+        # none may (signed).
+        add(f"{name}_rspan", 64)
+        add(f"{name}_wspan", 64)
+        add(f"{name}_low", 32)
+        add(f"{name}_limit", 32)
+        add(f"{name}_attr", 32)  # bits 8 to 23 of the descriptor's second word, in place
+    for name in ("ldtr", "tr"):
+        add(f"{name}_base", 32)
+        add(f"{name}_limit", 32)
+        add(f"{name}_attr", 32)
+        add(name, 16)
+    for name in ("gdtr", "idtr"):
+        add(f"{name}_base", 32)
+        add(f"{name}_limit", 16)
+    for name in ("cr0", "cr2", "cr3", "cr4", *(f"dr{i}" for i in range(8))):
+        add(name, 32)
+    return rows
+
+
 def _layout() -> dict[str, Field]:
     fields = {name: Field(4 * i, 32) for i, name in enumerate(GPRS)}
     rows: list[tuple[str, int, int]] = [
@@ -73,7 +105,8 @@ def _layout() -> dict[str, Field]:
         ("flags_right", 488, 32),
         ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
         ("scratch", 4096, 0),  # 4 KiB for helpers
-        ("jump_cache", 8192, 0),  # JUMP_CACHE_ENTRIES x (u64 guest pc, u64 host code)
+        *_system_rows(8192),
+        ("jump_cache", 12288, 0),  # JUMP_CACHE_ENTRIES x (u64 location, u64 host code)
     ]
     for name, offset, width in rows:
         assert name not in fields, name
@@ -102,5 +135,10 @@ class Exit:
     # that was inside a region.
     BUDGET = 7
     STALE = 8  # the block's assumption (x87 stack, guest bytes) does not hold: look up again
+    INT = 9  # software interrupt `exit_info` of a whole machine; eip is behind it
+    HALT = 10  # hlt; eip is behind it
 
-    NAMES = ("", "lookup", "link", "fault", "trap", "syscall", "interp", "budget", "stale")
+    NAMES = (
+        *("", "lookup", "link", "fault", "trap", "syscall", "interp", "budget", "stale"),
+        *("int", "halt"),
+    )

@@ -13,7 +13,8 @@ A row reads ``[prefix] opcode [/digit | /r | =XX] [m|r] mnemonic [operands] [; a
   shape) and a size: b w d q t (80 bits)
   x (128) v (operand size), z (16 or 32), s (8 bits sign-extended to the operand size);
   or a fixed register: al cl dx ax eax Av (accumulator at operand size), 1, st0, es ...
-- attributes: ``lock`` (the prefix is allowed when operand 0 is memory).
+- attributes: ``lock`` (the prefix is allowed when operand 0 is memory), ``system`` (what the insn
+  does depends on the processor's mode even where segments are flat).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from translator import features
-from translator.opcodes import bmi, integer, mmx, sse, sse4, x87
+from translator.opcodes import bmi, integer, mmx, old, sse, sse4, x87
 
 # Rows of extensions that this host may not offer, by their names in /proc/cpuinfo.
 LATER = {
@@ -93,24 +94,39 @@ def _is_hex(word: str) -> bool:
     return all(c in "0123456789abcdef" for c in word)
 
 
-def _rows() -> list[Row]:
-    # Later ones first: where F3 makes another insn of an older one (bsr, lzcnt), they win.
-    text = "".join(rows for name, rows in LATER.items() if name in features.GUEST)
-    text += integer.ROWS + x87.ROWS + mmx.ROWS + sse.ROWS
+def _parse(text: str) -> list[Row]:
     return [parse(line) for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#"]
 
 
+def _rows() -> list[Row]:
+    # Later ones first: where F3 makes another insn of an older one (bsr, lzcnt), they win.
+    text = "".join(rows for name, rows in LATER.items() if name in features.GUEST)
+    return _parse(text + integer.ROWS + x87.ROWS + mmx.ROWS + sse.ROWS)
+
+
 ROWS = _rows()
+Table = dict[bytes, list[Row]]
 
 
-def _table() -> dict[bytes, list[Row]]:
-    table: dict[bytes, list[Row]] = {}
-    for row in ROWS:
+def _table(rows: list[Row]) -> Table:
+    table: Table = {}
+    for row in rows:
         for low in range(8) if row.plus else (0,):
             opcode = row.opcode[:-1] + bytes([row.opcode[-1] + low])
             table.setdefault(opcode, []).append(row)
     return table
 
 
+def _is_286(row: Row) -> bool:
+    """Whether the 80286 has a row: no FS and GS, and few of two bytes."""
+    if row.opcode[0] == 0x0F and row.opcode not in old.TWO_BYTE_286:
+        return False
+    return row.prefix in ("", "np") and not {"fs", "gs"} & set(row.operands)
+
+
 # opcode bytes (0f..., 0f38.., 0f3a.. and VEX's c4 included) -> its rows, in the order written
-TABLE = _table()
+TABLE = _table(ROWS)
+_ROWS_286 = [row for row in _parse(integer.ROWS + x87.ROWS) if _is_286(row)]
+TABLE_286 = _table(_ROWS_286)
+_IN_8086 = [row for row in _ROWS_286 if row.opcode[:1] not in old.NEW_186]
+TABLE_8086 = _table(_parse(old.ROWS_8086) + _IN_8086)

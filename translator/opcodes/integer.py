@@ -152,8 +152,8 @@ ff /6 push Ev
 8f /0 pop Ev
 60 pusha
 61 popa
-9c pushf
-9d popf
+9c pushf ; system
+9d popf ; system
 c8 enter Iw,Kb
 c9 leave
 """
@@ -183,17 +183,17 @@ e0 loopne Jb
 e1 loope Jb
 e2 loop Jb
 e3 jcxz Jb
-9a callf Ap
-ea jmpf Ap
-ff /3 m callfi M
-ff /5 m jmpfi M
-cb retf
-ca retfn Iw
-cf iret
-cc int3
-cd int Kb
-ce into
-f1 int1
+9a callf Ap ; system
+ea jmpf Ap ; system
+ff /3 m callfi M ; system
+ff /5 m jmpfi M ; system
+cb retf ; system
+ca retfn Iw ; system
+cf iret ; system
+cc int3 ; system
+cd int Kb ; system
+ce into ; system
+f1 int1 ; system
 62 /r m bound Gv,M
 """
 
@@ -204,81 +204,81 @@ SEGMENTS = """
 8c /3 mov Ev,Sw
 8c /4 mov Ev,Sw
 8c /5 mov Ev,Sw
-8e /0 movseg Sw,Ew
-8e /2 movseg Sw,Ew
-8e /3 movseg Sw,Ew
-8e /4 movseg Sw,Ew
-8e /5 movseg Sw,Ew
+8e /0 movseg Sw,Ew ; system
+8e /2 movseg Sw,Ew ; system
+8e /3 movseg Sw,Ew ; system
+8e /4 movseg Sw,Ew ; system
+8e /5 movseg Sw,Ew ; system
 06 pushseg es
 0e pushseg cs
 16 pushseg ss
 1e pushseg ds
 0f a0 pushseg fs
 0f a8 pushseg gs
-07 popseg es
-17 popseg ss
-1f popseg ds
-0f a1 popseg fs
-0f a9 popseg gs
-c4 /r m lseg Gv,es,M
-c5 /r m lseg Gv,ds,M
-0f b2 /r m lseg Gv,ss,M
-0f b4 /r m lseg Gv,fs,M
-0f b5 /r m lseg Gv,gs,M
-63 /r arpl Ew,Gw
-0f 02 /r lar Gv,Ew
-0f 03 /r lsl Gv,Ew
-0f 00 /4 verr Ew
-0f 00 /5 verw Ew
+07 popseg es ; system
+17 popseg ss ; system
+1f popseg ds ; system
+0f a1 popseg fs ; system
+0f a9 popseg gs ; system
+c4 /r m lseg Gv,es,M ; system
+c5 /r m lseg Gv,ds,M ; system
+0f b2 /r m lseg Gv,ss,M ; system
+0f b4 /r m lseg Gv,fs,M ; system
+0f b5 /r m lseg Gv,gs,M ; system
+63 /r arpl Ew,Gw ; system
+0f 02 /r lar Gv,Ew ; system
+0f 03 /r lsl Gv,Ew ; system
+0f 00 /4 verr Ew ; system
+0f 00 /5 verw Ew ; system
 """
 
-# Privileged at ring 3 with IOPL 0, or about the processor.
+# About the processor and the machine around it.
 SYSTEM = """
-f4 privileged
-fa privileged
-fb privileged
-e4 ioport Ib
-e5 ioport Ib
-e6 ioport Ib
-e7 ioport Ib
-ec privileged
-ed privileged
-ee privileged
-ef privileged
-6c privileged
-6d privileged
-6e privileged
-6f privileged
-0f 00 /0 sldt Ev
-0f 00 /1 str Ev
-0f 00 /2 privileged
-0f 00 /3 privileged
-0f 01 /0 m sgdt M
-0f 01 /1 m sidt M
-0f 01 /2 m privileged
-0f 01 /3 m privileged
-0f 01 /4 smsw Ev
-0f 01 /6 privileged
-0f 01 /7 m privileged
-0f 06 privileged
-0f 08 privileged
-0f 09 privileged
-0f 20 /0 privileged
-0f 20 /2 privileged
-0f 20 /3 privileged
-0f 20 /4 privileged
-0f 21 /r privileged
-0f 22 /0 privileged
-0f 22 /2 privileged
-0f 22 /3 privileged
-0f 22 /4 privileged
-0f 23 /r privileged
-0f 30 privileged
-0f 32 privileged
-0f 33 privileged
-0f 35 privileged
-0f 31 rdtsc
-0f a2 cpuid
+f4 hlt ; system
+fa cli ; system
+fb sti ; system
+e4 in al,Ib ; system
+e5 in Av,Ib ; system
+e6 out Ib,al ; system
+e7 out Ib,Av ; system
+ec in al,dx ; system
+ed in Av,dx ; system
+ee out dx,al ; system
+ef out dx,Av ; system
+6c ins Yb,dx ; system
+6d ins Yv,dx ; system
+6e outs dx,Xb ; system
+6f outs dx,Xv ; system
+0f 00 /0 sldt Ev ; system
+0f 00 /1 str Ev ; system
+0f 00 /2 lldt Ew ; system
+0f 00 /3 ltr Ew ; system
+0f 01 /0 m sgdt M ; system
+0f 01 /1 m sidt M ; system
+0f 01 /2 m lgdt M ; system
+0f 01 /3 m lidt M ; system
+0f 01 /4 smsw Ev ; system
+0f 01 /6 lmsw Ew ; system
+0f 01 /7 m invlpg M ; system
+0f 06 clts ; system
+0f 08 invd ; system
+0f 09 wbinvd ; system
+0f 20 /0 movcr Rd,Cd ; system
+0f 20 /2 movcr Rd,Cd ; system
+0f 20 /3 movcr Rd,Cd ; system
+0f 20 /4 movcr Rd,Cd ; system
+0f 21 /r movdr Rd,Dd ; system
+0f 22 /0 setcr Cd,Rd ; system
+0f 22 /2 setcr Cd,Rd ; system
+0f 22 /3 setcr Cd,Rd ; system
+0f 22 /4 setcr Cd,Rd ; system
+0f 23 /r setdr Dd,Rd ; system
+0f 30 wrmsr ; system
+0f 32 rdmsr ; system
+0f 33 rdpmc ; system
+0f 35 sysexit ; system
+0f 31 rdtsc ; system
+0f a2 cpuid ; system
 0f 0d /r hint Ev
 0f 18 /r hint Ev
 0f 19 /r hint Ev

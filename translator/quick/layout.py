@@ -82,9 +82,10 @@ WINDOWS = FAULT_ROWS + 12 * FAULT_ROWS_MAX  # copies of code that crosses a page
 WINDOW = 512
 CONTEXT_SIZE = WINDOWS + 8 * WINDOW
 
-# A block's row; all u32. Blocks, links and nodes are numbered from 1: 0 is none.
+# A block's row; all u32. Its key is address | number of its context (mode.py) << 32.
+# Blocks, links and nodes are numbered from 1: 0 is none.
 B_PC, B_STATE, B_FPU, B_ENTRY, B_OFFSET, B_SIZE, B_CHECKED, B_CHAIN = range(0, 32, 4)
-B_LINK, B_LINK_COUNT, B_NODE, B_NODE_COUNT, B_INCOMING = range(32, 52, 4)
+B_LINK, B_LINK_COUNT, B_NODE, B_NODE_COUNT, B_INCOMING, B_CONTEXT = range(32, 56, 4)
 BLOCK_SIZE = 64
 # B_STATE: above these bits, the most insns that the block's plan may have.
 VALID, PRECISE, OPEN, RECOVERING, REGION = 1, 2, 4, 8, 16

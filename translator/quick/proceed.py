@@ -21,6 +21,7 @@ from translator.quick.write import translate
 from translator.state import FIELDS
 
 _EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
+_CONTEXT = FIELDS["context"].offset
 _FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
 _MASKS, _ES, _SSE_MASKS = 0x3F, 0x80, 0x1F80  # as runtime/dispatch.py has them
 
@@ -68,11 +69,11 @@ def next_block(ctx: int, state: int, site: int) -> int:
         return 0
     if s64(state + _HASH) != s64(ctx + lay.HASHES):
         return 0
-    pc = u32(state + _EIP)
+    pc = u32(state + _EIP) | s64(state + _CONTEXT)
     fpu = u16(state + _FPU)
     block = find_block(ctx, pc, 0, fpu)
     if block == 0:
-        if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW:
+        if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW or s64(state + _CONTEXT):
             return 0
         block = install(ctx, pc, fpu)
         if block < 0:

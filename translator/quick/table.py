@@ -23,8 +23,13 @@ def link_of(ctx: int, link: int) -> int:
     return s64(ctx + lay.LINK_ROWS) + lay.LINK_ROW * link
 
 
+def key_of(row: int) -> int:
+    """Return the guest address of a block and, above it, the number of its context."""
+    return u32(row + lay.B_PC) | u32(row + lay.B_CONTEXT) << 32
+
+
 def hash_of(pc: int) -> int:
-    """Hash a guest address as jitemu_lookup does."""
+    """Hash a block's key as jitemu_lookup does."""
     return (pc * lay.HASH_FACTOR >> lay.HASH_SHIFT) & (lay.HASH_SIZE - 1)
 
 
@@ -39,7 +44,7 @@ def find_block(ctx: int, pc: int, mode: int, fpu: int) -> int:
     block = u32(bucket_of(ctx, pc))
     while block:
         row = row_of(ctx, block)
-        if u32(row + lay.B_PC) == pc and u32(row + lay.B_STATE) & lay.PRECISE == mode:
+        if key_of(row) == pc and u32(row + lay.B_STATE) & lay.PRECISE == mode:
             its = u32(row + lay.B_FPU)
             if its == lay.ANY_FPU or its == fpu:
                 return block
@@ -53,7 +58,7 @@ def first_block(ctx: int, pc: int, mode: int) -> int:
     block = u32(bucket_of(ctx, pc))
     while block:
         row = row_of(ctx, block)
-        if u32(row + lay.B_PC) == pc and u32(row + lay.B_STATE) & lay.PRECISE == mode:
+        if key_of(row) == pc and u32(row + lay.B_STATE) & lay.PRECISE == mode:
             found = block
         block = u32(row + lay.B_CHAIN)
     return found
@@ -116,7 +121,7 @@ def hash_block(ctx: int, block: int) -> int:
     if s64(ctx + lay.HASH_USED + 8 * which) * 2 > lay.HASH_SIZE:
         crowded(ctx, which)
     code = s64(ctx + lay.ARENA) + u32(row + lay.B_OFFSET)
-    return hash_set(ctx, u32(row + lay.B_PC), which, code)
+    return hash_set(ctx, key_of(row), which, code)
 
 
 def crowded(ctx: int, which: int) -> int:
@@ -133,7 +138,7 @@ def crowded(ctx: int, which: int) -> int:
     while block and left:
         row = row_of(ctx, block)
         state = u32(row + lay.B_STATE)
-        pc = u32(row + lay.B_PC)
+        pc = key_of(row)
         if state & lay.VALID and state & lay.PRECISE == mode:
             code = s64(ctx + lay.ARENA) + u32(row + lay.B_OFFSET)
             if first_block(ctx, pc, mode) == block:
@@ -165,6 +170,7 @@ def add_block(ctx: int, pc: int, state: int, fpu: int, entry: int, start: int) -
     put64(ctx + lay.BLOCK_COUNT, block)
     row = row_of(ctx, block)
     put32(row + lay.B_PC, pc)
+    put32(row + lay.B_CONTEXT, pc >> 32)
     put32(row + lay.B_STATE, state | lay.VALID)
     put32(row + lay.B_FPU, fpu)
     put32(row + lay.B_ENTRY, entry)
@@ -213,7 +219,7 @@ def open_block(ctx: int, block: int, size: int, checked: int) -> int:
     row = row_of(ctx, block)
     put32(row + lay.B_SIZE, size)
     put32(row + lay.B_CHECKED, checked)
-    pc = u32(row + lay.B_PC)
+    pc = key_of(row)
     is_first = first_block(ctx, pc, u32(row + lay.B_STATE) & lay.PRECISE) == 0
     bucket = bucket_of(ctx, pc)
     put32(row + lay.B_CHAIN, u32(bucket))
@@ -244,11 +250,12 @@ def link_to(ctx: int, site: int, block: int) -> int:
     row = row_of(ctx, block)
     if not u32(mine + lay.B_STATE) & u32(row + lay.B_STATE) & lay.VALID:
         return 0
-    pc = u32(row + lay.B_PC)
+    pc = key_of(row)
     differs = (u32(mine + lay.B_STATE) ^ u32(row + lay.B_STATE)) & lay.PRECISE
-    if differs or u32(link + lay.L_TARGET) != pc:
+    differs = differs | u32(mine + lay.B_CONTEXT) ^ u32(row + lay.B_CONTEXT)
+    if differs or u32(link + lay.L_TARGET) != u32(row + lay.B_PC):
         return 0  # everything was dropped meanwhile, and the site belongs to another jump now
-    if u32(mine + lay.B_PC) == pc and block < owner and u32(row + lay.B_FPU) != lay.ANY_FPU:
+    if key_of(mine) == pc and block < owner and u32(row + lay.B_FPU) != lay.ANY_FPU:
         return 0  # x87 variants of one address only chain forward, or they would chase each other
     before = u32(link + lay.L_TO)
     if before != block:
@@ -287,7 +294,7 @@ def drop_block(ctx: int, block: int) -> int:
         put32(its + lay.L_TO, 0)
         link = u32(its + lay.L_NEXT)
     put32(row + lay.B_INCOMING, 0)
-    pc = u32(row + lay.B_PC)
+    pc = key_of(row)
     mode = state & lay.PRECISE
     was_first = first_block(ctx, pc, mode) == block
     place = bucket_of(ctx, pc)
@@ -311,7 +318,7 @@ PUBLIC = {
     "open_block", "link_to", "drop_block",
 }  # fmt: skip
 FUNCTIONS: list[Callable[..., int]] = [
-    row_of, link_of, hash_of, bucket_of, find_block, first_block, block_at, link_at, hash_entry,
-    hash_set, hash_block, crowded, has_room, add_block, add_link, add_page, open_block, patch,
+    row_of, link_of, key_of, hash_of, bucket_of, find_block, first_block, block_at, link_at,
+    hash_entry, hash_set, hash_block, crowded, has_room, add_block, add_link, add_page, open_block, patch,
     link_to, leave_chain, drop_block,
 ]  # fmt: skip

@@ -31,6 +31,8 @@ class Semantics(NamedTuple):
 
 
 _WRITES = (Op.STORE, Op.CMPXCHG)
+_PORTS = frozenset({"in", "out", "ins", "outs"})  # there are none without a machine
+BULK = frozenset({"movs", "stos", "cmps", "scas"})  # what tiers may do many at once of
 SEMANTICS: dict[str, Semantics] = {}
 # String insns: they describe one iteration; `lift` adds the repetition.
 STRINGS: dict[str, bool] = {}  # mnemonic -> compares (repe and repne differ)
@@ -62,6 +64,8 @@ def lift(insn: Insn) -> Unit:
     semantics = SEMANTICS.get(insn.mnemonic)
     if semantics is None:
         b.trap("#UD")
+    elif insn.mnemonic in _PORTS and not insn.mode.system:
+        b.trap("#GP")
     elif insn.rep and insn.mnemonic in STRINGS:
         _repeat(b, semantics)
     else:
@@ -117,7 +121,7 @@ def write_back(
 
 def compare_exchange(b: Builder, place: Value, old: Value, new: Value) -> None:
     """Finish a locked read-modify-write; if another thread came between, the insn starts again."""
-    seen = b.unit.emit(Op.CMPXCHG, old.width, place, old, new)
+    seen = b.cmpxchg(place, old, new)
     b.exit_if(seen.ne(old), Link("pc"))
 
 
@@ -130,7 +134,7 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     b.set_reg(1, left)
     b.branch(left.ne(0) if b.going_on is None else b.going_on, "pc", "next")
     insn = b.insn
-    if insn.addr_width == 32 and insn.mnemonic != "lods":
+    if insn.addr_width == 32 and insn.mnemonic in BULK and b.mode.is_flat:
         until_equal = STRINGS[insn.mnemonic] and insn.rep == 0xF2
         base = f"{SEGMENTS[insn.seg]}_base" if insn.seg >= 4 else ""
         b.unit.repeat = Repeat(insn.mnemonic, insn.operands[0].width, until_equal, base)

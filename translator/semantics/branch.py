@@ -5,10 +5,11 @@ from __future__ import annotations
 from translator import flags
 from translator.builder import Builder
 from translator.insn import Imm, Mem, Operand
-from translator.ir import Leave, Value
+from translator.ir import Jump, Leave, Value
+from translator.mode import CONTEXT_MODE_SHIFT, Segments
 from translator.semantics import insn
 from translator.semantics.flagops import set_eflags
-from translator.semantics.stack import ESP, pop_value, push_value
+from translator.semantics.stack import pop_value, push_value
 from translator.state import Exit
 
 SYSTEM_CALL = 0x80
@@ -29,6 +30,7 @@ def jmpi(b: Builder, target: Value) -> None:
 @insn("call")
 def call(b: Builder, target: Operand) -> None:
     """Push the next EIP; EIP ← target."""
+    b.target("target")
     push_value(b, b.slot("next").trunc(b.width))
     b.link("target")
 
@@ -36,8 +38,10 @@ def call(b: Builder, target: Operand) -> None:
 @insn("calli")
 def calli(b: Builder, target: Value) -> None:
     """Push the next EIP; EIP ← target, a register or memory."""
+    offset = target.zext(32)
+    b.target(offset)
     push_value(b, b.slot("next").trunc(b.width))
-    b.jump(target.zext(32))
+    b.jump(offset)
 
 
 @insn("ret")
@@ -50,7 +54,7 @@ def ret(b: Builder) -> None:
 def retn(b: Builder, size: Value) -> None:
     """Pop EIP, then release *size* bytes of arguments."""
     target = pop_value(b, b.width)
-    b.set_reg(ESP, b.reg(ESP) + size.zext(32))
+    b.set_sp(b.sp() + size.zext(32))
     b.jump(target.zext(32), is_return=True)
 
 
@@ -96,39 +100,73 @@ def loopne(b: Builder, target: Operand) -> None:
     b.branch(_count_down(b) & b.cond("ne"))
 
 
-# -- far: flat code selectors only ---------------------------------------------------------------
+# -- far -----------------------------------------------------------------------------------------
+# Where segments are paragraphs, host code loads CS itself; everywhere else the runtime does.
+def load_cs(b: Builder, selector: Value, target: Value, *, is_return: bool = False) -> None:
+    """CS ← selector, a paragraph; EIP ← target."""
+    number = b.mode.number << CONTEXT_MODE_SHIFT
+    b.set("cs", selector)
+    b.set("cs_base", selector.zext(32).shl(4))
+    b.set("context", selector.zext(64).shl(32) | number << 32)
+    b.jump(target.zext(32), is_return)
+
+
+def _is_paragraph(b: Builder) -> bool:
+    return b.mode.is_real and b.mode.segments == Segments.REAL
+
+
 def _far(b: Builder, selector: Value, target: Value, *, is_return: bool = False) -> None:
     """CS ← selector, checked by the runtime; EIP ← target."""
+    if _is_paragraph(b):
+        load_cs(b, selector, target, is_return=is_return)
+        return
     b.call("load_cs", 0, selector.zext(32))
     b.jump(target.zext(32), is_return)
 
 
+def _far_jump(b: Builder, selector: Value, target: Value) -> None:
+    if b.mode.system and not b.mode.is_real:
+        b.call("far_jump", 0, selector.zext(32), target.zext(32))
+        b.unit.terminal = Jump(b.call("eip", 32))
+        return
+    _far(b, selector, target)
+
+
 def _far_call(b: Builder, selector: Value, target: Value) -> None:
+    if b.mode.system and not b.mode.is_real:
+        width = b.const(b.width, 8)
+        b.call("far_call", 0, selector.zext(32), target.zext(32), b.slot("next"), width)
+        b.unit.terminal = Jump(b.call("eip", 32))
+        return
     # The selector is checked before anything is pushed.
     old = b.get("cs")
-    b.call("check_cs", 0, selector.zext(32))
+    offset = target.zext(32)
+    if _is_paragraph(b):
+        b.target(offset)
+    else:
+        b.call("check_cs", 0, selector.zext(32))
     push_value(b, old.zext(32).trunc(b.width))
     push_value(b, b.slot("next").trunc(b.width))
-    _far(b, selector, target)
+    _far(b, selector, offset)
 
 
 def _far_pointer(b: Builder, pointer: Mem) -> tuple[Value, Value]:
     """Read selector and offset of a far pointer in memory."""
     place = b.address(pointer)
     offset = b.load(b.linear(pointer.seg, place), b.width)
-    return b.load(b.linear(pointer.seg, place + b.width // 8), 16), offset
+    return b.load(b.linear(pointer.seg, b.behind(pointer, place, b.width // 8)), 16), offset
 
 
 @insn("jmpf")
 def jmpf(b: Builder, target: Value, selector: Value) -> None:
     """CS:EIP ← selector:target."""
-    _far(b, selector, target)
+    _far_jump(b, selector, target)
 
 
 @insn("jmpfi")
 def jmpfi(b: Builder, pointer: Mem) -> None:
     """CS:EIP ← far pointer."""
-    _far(b, *_far_pointer(b, pointer))
+    _far_jump(b, *_far_pointer(b, pointer))
 
 
 @insn("callf")
@@ -145,15 +183,25 @@ def callfi(b: Builder, pointer: Mem) -> None:
 
 def _pop_far(b: Builder, count: int) -> list[Value]:
     """Pop *count* values, the one that was pushed first being read first."""
-    top, size = b.reg(ESP), b.width // 8
-    values = [b.load(top + size * i if i else top, b.width) for i in reversed(range(count))]
-    b.set_reg(ESP, top + size * count)
+    top, size = b.sp(), b.width // 8
+    places = [top + size * i if i else top for i in range(count)]
+    values = [b.load(b.stack(place), b.width) for place in reversed(places)]
+    b.set_sp(top + size * count)
     return values[::-1]
+
+
+def _system_return(b: Builder, name: str, release: Value) -> None:
+    """Let the runtime do it: privilege levels, tasks, virtual-8086 mode."""
+    b.call(name, 0, release.zext(32), b.const(b.width, 8))
+    b.unit.terminal = Jump(b.call("eip", 32), is_return=True)
 
 
 @insn("retf")
 def retf(b: Builder) -> None:
     """Pop EIP and CS."""
+    if b.mode.system and not b.mode.is_real:
+        _system_return(b, "far_return", b.const(0, 32))
+        return
     target, selector = _pop_far(b, 2)
     _far(b, selector.trunc(16), target, is_return=True)
 
@@ -161,14 +209,22 @@ def retf(b: Builder) -> None:
 @insn("retfn")
 def retfn(b: Builder, size: Value) -> None:
     """Pop EIP and CS, then release *size* bytes of arguments."""
+    if b.mode.system and not b.mode.is_real:
+        _system_return(b, "far_return", size)
+        return
     target, selector = _pop_far(b, 2)
-    b.set_reg(ESP, b.reg(ESP) + size.zext(32))
+    b.set_sp(b.sp() + size.zext(32))
     _far(b, selector.trunc(16), target, is_return=True)
 
 
 @insn("iret")
 def iret(b: Builder) -> None:
-    """Pop EIP, CS and (E)FLAGS, within ring 3."""
+    """Pop EIP, CS and (E)FLAGS."""
+    if b.mode.vm86:
+        b.call("check_iopl", 0)
+    if b.mode.system and not b.mode.is_real:
+        _system_return(b, "interrupt_return", b.const(0, 32))
+        return
     target, selector, bits = _pop_far(b, 3)
     set_eflags(b, bits)
     _far(b, selector.trunc(16), target, is_return=True)
@@ -177,18 +233,26 @@ def iret(b: Builder) -> None:
 # -- interrupts ----------------------------------------------------------------------------------
 @insn("int")
 def int_(b: Builder, vector: Imm) -> None:
-    """System call for 80h, #BP for 3, #OF for 4; any other gate is not for user mode."""
-    if vector.value == SYSTEM_CALL:
+    """Interrupt. In user mode: system call for 80h, #BP for 3, #OF for 4, else #GP."""
+    number = vector.value or 0
+    if b.mode.vm86:
+        b.call("check_iopl", 0)
+    if b.mode.system:
+        b.unit.terminal = Leave(Exit.INT, "next", number)
+    elif number == SYSTEM_CALL:
         b.unit.terminal = Leave(Exit.SYSCALL, "next")
-    elif vector.value in (3, 4):
-        b.trap("#BP" if vector.value == 3 else "#OF", after=True)
+    elif number in (3, 4):
+        b.trap("#BP" if number == 3 else "#OF", after=True)
     else:
-        b.call("no_gate", 0, b.const(vector.value or 0, 32))
+        b.call("no_gate", 0, b.const(number, 32))
 
 
 @insn("int3")
 def int3(b: Builder) -> None:
     """Breakpoint trap."""
+    if b.mode.system:
+        b.unit.terminal = Leave(Exit.INT, "next", 3)
+        return
     b.trap("#BP", after=True)
 
 
@@ -201,7 +265,7 @@ def int1(b: Builder) -> None:
 @insn("into")
 def into(b: Builder) -> None:
     """Overflow trap if OF is 1."""
-    b.exit_if(b.flag("of"), Leave(Exit.TRAP, "next", 4))
+    b.exit_if(b.flag("of"), Leave(Exit.INT if b.mode.system else Exit.TRAP, "next", 4))
 
 
 @insn("bound")
@@ -210,5 +274,5 @@ def bound(b: Builder, index: Value, limits: Mem) -> None:
     place = b.address(limits)
     low = b.load(b.linear(limits.seg, place), b.width)
     b.fault_if(index.slt(low), "#BR")
-    high = b.load(b.linear(limits.seg, place + b.width // 8), b.width)
+    high = b.load(b.linear(limits.seg, b.behind(limits, place, b.width // 8)), b.width)
     b.fault_if(high.slt(index), "#BR")

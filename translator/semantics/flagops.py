@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from translator import flags
 from translator.builder import Builder
-from translator.ir import Value
+from translator.ir import Leave, Value
+from translator.mode import Model
 from translator.semantics import insn
+from translator.state import Exit
 
 # What user mode may change by popf beside the arithmetic flags and DF: TF NT AC ID.
 WRITABLE_REST = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 21
@@ -51,19 +53,44 @@ def set_status_byte(b: Builder, byte: Value) -> None:
 
 def eflags(b: Builder) -> Value:
     """EFLAGS as pushf shows it."""
-    rest = b.get("eflags_rest") & SHOWN_REST | ALWAYS
+    rest = b.get("eflags_rest") & SHOWN_REST
+    if b.mode.model == Model.I8086:
+        rest = rest & 0x7FF | 0xF002
+    elif b.mode.model == Model.I286 and b.mode.is_real:
+        rest = rest & 0xFFF | 2
+    else:
+        rest = rest | (2 if b.mode.system else ALWAYS)
     down = (b.get("df") & 2).shl(flags.DF - 1)  # the step -1 has bit 1, the step 1 has not
     return rest | status_byte(b).zext(32) | down | b.flag("of").zext(32).shl(flags.OF)
 
 
+def _writable(b: Builder) -> Value | int:
+    """Return the bits of eflags_rest that popf and iret may change here."""
+    if not b.mode.system:
+        return WRITABLE_REST
+    if b.mode.model in (Model.I8086, Model.I286) and b.mode.is_real:
+        return 1 << flags.TF | 1 << flags.IF
+    if b.mode.cpl == 0:
+        return WRITABLE_REST | 1 << flags.IF | 3 << flags.IOPL
+    # IF by those whose privilege level IOPL allows.
+    level = b.get("eflags_rest").bits(flags.IOPL, 2)
+    allowed = b.const(b.mode.cpl, 2).ule(level)
+    return allowed.zext(32).shl(flags.IF) | WRITABLE_REST
+
+
 def set_eflags(b: Builder, value: Value) -> None:
-    """Set what user mode may change of EFLAGS; a 16-bit value leaves AC and ID."""
+    """Set what this privilege level may change of EFLAGS; a 16-bit value leaves AC and ID."""
+    # Single-stepping is the engine's: it sees TF where the interp tier, which ignores this, set it.
+    b.exit_if(value.bit(flags.TF), Leave(Exit.INTERP, "pc"))
     wide = value.zext(32)
-    mask = WRITABLE_REST & (1 << value.width) - 1
+    writable = _writable(b)
+    mask = b.const(writable, 32) if isinstance(writable, int) else writable
+    if value.width == 16:
+        mask = mask & 0xFFFF
     set_status_byte(b, value.trunc(8))
     b.set_flag("of", value.bit(flags.OF))
     b.set("df", value.bit(flags.DF).select(b.const(-1, 32), 1))
-    b.set("eflags_rest", b.get("eflags_rest") & ~mask | wide & mask)
+    b.set("eflags_rest", b.get("eflags_rest") & ~mask & ~(1 << flags.RF) | wide & mask)
 
 
 @insn("lahf")

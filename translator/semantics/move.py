@@ -92,7 +92,7 @@ def xlat(b: Builder) -> None:
     address = b.reg("ebx") + b.reg("al").zext(32)
     if b.insn.addr_width == 16:
         address = address & 0xFFFF
-    b.set_reg("al", b.load(b.linear(b.insn.seg, address), 8))
+    b.set_reg("al", b.load(b.linear(b.insn.seg if b.insn.seg >= 0 else 3, address), 8))
 
 
 @insn("cbw")

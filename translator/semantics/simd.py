@@ -39,7 +39,7 @@ def whole(b: Builder, src: Operand) -> Value:
 
 def load_low(b: Builder, mem: Mem, width: int) -> Value:
     """Read 32 or 64 bits into an XMM register with zeros above."""
-    return b.unit.emit(Op.LOAD, 128, b.operand_address(mem), attr=width)
+    return b.load(b.operand_address(mem), 128, part=width)
 
 
 def operands(b: Builder, dst: Operand, src: Operand) -> tuple[Value, Value]:

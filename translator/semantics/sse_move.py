@@ -169,11 +169,12 @@ def maskmov(b: Builder, src: Operand, mask: Operand) -> None:
     if is_mm(src):
         enter_mmx(b)
     seg = b.insn.seg if b.insn.seg >= 0 else 3
-    if SEGMENTS[seg] == "cs":
+    if SEGMENTS[seg] == "cs" and b.mode.is_flat:
         b.trap("#GP")
         return
     address = b.linear(seg, b.reg(7, b.insn.addr_width).zext(32))
     value, selection = b.read(src), b.read(mask)
+    b.check(address, value.width // 8, write=True)
     size = b.const(value.width // 8, 8)
     b.call(MASKMOV, 0, address, value.zext(128), selection.zext(128), size)
 

@@ -11,7 +11,7 @@ from translator.semantics import Dst, insn
 ESI, EDI = 6, 7
 
 
-def _advance(b: Builder, size: int, *registers: int) -> None:
+def advance(b: Builder, size: int, *registers: int) -> None:
     """Step index registers by *size* bytes in the direction of DF."""
     step = b.get("df")
     if size > 1:
@@ -33,7 +33,7 @@ def _compare(b: Builder, left: Value, right: Value) -> None:
 @insn("movs", string=True)
 def movs(b: Builder, dst: Dst, src: Value) -> Value:
     """[EDI] ← [ESI]."""
-    _advance(b, src.width // 8, ESI, EDI)
+    advance(b, src.width // 8, ESI, EDI)
     return src
 
 
@@ -41,13 +41,13 @@ def movs(b: Builder, dst: Dst, src: Value) -> Value:
 def cmps(b: Builder, right: Value, left: Value) -> None:
     """Flags of [ESI] - [EDI]; [EDI] is read first."""
     _compare(b, left, right)
-    _advance(b, left.width // 8, ESI, EDI)
+    advance(b, left.width // 8, ESI, EDI)
 
 
 @insn("stos", string=True)
 def stos(b: Builder, dst: Dst, src: Value) -> Value:
     """[EDI] ← accumulator."""
-    _advance(b, src.width // 8, EDI)
+    advance(b, src.width // 8, EDI)
     return src
 
 
@@ -55,11 +55,11 @@ def stos(b: Builder, dst: Dst, src: Value) -> Value:
 def lods(b: Builder, dst: Operand, src: Value) -> None:
     """Accumulator ← [ESI]."""
     b.write(dst, src)
-    _advance(b, src.width // 8, ESI)
+    advance(b, src.width // 8, ESI)
 
 
 @insn("scas", string=True, compares=True)
 def scas(b: Builder, left: Value, right: Value) -> None:
     """Flags of accumulator - [EDI]."""
     _compare(b, left, right)
-    _advance(b, right.width // 8, EDI)
+    advance(b, right.width // 8, EDI)

@@ -2,21 +2,221 @@
 
 from __future__ import annotations
 
+from translator import flags
 from translator.builder import Builder
-from translator.insn import Mem, Operand, Reg
-from translator.semantics import insn
+from translator.insn import Mem, Operand, Reg, Special
+from translator.ir import Jump, Leave, Value
+from translator.mode import Model
+from translator.semantics import Dst, insn
+from translator.semantics.strings import EDI, ESI, advance
+from translator.state import Exit
+
+CR0_TS = 1 << 3
 
 
-@insn("privileged", "toolong")
-def privileged(b: Builder) -> None:
-    """#GP in user mode; insns longer than 15 bytes too."""
+@insn("toolong")
+def too_long(b: Builder) -> None:
+    """#GP: no insn is longer than 15 bytes (80286: 10, and #UD)."""
+    b.trap("#UD" if b.mode.model == Model.I286 else "#GP")
+
+
+def _is_allowed(b: Builder) -> bool:
+    """Raise #GP outside ring 0, and where there is no machine around the program."""
+    allowed = b.mode.system and b.mode.cpl == 0
+    if not allowed:
+        b.trap("#GP")
+    return allowed
+
+
+@insn("hlt")
+def hlt(b: Builder) -> None:
+    """Stop until an interrupt comes."""
+    if _is_allowed(b):
+        b.unit.terminal = Leave(Exit.HALT, "next")
+
+
+def _interrupt_flag(b: Builder, value: int) -> None:
+    if not b.mode.system:
+        b.trap("#GP")
+        return
+    rest = b.get("eflags_rest")
+    if b.mode.cpl:
+        b.fault_if(rest.bits(flags.IOPL, 2).ult(b.const(b.mode.cpl, 2)), "#GP")
+    bit = 1 << flags.IF
+    b.set("eflags_rest", rest | bit if value else rest & ~bit)
+
+
+@insn("cli")
+def cli(b: Builder) -> None:
+    """IF ← 0."""
+    _interrupt_flag(b, 0)
+
+
+@insn("sti")
+def sti(b: Builder) -> None:
+    """IF ← 1."""
+    _interrupt_flag(b, 1)
+
+
+# -- ports: the runtime checks IOPL and the task's bit map -----------------------------------------
+def _port(b: Builder, port: Operand) -> Value:
+    return b.read(port).zext(16)
+
+
+@insn("in")
+def in_(b: Builder, dst: Operand, port: Operand) -> None:
+    """Accumulator ← port."""
+    assert isinstance(dst, Reg)
+    size = b.const(dst.width // 8, 8)
+    b.write(dst, b.call("port_in", 32, _port(b, port), size).trunc(dst.width))
+
+
+@insn("out")
+def out(b: Builder, port: Operand, src: Operand) -> None:
+    """Port ← accumulator."""
+    assert isinstance(src, Reg)
+    size = b.const(src.width // 8, 8)
+    b.call("port_out", 0, _port(b, port), b.read(src).zext(32), size)
+
+
+@insn("ins", string=True)
+def ins(b: Builder, dst: Dst, port: Operand) -> Value:
+    """[ES:EDI] ← port."""
+    assert isinstance(dst, Mem)
+    place = b.operand_address(dst)
+    b.check(place, dst.width // 8, write=True)
+    size = b.const(dst.width // 8, 8)
+    value = b.call("port_in", 32, _port(b, port), size).trunc(dst.width)
+    advance(b, dst.width // 8, EDI)
+    return value
+
+
+@insn("outs", string=True)
+def outs(b: Builder, port: Operand, src: Operand) -> None:
+    """Port ← [ESI]."""
+    assert isinstance(src, Mem)
+    value = b.read(src)
+    b.call("port_out", 0, _port(b, port), value.zext(32), b.const(src.width // 8, 8))
+    advance(b, src.width // 8, ESI)
+
+
+# -- system registers ------------------------------------------------------------------------------
+def _load_table(b: Builder, src: Mem, name: str) -> None:
+    if not _is_allowed(b):
+        return
+    address = b.address(src)
+    limit = b.load(b.linear(src.seg, address), 16)
+    base = b.load(b.linear(src.seg, b.behind(src, address, 2)), 32)
+    b.set(f"{name}_limit", limit)
+    # With 16-bit operands only 24 bits count (SDM vol. 2, LGDT).
+    b.set(f"{name}_base", base & 0xFFFFFF if b.width == 16 else base)
+
+
+@insn("lgdt")
+def lgdt(b: Builder, src: Mem) -> None:
+    """GDTR ← limit and base."""
+    _load_table(b, src, "gdtr")
+
+
+@insn("lidt")
+def lidt(b: Builder, src: Mem) -> None:
+    """IDTR ← limit and base."""
+    _load_table(b, src, "idtr")
+
+
+@insn("lldt", "ltr")
+def lldt(b: Builder, src: Operand) -> None:
+    """LDTR or TR ← selector."""
+    if b.mode.is_real:
+        b.trap("#UD")
+    elif _is_allowed(b):
+        b.call("load_" + b.insn.mnemonic.removeprefix("l"), 0, b.read(src).zext(32))
+
+
+@insn("clts")
+def clts(b: Builder) -> None:
+    """CR0.TS ← 0."""
+    if _is_allowed(b):
+        b.call("write_cr", 0, b.const(0, 8), b.get("cr0") & ~CR0_TS)
+
+
+@insn("lmsw")
+def lmsw(b: Builder, src: Operand) -> None:
+    """Low four bits of CR0 ← src; PE cannot be cleared."""
+    if _is_allowed(b):
+        old = b.get("cr0")
+        b.call("write_cr", 0, b.const(0, 8), old & ~0xE | b.read(src).zext(32) & 0xF)
+
+
+@insn("movcr")
+def movcr(b: Builder, dst: Operand, src: Special) -> None:
+    """Register ← control register."""
+    if _is_allowed(b):
+        b.write(dst, b.get(f"cr{src.index}"))
+
+
+@insn("setcr")
+def setcr(b: Builder, dst: Special, src: Operand) -> None:
+    """Control register ← register."""
+    if _is_allowed(b):
+        b.call("write_cr", 0, b.const(dst.index, 8), b.read(src))
+
+
+@insn("movdr")
+def movdr(b: Builder, dst: Operand, src: Special) -> None:
+    """Register ← debug register."""
+    if _is_allowed(b):
+        b.write(dst, b.call("read_dr", 32, b.const(src.index, 8)))
+
+
+@insn("setdr")
+def setdr(b: Builder, dst: Special, src: Operand) -> None:
+    """Debug register ← register."""
+    if _is_allowed(b):
+        b.call("write_dr", 0, b.const(dst.index, 8), b.read(src))
+
+
+@insn("invlpg")
+def invlpg(b: Builder, page: Mem) -> None:
+    """Forget the translation of a page."""
+    if _is_allowed(b):
+        b.call("invlpg", 0, b.operand_address(page))
+
+
+@insn("invd", "wbinvd")
+def invd(b: Builder) -> None:
+    """Forget the caches: nothing to do."""
+    _is_allowed(b)
+
+
+@insn("rdmsr")
+def rdmsr(b: Builder) -> None:
+    """EDX:EAX ← model-specific register ECX."""
+    if _is_allowed(b):
+        value = b.call("read_msr", 64, b.reg("ecx"))
+        b.set_reg("eax", value.trunc(32))
+        b.set_reg("edx", value.bits(32, 32))
+
+
+@insn("wrmsr")
+def wrmsr(b: Builder) -> None:
+    """Model-specific register ECX ← EDX:EAX."""
+    if _is_allowed(b):
+        b.call("write_msr", 0, b.reg("ecx"), b.reg("edx").concat(b.reg("eax")))
+
+
+@insn("rdpmc")
+def rdpmc(b: Builder) -> None:
+    """#GP: there are no performance counters."""
     b.trap("#GP")
 
 
-@insn("ioport")
-def ioport(b: Builder, port: Operand) -> None:
-    """#GP in user mode: the task has no I/O ports."""
-    b.trap("#GP")
+@insn("sysexit")
+def sysexit(b: Builder) -> None:
+    """Return to ring 3 at EDX with the stack at ECX."""
+    if _is_allowed(b):
+        b.call("sysexit", 0)
+        b.unit.terminal = Jump(b.call("eip", 32))
 
 
 @insn("cpuid")
@@ -40,49 +240,65 @@ GDT_BASE, IDT_BASE = 0xFFFE0000, 0xFFFF0000
 CR0, TASK_SELECTOR, LDT_SELECTOR = 0x80050033, 0x40, 0
 
 
-def _table(b: Builder, dst: Mem, base: int) -> None:
+def _table(b: Builder, dst: Mem, name: str, base: int) -> None:
     """Store limit 0 and a base; the kernel does, so the runtime does."""
-    _store(b, dst, base << 16, 6)
+    if not b.mode.system:
+        _store(b, dst, base << 16, 6)
+        return
+    address = b.address(dst)
+    b.store(b.linear(dst.seg, address), b.get(f"{name}_limit"))
+    b.store(b.linear(dst.seg, b.behind(dst, address, 2)), b.get(f"{name}_base"))
 
 
 def _store(b: Builder, dst: Mem, number: int, size: int) -> None:
-    b.call("store_emulated", 0, b.operand_address(dst), b.const(number, 48), b.const(size, 8))
+    place = b.operand_address(dst)
+    b.check(place, size, write=True)
+    b.call("store_emulated", 0, place, b.const(number, 48), b.const(size, 8))
 
 
 @insn("sgdt")
 def sgdt(b: Builder, dst: Mem) -> None:
     """Dst ← limit and base of the GDT."""
-    _table(b, dst, GDT_BASE)
+    _table(b, dst, "gdtr", GDT_BASE)
 
 
 @insn("sidt")
 def sidt(b: Builder, dst: Mem) -> None:
     """Dst ← limit and base of the IDT."""
-    _table(b, dst, IDT_BASE)
+    _table(b, dst, "idtr", IDT_BASE)
 
 
-def _word(b: Builder, dst: Operand, number: int) -> None:
+def _word(b: Builder, dst: Operand, field: str, number: int) -> None:
     """Write a number at operand size to a register, its low 16 bits to memory."""
-    if isinstance(dst, Mem):
-        _store(b, dst, number & 0xFFFF, 2)
-    else:
+    value = b.get(field).zext(32) if b.mode.system else b.const(number, 32)
+    if not isinstance(dst, Mem):
         assert isinstance(dst, Reg)
-        b.write(dst, b.const(number, dst.width))
+        b.write(dst, value.trunc(dst.width))
+    elif b.mode.system:
+        b.store(b.operand_address(dst), value.trunc(16))
+    else:
+        _store(b, dst, number & 0xFFFF, 2)
 
 
 @insn("smsw")
 def smsw(b: Builder, dst: Operand) -> None:
     """Dst ← CR0."""
-    _word(b, dst, CR0)
+    _word(b, dst, "cr0", CR0)
 
 
 @insn("sldt")
 def sldt(b: Builder, dst: Operand) -> None:
     """Dst ← LDT selector."""
-    _word(b, dst, LDT_SELECTOR)
+    if b.mode.is_real:
+        b.trap("#UD")
+    else:
+        _word(b, dst, "ldtr", LDT_SELECTOR)
 
 
 @insn("str")
 def str_(b: Builder, dst: Operand) -> None:
     """Dst ← task selector."""
-    _word(b, dst, TASK_SELECTOR)
+    if b.mode.is_real:
+        b.trap("#UD")
+    else:
+        _word(b, dst, "tr", TASK_SELECTOR)

@@ -108,6 +108,7 @@ def second(b: Builder, src: Operand, also: int = 1) -> tuple[Value, str]:
     """Check and read a source operand; return it and the suffix of the HOST row for it."""
     if isinstance(src, Mem):
         address = b.operand_address(src)
+        b.check(address, src.width // 8, write=False)
         check(b, valid=also, address=address)
         return b.load(address, src.width), f"_m{src.width}"
     index = st_index(src)
@@ -190,6 +191,7 @@ def fld(b: Builder, src: Operand) -> None:
     """Push src."""
     if isinstance(src, Mem):
         address = b.operand_address(src)
+        b.check(address, src.width // 8, write=False)
         check(b, empty=1 << 7, address=address)
         value = b.load(address, src.width)
         if src.width < 80:
@@ -205,11 +207,12 @@ def fld(b: Builder, src: Operand) -> None:
 def fst(b: Builder, dst: Operand) -> None:
     """Dst ← ST(0); the popping forms then pop."""
     name = b.insn.mnemonic
-    if isinstance(dst, Mem) and dst.seg == CS:
+    if isinstance(dst, Mem) and dst.seg == CS and b.mode.is_flat:
         b.call(INTO_CODE, 0, b.const(opcode(b), 16))
         return
     if isinstance(dst, Mem):
         address = b.operand_address(dst)
+        b.check(address, dst.width // 8, write=True)
         check(b, valid=1, address=address)
         value = b.st(0)
         if dst.width < 80:

@@ -32,10 +32,11 @@ _MASKS = 0x3F
 @insn("fbld", "fbstp")
 def fbld(b: Builder, operand: Mem) -> None:
     """Push packed decimal, or store ST(0) as packed decimal and pop."""
-    if b.insn.mnemonic == "fbstp" and operand.seg == CS:
+    if b.insn.mnemonic == "fbstp" and operand.seg == CS and b.mode.is_flat:
         b.call(INTO_CODE, 0, b.const(opcode(b), 16))
         return
     address = b.operand_address(operand)
+    b.check(address, 10, write=b.insn.mnemonic == "fbstp")
     b.call(X87_NATIVE, 0, b.const(opcode(b), 16), address)
 
 
@@ -133,6 +134,8 @@ def environment(b: Builder, operand: Mem) -> None:
     """Load or store control words, tags and pointers, frstor and fnsave the registers too."""
     name = b.insn.mnemonic
     address = b.operand_address(operand)
+    size = (14 if b.width == 16 else 28) + (80 if name in ("frstor", "fnsave") else 0)
+    b.check(address, size, write=name in ("fnstenv", "fnsave"))
     if name in ("fldenv", "frstor"):
         wait(b)
     else:
@@ -144,6 +147,7 @@ def environment(b: Builder, operand: Mem) -> None:
 def fxsave(b: Builder, operand: Mem) -> None:
     """Store or load x87 and SSE state, 512 bytes, aligned to 16."""
     address = b.operand_address(operand)
+    b.check(address, 512, write=b.insn.mnemonic == "fxsave")
     b.fault_if((address & 15).ne(0), "#GP")
     if b.insn.mnemonic == "fxsave":
         b.helper_writes.append(address)

@@ -56,7 +56,7 @@ def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
         check = service(b"!verify")
         for at in [*range(0, max(len(verify) - 4, 0), 4), max(len(verify) - 4, 0)]:
             word = verify[at : at + 4].ljust(4, b"\0")
-            slots = numbers(pc=pc, address=pc + at, bytes=int.from_bytes(word, "little"))
+            slots = numbers(pc=pc, address=plan.linear + at, bytes=int.from_bytes(word, "little"))
             pieces.append(Piece(check, [slots]))
         tails["stale"] = Piece(service(b"!stale"), [here])
     if plan.fpu is not None:
@@ -69,7 +69,7 @@ def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     if plan.interp_at is not None:
         pieces.append(Piece(service(b"!interp"), [numbers(pc=plan.interp_at)]))
     elif plan.items[-1][0].terminal is None:
-        after = numbers(next=plan.end & 0xFFFFFFFF)
+        after = numbers(next=plan.next)
         pieces.append(Piece(service(b"!goto"), [after]))
     return Lowered(pieces, tails, checks)
 

@@ -374,7 +374,7 @@ def execute(insn: Insn, cpu: CpuLike, mem: MemoryLike) -> int:
     slots = insn.slots
     r32 = cpu.r32
     pc = r32[_EIP]
-    after = (pc + insn.length) & 0xFFFFFFFF
+    after = (pc + insn.length) & (0xFFFF if insn.mode.wraps else 0xFFFFFFFF)
     imm = slots["imm"]
     target = (after + imm) & (0xFFFF if insn.width == 16 else 0xFFFFFFFF)
     try:

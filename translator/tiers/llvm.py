@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from translator import flags
 from translator.hostops import HOSTOPS, HostOp
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
+from translator.mode import USER, Mode
 from translator.state import JUMP_CACHE_ENTRIES, Exit
 from translator.tiers import bulk, hostasm
 from translator.tiers.emitter import PINNED, SIGNATURE, VECTOR, Emitter, Pending, Slots
@@ -24,10 +25,12 @@ from translator.tiers.llvm_ops import INTRINSICS
 class Lowering(Emitter):
     """Emit one host function."""
 
+    mode: Mode = USER  # of the insn that is being emitted
+
     # -- one insn ----------------------------------------------------------------------------------
     def insn(self, unit: Unit, slots: Slots) -> None:
         """Emit the ops of one insn; its terminal is left to the caller."""
-        self.slots = slots
+        self.slots, self.mode = slots, unit.mode
         many = bulk.before(self, unit)
         self.snapshot = self.save()
         self.fusion = self.fuse(unit)
@@ -281,7 +284,10 @@ class Lowering(Emitter):
         table = self.pointer("jump_cache")
         entry = self.t(f"getelementptr i8, ptr {table}, i64 {offset}")
         key = self.t(f"load i64, ptr {entry}")
-        hit = self.t(f"icmp eq i64 {key}, {wide}")
+        wanted = wide
+        if self.mode is not USER and not self.mode.shares_keys:
+            wanted = self.t(f"or i64 {wide}, {self.get_field('context', 64)}")
+        hit = self.t(f"icmp eq i64 {key}, {wanted}")
         yes, no = self.fresh("hit"), self.fresh("miss")
         self.do(f"br i1 {hit}, label %{yes}, label %{no}, !prof !1")
         self.label(yes)

@@ -1,0 +1,191 @@
+"""The engine's part that executes guest insns one by one, by the interp tier.
+
+In: a Cpu of an engine. Out: None to go on, or why the personality is needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from runtime import bounds, helpers, helpers_simd, helpers_x87, native
+from runtime.access import GuestMemory
+from runtime.counting import Statistics
+from runtime.cpu import Cpu
+from runtime.guestcode import CONTEXT_SHIFT, PAGE_SHIFT, GuestCode
+from runtime.memory import Memory
+from translator import flags
+from translator.decode import Truncated, decode
+from translator.faults import GuestFault
+from translator.insn import Insn
+from translator.mode import USER_CONTEXT, Context, context_of
+from translator.planner import FetchFault
+from translator.shape import ALL_FLAGS
+from translator.state import FIELDS
+from translator.state import Exit as Kind
+from translator.tiers import interp
+
+if TYPE_CHECKING:
+    from runtime.blocktable import TableLock
+
+_ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
+_EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
+_INFO, _REST = FIELDS["exit_info"].offset // 4, FIELDS["eflags_rest"].offset // 4
+_BUDGET, _CONTEXT = FIELDS["budget"].offset // 8, FIELDS["context"].offset // 8
+_GP, _DB = 13, 1
+TF = 1 << flags.TF
+_SS = 2
+
+
+class Exit(NamedTuple):
+    """Why guest code stopped. kind: syscall, fault, stop, budget, int, halt."""
+
+    kind: str
+    vector: int = -1
+    address: int = 0
+    error: int = 0
+    info: str = ""
+
+
+SYSCALL, STOP, BUDGET, HALT = Exit("syscall"), Exit("stop"), Exit("budget"), Exit("halt")
+
+
+class Interpreting:
+    """What an engine does without host code."""
+
+    mem: Memory
+    lock: TableLock
+    code: GuestCode
+    statistics: Statistics
+    access: threading.local
+    insns: dict[int, Insn]  # by location, without the bit for floating point
+    insn_pages: dict[int, set[int]]
+
+    def context(self, cpu: Cpu) -> Context:
+        """Return the mode and place of the code that a thread runs."""
+        number = cpu.r64[_CONTEXT] >> 32
+        return context_of(number) if number else USER_CONTEXT
+
+    def _stop(self, cpu: Cpu) -> Exit:
+        raise NotImplementedError
+
+    def _settle(self, cpu: Cpu) -> Exit | None:
+        """Execute the few insns that define the flags which the last block left undefined."""
+        eip = cpu.r32[_EIP]
+        with self.lock:
+            ahead = self.code.peek(eip, self.context(cpu))
+        if ahead.needed == ALL_FLAGS:
+            return None
+        for _ in range(ahead.insns):
+            if cpu.budget <= 0:  # the last insns of a budget run one by one: nothing is missing
+                break
+            done = self._interpret(cpu)
+            if done is not None:
+                return done
+        return None
+
+    def _last_insns(self, cpu: Cpu) -> Exit:
+        """Run what is left of the budget, which is less than a block, one insn at a time."""
+        while cpu.budget > 0:
+            done = self._interpret(cpu)
+            if done is not None:
+                return done
+            if cpu.r32[_STOP]:
+                return self._stop(cpu)
+        return BUDGET
+
+    def _memory(self) -> GuestMemory:
+        try:
+            return self.access.memory  # type: ignore[no-any-return]
+        except AttributeError:
+            self.access.memory = GuestMemory(self.mem)
+            return self.access.memory  # type: ignore[no-any-return]
+
+    def _fetch(self, context: Context, offset: int, size: int) -> bytes:
+        """Read code where it is now."""
+        if context.mode.wraps:
+            room = 0x10000 - offset
+            code = self.mem.fetch(context.linear(offset), min(size, room))
+            return code + self.mem.fetch(context.linear(0), size - room) if size > room else code
+        room = max(context.cs_limit - offset + 1, 0)
+        return self.mem.fetch(context.linear(offset), min(size, room))
+
+    def _decode(self, cpu: Cpu) -> Insn:
+        eip = cpu.r32[_EIP]
+        place = eip | cpu.r64[_CONTEXT] << CONTEXT_SHIFT - 32
+        insn = self.insns.get(place)
+        if insn is None:
+            context = self.context(cpu)
+            code = self._fetch(context, eip, 1 << 16 if context.mode.wraps else 15)
+            try:
+                insn = decode(code, 0, context.mode)
+            except Truncated:
+                raise FetchFault(eip, missing(context, eip, len(code))) from None
+            spans = context.spans(eip, insn.length)
+            if any(self.code.is_open(*span) for span in spans):
+                return insn
+            with self.lock:
+                bounds.trim_insns(self)
+                for page in {page for span in spans for page in pages_of_span(*span)}:
+                    self.mem.watch(page)
+                    self.insn_pages.setdefault(page, set()).add(place)
+                if self._fetch(context, eip, insn.length) == code[: insn.length]:
+                    self.insns[place] = insn
+        return insn
+
+    def _interpret(self, cpu: Cpu) -> Exit | None:
+        """Execute one insn by the interp tier."""
+        try:
+            insn = self._decode(cpu)
+            kind = interp.execute(insn, cpu, self._memory())
+        except FetchFault as fault:
+            return self._fetch_fault(cpu, fault)
+        except GuestFault as guest:
+            return Exit("fault", guest.vector, guest.address, guest.error)
+        self.statistics.insns_interpreted += 1
+        cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & 0xFFFFFFFFFFFFFFFF
+        if kind == 0:
+            return None
+        if kind == Kind.SYSCALL:
+            return SYSCALL
+        if kind == Kind.INT:
+            return Exit("int", cpu.r32[_INFO])
+        return HALT if kind == Kind.HALT else Exit("fault", cpu.r32[_INFO])
+
+    def _single_step(self, cpu: Cpu) -> Exit | None:
+        """Execute one insn while TF is set: a debug trap follows (SDM vol. 3, 17.3.1.4)."""
+        done = self._interpret(cpu)
+        if done is not None:
+            return done
+        return Exit("fault", _DB, info="step")
+
+    def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
+        if fault.address is None:
+            return Exit("fault", _GP)
+        present = 1 if self.mem.prot_at(fault.address) is not None else 0
+        return Exit("fault", 14, fault.address, 16 | 4 | present)
+
+    def _run_interp(self, cpu: Cpu) -> Exit:
+        while True:
+            if cpu.r32[_STOP]:
+                native.clear_stop(cpu)
+                return STOP
+            if cpu.budget <= 0:
+                return BUDGET
+            done = self._single_step(cpu) if cpu.r32[_REST] & TF else self._interpret(cpu)
+            if done is not None:
+                return done
+
+
+def missing(context: Context, offset: int, size: int) -> int | None:
+    """Return the linear address behind *size* bytes of code, None if CS ends before."""
+    is_limited = not context.mode.is_flat and not context.mode.wraps
+    if is_limited and size > context.cs_limit - offset:
+        return None
+    return context.linear(offset + size)
+
+
+def pages_of_span(address: int, size: int) -> list[int]:
+    """Return the numbers of the pages of a linear range."""
+    last = address + max(size, 1) - 1 >> PAGE_SHIFT
+    return [page & 0xFFFFF for page in range(address >> PAGE_SHIFT, last + 1)]

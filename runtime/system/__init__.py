@@ -1,0 +1,1 @@
+"""The part of the processor that programs under an operating system never see (SDM vol. 3)."""

@@ -1,0 +1,111 @@
+"""Segment registers with their hidden parts, and the context that follows from them.
+
+Whoever changes CS, SS, a limit, CR0.PE or EFLAGS.VM calls `update_context` afterwards: translated
+code is found by it.
+"""
+
+from __future__ import annotations
+
+from runtime.cpu import Cpu
+from translator.mode import Mode, Model, Segments, context_number
+from translator.state import FIELDS, SEGMENTS
+
+ES, CS, SS, DS, FS, GS = range(6)
+CR0_PE = 1
+EFLAGS_VM = 1 << 17
+# Access rights as they stand in a descriptor's second word (SDM vol. 3, 3.4.5).
+ACCESSED, WRITABLE, DOWN, CODE = 1 << 8, 1 << 9, 1 << 10, 1 << 11
+READABLE, CONFORMING = WRITABLE, DOWN
+MEMORY, PRESENT, AVL, BIG, PAGES = 1 << 12, 1 << 15, 1 << 20, 1 << 22, 1 << 23
+DPL_SHIFT = 13
+REAL_ATTR = PRESENT | MEMORY | WRITABLE | ACCESSED
+_FULL = 0xFFFFFFFF
+_ATTR = {i: FIELDS[f"{name}_attr"].offset // 4 for i, name in enumerate(SEGMENTS)}
+_LIMIT = {i: FIELDS[f"{name}_limit"].offset // 4 for i, name in enumerate(SEGMENTS)}
+_LOW = {i: FIELDS[f"{name}_low"].offset // 4 for i, name in enumerate(SEGMENTS)}
+_BASE = {i: FIELDS[f"{name}_base"].offset // 4 for i, name in enumerate(SEGMENTS)}
+_RSPAN = {i: FIELDS[f"{name}_rspan"].offset // 8 for i, name in enumerate(SEGMENTS)}
+_WSPAN = {i: FIELDS[f"{name}_wspan"].offset // 8 for i, name in enumerate(SEGMENTS)}
+_SELECTOR = {i: FIELDS[name].offset // 2 for i, name in enumerate(SEGMENTS)}
+_CR0, _REST = FIELDS["cr0"].offset // 4, FIELDS["eflags_rest"].offset // 4
+_CONTEXT = FIELDS["context"].offset // 8
+_NONE = 0xFFFFFFFFFFFFFFFF
+
+
+def set_segment(cpu: Cpu, index: int, selector: int, base: int, limit: int, attr: int) -> None:
+    """Load a segment register and its hidden part: base, limit in bytes, rights (0: unusable)."""
+    cpu.r16[_SELECTOR[index]] = selector
+    cpu.r32[_BASE[index]] = base
+    cpu.r32[_LIMIT[index]] = limit
+    cpu.r32[_ATTR[index]] = attr
+    low, span = 0, limit
+    if attr & DOWN and not attr & CODE:
+        low = limit + 1
+        span = (_FULL if attr & BIG else 0xFFFF) - low
+    cpu.r32[_LOW[index]] = low & _FULL
+    is_code = attr & CODE
+    readable = attr & PRESENT and (not is_code or attr & READABLE)
+    writable = attr & PRESENT and not is_code and attr & WRITABLE
+    cpu.r64[_RSPAN[index]] = span & _NONE if readable else _NONE
+    cpu.r64[_WSPAN[index]] = span & _NONE if writable else _NONE
+
+
+def set_real_segment(cpu: Cpu, index: int, selector: int) -> None:
+    """Load a segment register as real and virtual-8086 mode do; limit and rights of 64 KiB."""
+    set_segment(cpu, index, selector, selector << 4, 0xFFFF, REAL_ATTR)
+
+
+def segment(cpu: Cpu, index: int) -> tuple[int, int, int, int]:
+    """Return selector, base, limit and rights of a segment register."""
+    r32 = cpu.r32
+    return cpu.r16[_SELECTOR[index]], r32[_BASE[index]], r32[_LIMIT[index]], r32[_ATTR[index]]
+
+
+def privilege(cpu: Cpu) -> int:
+    """Return the current privilege level."""
+    if not cpu.r32[_CR0] & CR0_PE:
+        return 0
+    if cpu.r32[_REST] & EFLAGS_VM:
+        return 3
+    return cpu.r32[_ATTR[SS]] >> DPL_SHIFT & 3
+
+
+def mode_of_cpu(cpu: Cpu, model: Model, *, system: bool = True) -> Mode:
+    """Return the mode that the registers say."""
+    protected = bool(cpu.r32[_CR0] & CR0_PE) or not system
+    vm86 = protected and bool(cpu.r32[_REST] & EFLAGS_VM)
+    is_real = vm86 or not protected
+    return Mode(
+        code32=bool(cpu.r32[_ATTR[CS]] & BIG) and not vm86,
+        stack32=bool(cpu.r32[_ATTR[SS]] & BIG) and not vm86,
+        segments=_real_kind(cpu) if is_real else _protected_kind(cpu),
+        protected=protected,
+        vm86=vm86,
+        cpl=privilege(cpu) if system else 3,
+        model=model,
+        system=system,
+    )
+
+
+def _real_kind(cpu: Cpu) -> Segments:
+    r32 = cpu.r32
+    for i in range(6):
+        if r32[_LIMIT[i]] != 0xFFFF or r32[_ATTR[i]] & (BIG | CODE | DOWN):
+            return Segments.CHECKED
+    is_paragraph = r32[_BASE[CS]] == cpu.r16[_SELECTOR[CS]] << 4
+    return Segments.REAL if is_paragraph else Segments.CHECKED
+
+
+def _protected_kind(cpu: Cpu) -> Segments:
+    for i in (ES, CS, SS, DS):
+        span = cpu.r64[_RSPAN[i] if i == CS else _WSPAN[i]]
+        if cpu.r32[_BASE[i]] or cpu.r32[_LOW[i]] or span != _FULL:
+            return Segments.CHECKED
+    return Segments.FLAT
+
+
+def update_context(cpu: Cpu, model: Model, *, system: bool = True) -> None:
+    """Compute which translated code the CPU runs from now on."""
+    mode = mode_of_cpu(cpu, model, system=system)
+    selector, base, limit, _ = segment(cpu, CS)
+    cpu.r64[_CONTEXT] = context_number(mode, selector, base, limit) << 32

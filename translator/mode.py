@@ -1,0 +1,217 @@
+"""What translation depends on besides guest bytes: the processor's mode, part of every block's key.
+
+A `Mode` says how insns are decoded and what they may do; a `Context` adds where code is: the base
+and limit of CS.  Both have numbers.  Number 0 is a Linux program's mode, flat 32-bit ring 3, whose
+shapes have the shortest keys: those of an insn that no mode changes are shared by all flat modes.
+"""
+
+from __future__ import annotations
+
+import threading
+from enum import IntEnum
+from functools import cache, cached_property
+from typing import NamedTuple
+
+
+class Segments(IntEnum):
+    """How an access is checked against its segment."""
+
+    FLAT = 0  # ES CS SS DS: base 0, 4 GiB; FS GS have a base. Nothing is checked
+    REAL = 1  # CS has base 16 * selector; every limit is FFFFh, everything is allowed
+    CHECKED = 2  # base, limit and access rights are looked up
+
+
+class Model(IntEnum):
+    """A processor whose behaviour differs."""
+
+    MAX = 0  # all that there is
+    I8086 = 1
+    I286 = 2
+    I386 = 3
+    I486 = 4
+    PENTIUM = 5
+    PENTIUM3 = 6
+
+
+class _Mode(NamedTuple):
+    code32: bool = True  # CS.D: default operand and address size
+    stack32: bool = True  # SS.B
+    segments: Segments = Segments.FLAT
+    protected: bool = True  # CR0.PE
+    vm86: bool = False  # EFLAGS.VM
+    cpl: int = 3
+    model: Model = Model.MAX
+    # Whether there is a whole machine: descriptor tables, ports.  Without, ring 3 of Linux is all.
+    system: bool = False
+
+
+class Mode(_Mode):
+    """The processor's mode; see the fields."""
+
+    @cached_property
+    def number(self) -> int:
+        """The mode in 14 bits; 0 is USER."""
+        return (
+            (not self.code32)
+            | (not self.stack32) << 1
+            | self.segments << 2
+            | (not self.protected) << 4
+            | self.vm86 << 5
+            | (3 - self.cpl) << 6
+            | self.system << 8
+            | self.model << 9
+        )
+
+    @cached_property
+    def marker(self) -> bytes:
+        """What shape keys of this mode begin with.
+
+        No key of USER begins with 26h, which means nothing there.
+        """
+        number = self.number
+        return bytes([MARK, number & 0xFF, number >> 8]) if number else b""
+
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether addresses in ES CS SS DS are linear, and nothing is checked."""
+        return self.segments == Segments.FLAT
+
+    @cached_property
+    def shares_keys(self) -> bool:
+        """Whether insns that know no modes have the keys of USER."""
+        return self.is_flat and self.code32 and self.stack32 and self.model == Model.MAX
+
+    @cached_property
+    def is_real(self) -> bool:
+        """Whether segment registers are paragraphs: real mode and virtual-8086 mode."""
+        return not self.protected or self.vm86
+
+    @cached_property
+    def wraps(self) -> bool:
+        """Whether offsets and addresses wrap instead of violating a limit."""
+        return self.model == Model.I8086
+
+    @cached_property
+    def max_length(self) -> int:
+        """Bytes of the longest insn."""
+        return 10 if self.model == Model.I286 else 15
+
+    @cached_property
+    def has_386(self) -> bool:
+        """Whether there are 32-bit operands, FS, GS and the opcodes since the 80386."""
+        return self.model not in (Model.I8086, Model.I286)
+
+
+MARK = 0x26
+MODE_BITS = 14
+USER = Mode()
+
+
+@cache
+def mode_of(number: int) -> Mode:
+    """Return the mode of a number."""
+    return Mode(
+        code32=not number & 1,
+        stack32=not number >> 1 & 1,
+        segments=Segments(number >> 2 & 3),
+        protected=not number >> 4 & 1,
+        vm86=bool(number >> 5 & 1),
+        cpl=3 - (number >> 6 & 3),
+        system=bool(number >> 8 & 1),
+        model=Model(number >> 9 & 31),
+    )
+
+
+def split_key(key: bytes) -> tuple[Mode, bytes]:
+    """Return the mode of a shape key, and the rest: prefixes and opcode bytes."""
+    if key[0] != MARK:
+        return USER, key
+    return mode_of(key[1] | key[2] << 8), key[3:]
+
+
+class Context(NamedTuple):
+    """Mode and place of code."""
+
+    mode: Mode
+    cs_base: int
+    cs_limit: int  # highest offset
+    number: int  # 0 for USER; bits 16 to 29: the mode; bits 0 to 15: the selector, or an identifier
+
+    def linear(self, offset: int) -> int:
+        """Return the linear address of an offset in CS."""
+        if self.mode.wraps:
+            return self.cs_base + (offset & 0xFFFF) & 0xFFFFF
+        return self.cs_base + offset & 0xFFFFFFFF
+
+    def spans(self, offset: int, size: int) -> list[tuple[int, int]]:
+        """Return a range of code as linear addresses and sizes."""
+        if self.mode.wraps and offset + size > 0x10000:
+            first = 0x10000 - offset
+            return [(self.linear(offset), first), (self.linear(0), size - first)]
+        return [(self.linear(offset), size)]
+
+
+CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
+# A bit of the number where code has the host code of USER, so that computed jumps are remembered by
+# the address alone.
+SHARED = 1 << 30
+_places: dict[tuple[int, int, int], int] = {}  # mode's number, base, limit -> identifier
+_contexts: dict[int, Context] = {0: Context(USER, 0, 0xFFFFFFFF, 0)}
+_lock = threading.Lock()
+FLAT_LIMIT = 0xFFFFFFFF
+
+
+class TooManyContexts(Exception):  # noqa: N818
+    """More code segments than numbers: translated code has to be dropped, and `forget` called."""
+
+
+def context_number(mode: Mode, selector: int, base: int, limit: int) -> int:
+    """Return the number of a context.
+
+    Code that loads CS in real mode computes it itself: the selector is its low half.
+    """
+    if mode.segments == Segments.REAL:
+        assert base == selector << 4
+        return mode.number << _PLACE_BITS | selector
+    if mode.is_flat:
+        number = mode.number << _PLACE_BITS
+        if number and mode.shares_keys:
+            number |= SHARED
+        if number not in _contexts:
+            _contexts[number] = Context(mode, 0, FLAT_LIMIT, number)
+        return number
+    with _lock:
+        place = _places.setdefault((mode.number, base, limit), len(_places))
+        if place >> _PLACE_BITS:
+            raise TooManyContexts
+        number = mode.number << _PLACE_BITS | place
+        _contexts[number] = Context(mode, base, limit, number)
+    return number
+
+
+def context_of(number: int) -> Context:
+    """Return the context of a number."""
+    context = _contexts.get(number)
+    if context is None:
+        mode = mode_of(number >> _PLACE_BITS & (1 << MODE_BITS) - 1)
+        if mode.segments != Segments.REAL:
+            raise KeyError(number)
+        base = (number & 0xFFFF) << 4
+        context = _contexts[number] = Context(mode, base, 0xFFFF, number)
+    return context
+
+
+def is_shared(number: int) -> bool:
+    """Whether the host code of a context may be that of others."""
+    return not number or bool(number & SHARED)
+
+
+def forget() -> None:
+    """Forget all contexts; no host code and no CPU may know their numbers any more."""
+    with _lock:
+        _places.clear()
+        for number in [n for n in _contexts if n]:
+            del _contexts[number]
+
+
+USER_CONTEXT = _contexts[0]
