@@ -52,7 +52,7 @@ class Plan:
     @property
     def context(self) -> Context:
         """Mode and place of the code; a worker's plans have none, and need none."""
-        return USER_CONTEXT if self.options is None else self.options.context  # type: ignore[no-any-return]
+        return USER_CONTEXT if self.options is None else self.options.context
 
     @property
     def linear(self) -> int:

@@ -55,7 +55,7 @@ def _deliver_real(p: Processor, vector: int) -> None:
     if 4 * vector + 3 > cpu.r16[_IDTR_LIMIT]:
         raise GuestFault(_GP, error=0)
     entry = p.access.load(cpu.r32[_IDTR_BASE] + 4 * vector & 0xFFFFFFFF, 32)
-    _, base, limit, _ = segments.segment(cpu, SS)
+    _, base, _, _ = segments.segment(cpu, SS)
     top = cpu.esp & 0xFFFF
     for value in (flags_image(p), cpu.cs, cpu.eip & 0xFFFF):
         top = top - 2 & 0xFFFF

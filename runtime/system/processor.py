@@ -70,7 +70,7 @@ class Processor:
         self.update_context()
 
     def run(self) -> Exit:
-        """Run until hlt, the budget or a stop; exceptions and int go through the guest's vectors."""
+        """Run until hlt, the budget or a stop; exceptions go to the guest's own handlers."""
         while True:
             exit = self.engine.run(self.cpu)
             if exit.kind == "int":

@@ -67,7 +67,7 @@ def privilege(cpu: Cpu) -> int:
         return 0
     if cpu.r32[_REST] & EFLAGS_VM:
         return 3
-    return cpu.r32[_ATTR[SS]] >> DPL_SHIFT & 3
+    return int(cpu.r32[_ATTR[SS]] >> DPL_SHIFT & 3)
 
 
 def mode_of_cpu(cpu: Cpu, model: Model, *, system: bool = True) -> Mode:

@@ -186,7 +186,9 @@ def test_tables_are_emptied_with_the_code(tiering: Tiering) -> None:
     engine = tiering.engine
     tiering.heat[1], tiering.tried[CODE, 0] = 5, 4
     engine.code.peek(CODE)
-    engine._decode(CODE)
+    cpu = Cpu(engine.mem)
+    cpu.eip = CODE
+    engine._decode(cpu)
     assert engine.code.pages
     assert engine.insns
     block = engine._install(CODE, 0)
@@ -206,7 +208,7 @@ def test_tables_are_emptied_with_the_code(tiering: Tiering) -> None:
     )
     assert not any(tables)
     assert engine._install(CODE, 0).size == block.size
-    assert engine._decode(CODE).mnemonic == "mov"
+    assert engine._decode(cpu).mnemonic == "mov"
     engine.mem.close()
 
 

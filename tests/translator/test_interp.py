@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+from runtime.system import bodies  # noqa: F401  (it registers some)
 from tests.native import layout
 from tests.translator.fakes import FakeCpu, FakeMemory
 from translator import helpers

@@ -319,6 +319,6 @@ PUBLIC = {
 }  # fmt: skip
 FUNCTIONS: list[Callable[..., int]] = [
     row_of, link_of, key_of, hash_of, bucket_of, find_block, first_block, block_at, link_at,
-    hash_entry, hash_set, hash_block, crowded, has_room, add_block, add_link, add_page, open_block, patch,
-    link_to, leave_chain, drop_block,
+    hash_entry, hash_set, hash_block, crowded, has_room, add_block, add_link, add_page,
+    open_block, patch, link_to, leave_chain, drop_block,
 ]  # fmt: skip
