@@ -69,7 +69,7 @@ class RegionLowering(DeferredStatus):
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
-        # Inside, the budget is kept without what may run between two checks.
+        # Inside, a budget whose end is near is kept without what may run between two checks.
         self.spare = max(node.need + node.count for node in region.nodes)
         self._survey()
 
@@ -135,7 +135,7 @@ class RegionLowering(DeferredStatus):
             self.allocas.append(f"  %y{i} = alloca {VECTOR}, align 16")
             self.do(f"store {VECTOR} %x{i}, ptr %y{i}")
         self.allocas.append("  %left = alloca i64")
-        self.budget = self.t(f"sub i64 %budget, {self.spare}")
+        self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
         self.do(f"store i64 {self.budget}, ptr %left")
         for field, width in self.known.items():
             ty = state_type(width)
@@ -204,11 +204,20 @@ class RegionLowering(DeferredStatus):
     def tail(self, symbol: str) -> None:
         """Emit the tail call that hands the pinned registers on."""
         inside, regs = self.budget, self.regs
-        self.budget = self.t(f"add i64 {inside}, {self.spare}")
+        self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
         if symbol == "jitemu_leave":  # behind a link the registers are what the loop has now
             self.regs = [self._again(name) for name in regs]
         super().tail(symbol)
         self.budget, self.regs = inside, regs
+
+    def _ahead(self) -> str:
+        """Return what is kept of the budget while inside.
+
+        Nothing at the end of a slice: what runs behind a region that always left there would never
+        be seen, however hot it is.
+        """
+        mask = self.t(f"load i64, ptr {self.pointer('look_ahead')}")
+        return self.t(f"and i64 {mask}, {self.spare}")
 
     def _again(self, name: str) -> str:
         """Compute a register anew where control leaves, if that is one addition."""
