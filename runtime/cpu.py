@@ -21,6 +21,7 @@ _CACHE_KEYS = slice(_CACHE, _CACHE + 2 * JUMP_CACHE_ENTRIES, 2)
 _SZP = FIELDS["szp"].offset // 8
 _CF, _OF, _AF = (FIELDS[name].offset for name in ("cf", "of", "af"))
 _DF, _REST = FIELDS["df"].offset // 4, FIELDS["eflags_rest"].offset // 4
+_LOOK_AHEAD = FIELDS["look_ahead"].offset // 8
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
 _NO_KEY = 0xFFFFFFFFFFFFFFFF
 _NO_KEYS = memoryview(b"\xff" * (8 * JUMP_CACHE_ENTRIES)).cast("Q")
@@ -28,6 +29,8 @@ UNLIMITED = 1 << 60  # a budget that nobody uses up
 # Native code is given this much less than the budget: the last insns run one by one, and they are
 # at least as many as may be needed until every flag is defined again (planner.PEEK).
 RESERVE = 16
+# A region may run over the end of a slice, by less than this; the budget's own end is exact.
+OVERRUN = 1 << 14
 USER_CS, USER_DS = 0x23, 0x2B  # what a 64-bit Linux gives its 32-bit programs
 _FLAT = {USER_CS >> 3: 0x00CFFB000000FFFF, USER_DS >> 3: 0x00CFF3000000FFFF}
 
@@ -163,6 +166,7 @@ class Cpu:
         value -= self.reserve
         self.held = max(value - self.slice, 0) if self.slice else 0
         self.r64[_BUDGET] = value - self.held & 0xFFFFFFFFFFFFFFFF
+        self._look_ahead()
 
     def next_slice(self, size: int) -> None:
         """Let native code have *size* insns more of what was held back of the budget."""
@@ -170,6 +174,10 @@ class Cpu:
         more = min(self.held, size)
         self.held -= more
         self.r64[_BUDGET] = self.r64[_BUDGET] + more & 0xFFFFFFFFFFFFFFFF
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        self.r64[_LOOK_AHEAD] = 0 if self.held >= OVERRUN else 0xFFFFFFFFFFFFFFFF
 
     @property
     def stop_requested(self) -> bool:

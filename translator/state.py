@@ -103,6 +103,9 @@ def _layout() -> dict[str, Field]:
         ("flags_result", 480, 32),
         ("flags_left", 484, 32),
         ("flags_right", 488, 32),
+        # All ones where a region must not begin what the budget may not last for; 0 while as much
+        # is held back as it may run over.
+        ("look_ahead", 496, 64),
         ("pending", 512, 0),  # PENDING_MAX records of 136 bytes: signo (8), siginfo (128)
         ("scratch", 4096, 0),  # 4 KiB for helpers
         *_system_rows(8192),

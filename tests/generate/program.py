@@ -1,4 +1,4 @@
-"""Random programs with loops, branches, calls, jump tables and x87 values that live across them.
+"""Random programs with loops, branches, calls, jump tables; x87 and MMX values live across them.
 
 Every loop ends: its counter lies where no other insn writes. No insn reads undefined flags; at
 joins of the control flow all are defined.
@@ -17,6 +17,8 @@ from tests.generate.sequence import INTEGER_POOL, JUMPS, POOL, STRING_ROWS, writ
 from tests.generate.state import EBP, EDI, ESI, ESP, State
 from tests.native import layout
 
+# Insns on MMX registers; what these leave is no x87 value.
+MMX_POOL = [row for row in POOL if any(o in ("Pq", "Nq", "Qq") for o in row.operands)]
 COUNTERS = 0x4000_0100  # in the stack's region, below the stack
 PRIVILEGED = {"privileged", "ioport", "lseg", "movseg"}
 # x87 insns that leave the depth as it is, add one value or take one; memory is [ebp + disp8].
@@ -68,6 +70,7 @@ class _Writer:
         self.mask = 0
         self.pool = POOL if rng.random() < 0.4 else INTEGER_POOL
         self.with_x87 = rng.random() < 0.5
+        self.with_mmx = not self.with_x87 and rng.random() < 0.4
         self.depth = 0  # of x87 values that are known to be there
         self.functions: list[int] = []  # where the offsets of calls to each are to be put
         self.tables: list[tuple[int, list[int]]] = []  # (where its address goes, its targets)
@@ -109,6 +112,8 @@ class _Writer:
                     kinds += [self.x87_around] * 3
             if self.with_x87:
                 kinds += [self.x87] * 3
+            if self.with_mmx:
+                kinds += [self.mmx] * 4
             rng.choice(kinds)(level + 1)
 
     def straight(self, level: int) -> None:
@@ -124,6 +129,16 @@ class _Writer:
             if faults(insn) and rng.random() < 0.97:
                 continue
             self.emit(insn.code, undefined.undefined_after(insn, self.mask))
+
+    def mmx(self, level: int) -> None:
+        """Write insns on MMX registers, and seldom what comes behind them."""
+        rng = self.rng
+        for _ in range(rng.randint(2, 12)):
+            insn = encode(rng, rng.choice(MMX_POOL), plain=True)
+            if not writes_pinned(insn) and (not faults(insn) or rng.random() < 0.05):
+                self.emit(insn.code)
+        if rng.random() < 0.05:
+            self.emit(rng.choice(("0f77", "d9e8")))  # emms; fld1
 
     def branch(self, level: int) -> None:
         """Write if and else."""

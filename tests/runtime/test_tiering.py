@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from runtime import native
 from runtime.codecache import Full
 from runtime.compiler import Compiler, PlainDescriptors
 from runtime.cpu import Cpu
-from runtime.dispatch import Engine
+from runtime.dispatch import Engine, Exit
 from runtime.memory import Memory
 from runtime.tiering import _CACHE, Tiering, _Follow
+from translator import regions
 from translator.quick import layout
 from translator.shape import SHAPES, shape_of
 from translator.state import JUMP_CACHE_ENTRIES
+from translator.tiers.regioncode import compile_region
 from translator.tiers.stencil import Stencil
 from translator.tiers.store import Shelf
 
@@ -251,3 +254,34 @@ def test_old_stencils_are_forgotten() -> None:
         assert shelf.find(b"%d" % number) is stencil
     assert shelf.find(b"0") is None
     assert len(shelf.take_fresh()) == 20  # what is not saved yet is kept
+
+
+def test_samples_are_where_the_insns_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code behind a region is seen as often as it runs; and the budget's own end is exact."""
+    mem = Memory()
+    mem.map(CODE, 0x2000, 7, fixed=True)
+    # 30 times inc eax; jmp. 15 times inc ebx; jmp back.
+    mem.write(CODE, bytes.fromhex("40" * 30 + "eb00" + "43" * 15 + "ebcf"))
+    behind = CODE + 32
+    cpu, engine = Cpu(mem), Engine(mem, "tiered")
+    tiering = engine.tiering
+    region = regions.grow(CODE, 0, tiering.plan_at, lambda plan: (), 100)
+    assert region is not None
+    assert region.insns == 31
+    tiering.install(CODE, region, compile_region(region))
+    seen: list[bool] = []
+
+    def sample(location: int, fpu: int, *, is_inside: bool) -> None:
+        assert is_inside == (location < behind)
+        seen.append(is_inside)
+
+    monkeypatch.setattr(tiering, "sample", sample)
+    native.bind(cpu)
+    cpu.eip, tiering.slice = CODE, 100_003
+    total = 47 * 1_000_000 + 40
+    cpu.budget = total
+    assert engine.run(cpu) == Exit("budget")
+    assert cpu.budget == 0
+    assert (cpu.eip, cpu.eax, cpu.ebx) == (behind + 9, 30 * 1_000_001, 15 * 1_000_000 + 9)
+    assert 0.55 < sum(seen) / len(seen) < 0.75  # of 47 insns 31 are the region's
+    mem.close()

@@ -23,12 +23,10 @@ from translator.tiers.emitter import (
     VECTOR,
     Pending,
     Saved,
-    align,
-    state_type,
 )
-from translator.tiers.region_facts import flags_in, is_empty, set_first
+from translator.tiers.mmx import MmxRegisters
+from translator.tiers.region_facts import flags_in, set_first
 from translator.tiers.slots import ADDRESSES, ConstantSlots, RegionSlots
-from translator.tiers.x87status import DeferredStatus
 
 _FEW_TARGETS = 3  # of a computed jump, which are compared in their order
 
@@ -49,7 +47,7 @@ class _Sum(NamedTuple):
     constant: int
 
 
-class RegionLowering(DeferredStatus):
+class RegionLowering(MmxRegisters):
     """Emit one region."""
 
     def __init__(self, name: str, region: Region, units: list[list[Unit]], used: set[str]) -> None:
@@ -69,7 +67,7 @@ class RegionLowering(DeferredStatus):
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
-        # Inside, the budget is kept without what may run between two checks.
+        # Inside, a budget whose end is near is kept without what may run between two checks.
         self.spare = max(node.need + node.count for node in region.nodes)
         self._survey()
 
@@ -104,10 +102,12 @@ class RegionLowering(DeferredStatus):
             for shape, _ in node.plan.items
         )
         self.survey_status(self.units)
+        self.survey_mmx(self.region, widths)
         for field, found in widths.items():
-            # What is used at another width, an MMX register say, stays in memory; so do the x87
-            # registers if MMX insns put them in use without writing them.
-            if found == {FIELDS[field].width} and not (has_mmx and field.startswith("fpr")):
+            # What is used at another width stays in memory; so do the x87 registers if MMX insns
+            # put them in use without writing them.
+            is_x87 = has_mmx and field.startswith("fpr")
+            if field in self.mmx or (found == {FIELDS[field].width} and not is_x87):
                 self.known[field] = min(found)
                 if written[field]:
                     self.written[field] = min(found)
@@ -135,15 +135,11 @@ class RegionLowering(DeferredStatus):
             self.allocas.append(f"  %y{i} = alloca {VECTOR}, align 16")
             self.do(f"store {VECTOR} %x{i}, ptr %y{i}")
         self.allocas.append("  %left = alloca i64")
-        self.budget = self.t(f"sub i64 %budget, {self.spare}")
+        self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
         self.do(f"store i64 {self.budget}, ptr %left")
         for field, width in self.known.items():
-            ty = state_type(width)
-            self.allocas.append(f"  %f_{field} = alloca {ty}, align {align(width)}")
-            if is_empty(field, self.region.head.entry):
-                continue
-            value = self.t(f"load {ty}, ptr {self.pointer(field)}, align {align(width)}")
-            self.do(f"store {ty} {value}, ptr %f_{field}")
+            is_known = not self.is_out(field, self.region.head.entry)
+            self.declare_variable(field, width, is_known=is_known)
         for group in self.changed:
             width = _stored(group)
             self.allocas.append(f"  %f_{group} = alloca i{width}")
@@ -167,14 +163,10 @@ class RegionLowering(DeferredStatus):
             self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
         self.fields, self.flags = {}, {}
-        self.dirty = dict.fromkeys(f for f in self.written if not is_empty(f, node.entry))
+        self.dirty = dict.fromkeys(f for f in self.written if not self.is_out(f, node.entry))
         for field, width in self.known.items():
-            if is_empty(field, node.entry):
-                continue
-            value = self.t(f"load {state_type(width)}, ptr %f_{field}, align {align(width)}")
-            if width == 128:
-                value = self.t(f"bitcast {VECTOR} {value} to i128")
-            self.fields[field] = (value, width)
+            if not self.is_out(field, node.entry):
+                self.fields[field] = (self.load_variable(field, width), width)
         if "fpu" in self.written:
             self.fields["fpu"] = (str(node.entry), 16)
         self.merge_status()
@@ -204,11 +196,20 @@ class RegionLowering(DeferredStatus):
     def tail(self, symbol: str) -> None:
         """Emit the tail call that hands the pinned registers on."""
         inside, regs = self.budget, self.regs
-        self.budget = self.t(f"add i64 {inside}, {self.spare}")
+        self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
         if symbol == "jitemu_leave":  # behind a link the registers are what the loop has now
             self.regs = [self._again(name) for name in regs]
         super().tail(symbol)
         self.budget, self.regs = inside, regs
+
+    def _ahead(self) -> str:
+        """Return what is kept of the budget while inside.
+
+        Nothing at the end of a slice: what runs behind a region that always left there would never
+        be seen, however hot it is.
+        """
+        mask = self.t(f"load i64, ptr {self.pointer('look_ahead')}")
+        return self.t(f"and i64 {mask}, {self.spare}")
 
     def _again(self, name: str) -> str:
         """Compute a register anew where control leaves, if that is one addition."""
@@ -262,10 +263,10 @@ class RegionLowering(DeferredStatus):
         for i, name in enumerate(self.vectors):
             self.do(f"store {VECTOR} {name}, ptr %y{i}")
         for field in self.dirty:
-            if (field not in self.known and field != "fpu") or is_empty(field, fpu):
+            if (field not in self.known and field != "fpu") or self.is_out(field, fpu):
                 self.store_field(field)
         for field, width in self.written.items():
-            if field == "fpu" or is_empty(field, fpu):
+            if field == "fpu" or self.is_out(field, fpu):
                 continue
             if field not in self.dirty:
                 value = "poison"
@@ -273,9 +274,7 @@ class RegionLowering(DeferredStatus):
                 value = self.join_status()
             else:
                 value = self.fields[field][0]
-                if width == 128:
-                    value = self.t(f"bitcast i128 {value} to {VECTOR}")
-            self.do(f"store {state_type(width)} {value}, ptr %f_{field}, align {align(width)}")
+            self.store_variable(field, width, value)
         for group, pending in self.flags.items():
             width = flags.GROUP_WIDTHS[group]
             name = self.value(self._flag_value(group, pending))
@@ -291,6 +290,7 @@ class RegionLowering(DeferredStatus):
         self.slots = service
         self.saver = self.savers.get(node.index)
         self.label(f"n{node.index}")
+        self.begin_mmx(node)
         before = self.left.pop(node.index, None)
         if before is None:
             self._fresh(node)
