@@ -148,7 +148,7 @@ class Tiering:
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
         least = self.thresholds.first_slice
-        if location & LOCATION_PRECISE:
+        if location >= LOCATION_PRECISE:
             self.slice = max(self.slice // 2, least)
             return
         bucket = location >> _BUCKET
@@ -335,7 +335,7 @@ class Tiering:
 
     def at_once(self, location: int, fpu: int) -> Block | None:
         """Compile and install the region at a location; None if there can be none."""
-        if location & LOCATION_PRECISE:
+        if location >= LOCATION_PRECISE:  # or in another mode than that of user programs
             return None
         self.planned.clear()
         region = self._grow((location, fpu), Plan.successors, AT_ONCE)
