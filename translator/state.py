@@ -138,10 +138,11 @@ class Exit:
     # that was inside a region.
     BUDGET = 7
     STALE = 8  # the block's assumption (x87 stack, guest bytes) does not hold: look up again
-    INT = 9  # software interrupt `exit_info` of a whole machine; eip is behind it
-    HALT = 10  # hlt; eip is behind it
+    CALL = 9  # hooks want to be called before the insn at eip; `exit_info` names the place
+    INT = 10  # software interrupt `exit_info` of a whole machine; eip is behind it
+    HALT = 11  # hlt; eip is behind it
 
     NAMES = (
         *("", "lookup", "link", "fault", "trap", "syscall", "interp", "budget", "stale"),
-        *("int", "halt"),
+        *("call", "int", "halt"),
     )
