@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from _blake2 import blake2b  # hashlib would load OpenSSL
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import codestore, native
@@ -44,7 +45,9 @@ class Images:
         self.cache = cache
         self.library: Library | None = None  # of the program; none: nothing is loaded or saved
         self.loaded = 0  # images of it
-        self.fresh: list[Fresh] = []
+        # By shapes and live flags: each reset of the code cache makes the tables forget them, and
+        # then the same are added again.
+        self.fresh: dict[tuple[object, ...], Fresh] = {}
         self.fresh_shapes: dict[bytes, int] = {}  # also those that no stencil was needed of
         self.kept: list[bytearray] = []  # what addresses in the tables lead to
         self.address = cache.table.address
@@ -66,7 +69,7 @@ class Images:
 
     def be_saved(self) -> None:
         """Leave what was needed so far to somebody else to save."""
-        self.fresh, self.fresh_shapes = [], {}
+        self.fresh, self.fresh_shapes = {}, {}
 
     def forget(self) -> None:
         """Forget all shapes and stencils, whose tables were emptied."""
@@ -96,7 +99,7 @@ class Images:
             return False
         self.kept.append(blob)
         if self.library is not None and len(self.fresh) < _MAX:
-            self.fresh.append(Fresh(shapes, live, blob, constants))
+            self.fresh.setdefault((*shapes, live), Fresh(shapes, live, blob, constants))
         return True
 
     # -- on disk -----------------------------------------------------------------------------------
@@ -137,7 +140,7 @@ class Images:
         used = (
             [] if self.loaded else [(r, s) for r, s in STORE.known.items() if r.keys[0] in SERVICES]
         )
-        image = encode(dict(self.fresh_shapes), self.fresh)
+        image = encode(dict(self.fresh_shapes), self.fresh.values())
         value = (self.check, *image, plain(tuple(used)))
         if self.library.save({_key(self.loaded): Item(value, 0)}):
             self.be_saved()
@@ -148,7 +151,7 @@ def _key(number: int) -> bytes:
     return b"image %10d" % number
 
 
-def encode(shapes: dict[bytes, int], fresh: list[Fresh]) -> tuple[bytes, bytes, bytes, bytes]:
+def encode(shapes: dict[bytes, int], fresh: Iterable[Fresh]) -> tuple[bytes, bytes, bytes, bytes]:
     """Return shapes, stencils, their code and their constants as an image has them.
 
     *shapes* numbers some shapes; those of the stencils are added.

@@ -7,6 +7,7 @@ planned as they were: the code is the same.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from translator import regions
 from translator.regions import Node, PlanAt, Region
 
 RECORDS_MAX = 12  # of one program: each run that forms other regions adds one
-REGIONS_MAX = 512  # of one record
+REGIONS_MAX = 512  # of one record, and of this run: a guest may make code for ever
 
 
 class Recalled(NamedTuple):
@@ -31,6 +32,11 @@ class Recalled(NamedTuple):
         """The x87 stack that it is entered with."""
         return int(self.described[1][0][3][0])
 
+    @property
+    def places(self) -> set[int]:
+        """The addresses of its blocks."""
+        return {self.base + row[0][0] & 0xFFFFFFFF for row in self.described[1]}
+
 
 class Recall:
     """The regions of earlier runs, by the addresses of their blocks; and those that are new."""
@@ -39,6 +45,7 @@ class Recall:
         self.library: Library | None = None  # of the program; none: nothing is known or kept
         self.records = -1  # that were read; -1: not looked yet
         self.at: dict[int, list[Recalled]] = {}  # address -> what had a block there, latest last
+        self.formed: deque[Recalled] = deque()  # by this run, latest last
         self.fresh: list[Recalled] = []
 
     def begin(self, library: Library | None) -> None:
@@ -62,13 +69,24 @@ class Recall:
         """Note a region that was formed."""
         most = tuple(node.plan.options.max_insns for node in region.nodes)
         recalled = Recalled(region.head.plan.pc, described, most)
+        if recalled in self.at.get(recalled.base, ()):
+            return
         if self.library is not None and len(self.fresh) < REGIONS_MAX:
             self.fresh.append(recalled)
         self._enter(recalled)
+        self.formed.append(recalled)
+        if len(self.formed) > REGIONS_MAX:
+            self._leave(self.formed.popleft())
 
     def _enter(self, recalled: Recalled) -> None:
-        for pc in {recalled.base + row[0][0] & 0xFFFFFFFF for row in recalled.described[1]}:
+        for pc in recalled.places:
             self.at.setdefault(pc, []).append(recalled)
+
+    def _leave(self, recalled: Recalled) -> None:
+        for pc in recalled.places:
+            self.at[pc].remove(recalled)
+            if not self.at[pc]:
+                del self.at[pc]
 
     def _read(self) -> None:
         self.records = 0

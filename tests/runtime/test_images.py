@@ -138,6 +138,20 @@ def test_constants_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
     made.close()
 
 
+def test_nothing_is_kept_twice() -> None:
+    """What is needed again, because the tables were emptied, is one stencil."""
+    code = text("flags")[:0x40000]
+    spots = list(places(random.Random(9), len(code), 100))
+    made, quick = bench(code)
+    made.blocks(spots, is_quick=True)
+    fresh, shapes = len(quick.images.fresh), len(quick.images.fresh_shapes)
+    assert fresh > 50
+    for _ in range(3):
+        made.blocks(spots, is_quick=True)  # after emptying the tables
+    assert (len(quick.images.fresh), len(quick.images.fresh_shapes)) == (fresh, shapes)
+    made.close()
+
+
 def test_no_room_for_shapes() -> None:
     """What does not fit is left out, and nothing else is lost."""
     made, quick = bench(text("flags")[:0x1000])

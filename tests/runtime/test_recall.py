@@ -11,7 +11,7 @@ import pytest
 from runtime import codestore
 from runtime.dispatch import Engine
 from runtime.memory import Memory
-from runtime.recall import RECORDS_MAX, Recall
+from runtime.recall import RECORDS_MAX, REGIONS_MAX, Recall
 from runtime.tiering import Tiering
 from tests.runtime.test_tiering import CODE, LOOP, Recorder
 from translator import regions
@@ -121,3 +121,21 @@ def test_a_child_leaves_them_to_its_parent(runs: Any) -> None:
     assert tiering.recall.fresh
     tiering.after_fork_child()
     assert not tiering.recall.fresh
+
+
+def test_a_guest_that_makes_code_for_ever(runs: Any) -> None:
+    """Only the latest of its regions are remembered, and none twice."""
+    tiering = runs()
+    recall = tiering.recall
+    with tiering.engine.lock:
+        tiering._request(INSIDE, 0)
+        (job,) = tiering.jobs.values()
+        described = regions.plain(job.region)
+        for _ in range(3):
+            recall.add(job.region, described)
+    assert len(recall.at[INSIDE]) == len(recall.fresh) == 1
+    for number in range(2 * REGIONS_MAX):
+        recall.add(job.region, (number, described[1]))
+    assert len(recall.fresh) == REGIONS_MAX
+    assert [len(there) for there in recall.at.values()] == [REGIONS_MAX] * len(recall.at)
+    assert next(recall.holding(INSIDE)).described[0] == 2 * REGIONS_MAX - 1
