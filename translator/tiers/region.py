@@ -24,9 +24,9 @@ from translator.tiers.emitter import (
     Pending,
     Saved,
 )
-from translator.tiers.mmx import MmxRegisters
 from translator.tiers.region_facts import flags_in, set_first
-from translator.tiers.slots import ADDRESSES, ConstantSlots, RegionSlots
+from translator.tiers.slots import ConstantSlots, RegionSlots
+from translator.tiers.sums import SumsKept
 
 _FEW_TARGETS = 3  # of a computed jump, which are compared in their order
 
@@ -40,14 +40,7 @@ class _Known(NamedTuple):
     budget: str
 
 
-class _Sum(NamedTuple):
-    """A register's value as one that was there before, plus a constant."""
-
-    base: str
-    constant: int
-
-
-class RegionLowering(MmxRegisters):
+class RegionLowering(SumsKept):
     """Emit one region."""
 
     def __init__(self, name: str, region: Region, units: list[list[Unit]], used: set[str]) -> None:
@@ -58,10 +51,6 @@ class RegionLowering(MmxRegisters):
         # that of a node that is entered with them.
         self.saver: RegionSlots | None = None
         self.savers: dict[int, RegionSlots | None] = {}
-        # An i32 -> an i64 with these low bits; the same as a sum. Both save cutting addresses and
-        # keeping values alive that only a fault would show.
-        self.loose_of: dict[str, str] = {}
-        self.sums: dict[str, _Sum] = {}
         self.dropped: dict[str, Pending] = {}  # flags that only a fault shows, of the node so far
         self.pseudo = Unit()  # owner of values that no insn computes
         self.written: dict[str, int] = {}  # fields that the region may change: width
@@ -69,6 +58,8 @@ class RegionLowering(MmxRegisters):
         self.changed: dict[str, None] = {}  # flag groups that the region may change
         # Inside, a budget whose end is near is kept without what may run between two checks.
         self.spare = max(node.need + node.count for node in region.nodes)
+        # Nothing leads back to the head: what the insns leave alone stays in the state, unread.
+        self.is_straight = region.head.sources == 1
         self._survey()
 
     # -- what the region touches -------------------------------------------------------------------
@@ -137,24 +128,31 @@ class RegionLowering(MmxRegisters):
         self.allocas.append("  %left = alloca i64")
         self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
         self.do(f"store i64 {self.budget}, ptr %left")
+        head = self.region.head
         for field, width in self.known.items():
-            is_known = not self.is_out(field, self.region.head.entry)
+            is_given = not self.is_straight or field not in self.written
+            is_known = is_given and not self.is_out(field, head.entry)
             self.declare_variable(field, width, is_known=is_known)
         for group in self.changed:
             width = _stored(group)
             self.allocas.append(f"  %f_{group} = alloca i{width}")
-            value = self.t(f"load i{width}, ptr {self.pointer(group)}")
-            self.do(f"store i{width} {value}, ptr %f_{group}")
+            if not self.is_straight:
+                value = self.t(f"load i{width}, ptr {self.pointer(group)}")
+                self.do(f"store i{width} {value}, ptr %f_{group}")
         self.declare_status()
         self.enter()
-        self._fresh(self.region.head)
-        self._check(self.slots, rest=False)
+        if self.is_straight:
+            self._registers()
+            self.left[head.index] = self._known()
+        else:
+            self._fresh(head)
+            self._check(self.slots, rest=False)
         self.do("br label %n0")
         for node in self.region.nodes:
             self._node(node)
 
-    def _fresh(self, node: Node) -> None:
-        """Start from the variables."""
+    def _registers(self) -> None:
+        """Start from the variables, as to registers."""
         self.names = {}
         self.wide = {}
         for i in range(8):
@@ -162,6 +160,10 @@ class RegionLowering(MmxRegisters):
             self.regs[i] = self.t(f"trunc i64 {wide} to i32")
             self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
+
+    def _fresh(self, node: Node) -> None:
+        """Start from the variables."""
+        self._registers()
         self.fields, self.flags = {}, {}
         self.dirty = dict.fromkeys(f for f in self.written if not self.is_out(f, node.entry))
         for field, width in self.known.items():
@@ -198,7 +200,7 @@ class RegionLowering(MmxRegisters):
         inside, regs = self.budget, self.regs
         self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
         if symbol == "jitemu_leave":  # behind a link the registers are what the loop has now
-            self.regs = [self._again(name) for name in regs]
+            self.regs = [self.again(name) for name in regs]
         super().tail(symbol)
         self.budget, self.regs = inside, regs
 
@@ -211,44 +213,6 @@ class RegionLowering(MmxRegisters):
         mask = self.t(f"load i64, ptr {self.pointer('look_ahead')}")
         return self.t(f"and i64 {mask}, {self.spare}")
 
-    def _again(self, name: str) -> str:
-        """Compute a register anew where control leaves, if that is one addition."""
-        found = self.sums.get(name)
-        return name if found is None else self.t(f"add i32 {found.base}, {found.constant}")
-
-    # -- sums --------------------------------------------------------------------------------------
-    def loose(self, name: str) -> str:
-        """Return an i64 whose low half is an i32."""
-        found = self.loose_of.get(name)
-        return self.zext64(name) if found is None else found
-
-    def address(self, v: Value) -> str:
-        """Return a guest address as an i64 whose low 32 bits count."""
-        found = self.loose_of.get(self.names.get(v, ""))
-        return super().address(v) if found is None else found
-
-    def _pure(self, v: Value) -> str:
-        if v.op not in (Op.ADD, Op.SUB) or v.width != 32:
-            return super()._pure(v)
-        wide = super().address(v)
-        name = self.t(f"trunc i64 {wide} to i32")
-        self.loose_of[name] = wide
-        left, right = v.args
-        constant = self._constant_of(right)
-        if constant is not None:
-            base = self.value(left)
-            constant = constant if v.op is Op.ADD else -constant
-            inner = self.sums.get(base, _Sum(base, 0))
-            self.sums[name] = _Sum(inner.base, (inner.constant + constant) & 0xFFFFFFFF)
-        return name
-
-    def _constant_of(self, v: Value) -> int | None:
-        if v.op is Op.CONST:
-            return int(str(v.attr))
-        if v.op is Op.SLOT and str(v.attr) not in ADDRESSES:
-            return int(self.slot_of[v])
-        return None
-
     def commit(self, live: frozenset[str]) -> None:
         """Store what the region has changed."""
         for field in self.dirty:
@@ -256,8 +220,11 @@ class RegionLowering(MmxRegisters):
                 self.store_field(field)
         self.commit_flags(live)
 
-    def _sync(self, fpu: int) -> None:
-        """Store what is known into the variables, empty x87 registers into the state."""
+    def _sync(self, fpu: int, dead: set[str]) -> None:
+        """Store what is known into the variables, empty x87 registers into the state.
+
+        *dead*: fields that nobody will read.
+        """
         for i, name in enumerate(self.regs):
             self.do(f"store i64 {self.loose(name)}, ptr %g{i}")
         for i, name in enumerate(self.vectors):
@@ -268,16 +235,16 @@ class RegionLowering(MmxRegisters):
         for field, width in self.written.items():
             if field == "fpu" or self.is_out(field, fpu):
                 continue
-            if field not in self.dirty:
+            if field in dead:
                 value = "poison"
-            elif field == "fc1":
+            elif self.get_field(field, width) and field == "fc1":
                 value = self.join_status()
             else:
                 value = self.fields[field][0]
             self.store_variable(field, width, value)
-        for group, pending in self.flags.items():
+        for group in self.changed:
             width = flags.GROUP_WIDTHS[group]
-            name = self.value(self._flag_value(group, pending))
+            name = self._get_flag(group)
             if width == 1 and name != "poison":
                 name = self.t(f"zext i1 {name} to i8")
             self.do(f"store i{_stored(group)} {name}, ptr %f_{group}")
@@ -306,6 +273,8 @@ class RegionLowering(MmxRegisters):
         self.dropped = {}
         # Tested where a fault may show everything anyway, so that nothing is kept for this alone.
         at = next((i for i, (s, _) in enumerate(items) if s.exposes or s.leaks), node.count - 1)
+        if self.is_straight and node is self.region.head:
+            at = 0  # the budget has not been tested before
         for index, unit in enumerate(units):
             slots = RegionSlots(number + 1 + index, items[index][1], self.used)
             if node.is_check and index == at:
@@ -402,7 +371,8 @@ class RegionLowering(MmxRegisters):
                 return
             # Not even a fault can show these in the next node.
             self._drop(~flags_in(other))
-            for field in set_first(other):
+            dead = set_first(other)
+            for field in dead:
                 self.dirty.pop(field, None)
             if other.sources == 1 and not other.is_check:
                 self.left[other.index] = self._known()
@@ -410,7 +380,7 @@ class RegionLowering(MmxRegisters):
             else:
                 if self.saver is not None:
                     self._save_operands(self.saver)
-                self._sync(node.exit)
+                self._sync(node.exit, dead)
             self.do(f"br label %n{other.index}")
 
         self._exit(leave)
