@@ -46,6 +46,7 @@ _BUCKET = 7  # bits of an address within one place that is hot
 _NEAR = 1 << 16  # a computed jump is taken to lead so far at most
 _TABLE_MAX = 48  # targets of one computed jump that are looked at
 _CALL_MAX = 7  # bytes of a call
+_LONG_BLOCK = 24  # insns of a block in unrolled code, on average
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Thresholds:
     first_slice: int = 100_000  # between samples
     last_slice: int = 4_000_000  # when nearly everything runs in regions
     max_insns: int = 600  # of one region
+    long_insns: int = 2400  # of a loop of long blocks that is longer than that
     waiting: int = 4  # regions that are compiled at a time
     # The part of a loop's insns that works on the x87 stack from which the guest's x87 registers
     # are in the host's (see tiers/hostx87.py); 0: always.
@@ -199,15 +201,14 @@ class Tiering:
             self.engine.invalidate(location, 1)
         self.planned.clear()
         follow = _Follow(self.engine)
-        limit = self.thresholds.max_insns
-        region = self._grow((location, fpu), follow, limit)
+        region = self._around((location, fpu), follow)
         if region is None:
             return
         if region.has_loop:
             # Entered where other code enters the loop, if that has not been tried already.
             for place in self._entries(region):
                 if not self.tried.get(place) and place != (location, fpu):
-                    better = self._grow(place, follow, limit)
+                    better = self._around(place, follow)
                     if better is not None and better.has_loop and better.holds(location, fpu):
                         region = better
                         break
@@ -316,6 +317,15 @@ class Tiering:
         block.parts = [(n.plan.pc, n.plan.options) for n in region.nodes]
         self.counts.insns += region.insns
         return block
+
+    def _around(self, place: regions.Place, follow: regions.Follow) -> Region | None:
+        """Build the region at a head, larger where it takes that to close an unrolled loop."""
+        region = self._grow(place, follow, self.thresholds.max_insns)
+        if region is not None and not region.has_loop and _has_long_blocks(region):
+            longer = self._grow(place, follow, self.thresholds.long_insns)
+            if longer is not None and longer.has_loop and _has_long_blocks(longer):
+                return longer
+        return region
 
     def _grow(self, place: regions.Place, follow: regions.Follow, most: int) -> Region | None:
         """Build the region at a head, and decide where its x87 registers are."""
@@ -461,6 +471,10 @@ class _Follow:
                 if start + insn.length == _CALL_MAX and insn.mnemonic in ("call", "calli"):
                     return True
         return False
+
+
+def _has_long_blocks(region: Region) -> bool:
+    return region.insns >= _LONG_BLOCK * len(region.nodes)
 
 
 def _key(described: tuple[Any, ...]) -> bytes:

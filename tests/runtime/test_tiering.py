@@ -15,6 +15,7 @@ from runtime.dispatch import Engine, Exit
 from runtime.memory import Memory
 from runtime.tiering import _CACHE, Tiering, _Follow
 from translator import regions
+from translator.planner import Plan
 from translator.quick import layout
 from translator.shape import SHAPES, shape_of
 from translator.state import JUMP_CACHE_ENTRIES
@@ -254,6 +255,19 @@ def test_old_stencils_are_forgotten() -> None:
         assert shelf.find(b"%d" % number) is stencil
     assert shelf.find(b"0") is None
     assert len(shelf.take_fresh()) == 20  # what is not saved yet is kept
+
+
+@pytest.mark.parametrize(("body", "is_closed"), [("40", True), ("40eb00", False)])
+def test_unrolled_loop(tiering: Tiering, body: str, is_closed: bool) -> None:
+    """It is closed even if it is long, unless it is more than few, long blocks."""
+    insns = bytes.fromhex(body) * 1200
+    back = -len(insns) - 7 & 0xFFFFFFFF
+    tiering.engine.mem.write(CODE, insns + b"\x49\x0f\x85" + back.to_bytes(4, "little"))
+    region = tiering._around((CODE + 600, 0), Plan.successors)
+    assert region is not None
+    assert region.has_loop == is_closed
+    assert (region.insns > 1200) == is_closed
+    tiering.engine.mem.close()
 
 
 def test_samples_are_where_the_insns_are(monkeypatch: pytest.MonkeyPatch) -> None:
