@@ -49,10 +49,11 @@ def support_code() -> tuple[Any, ...]:
 
 def _build_support() -> tuple[Any, ...]:
     from runtime import nativecode
-    from translator.quick import compiler, proceed
+    from translator.quick import compiler, paging, proceed
     from translator.tiers import backend, elf
 
-    text = nativecode.text() + compiler.module(proceed.FUNCTIONS, proceed.PUBLIC)
+    functions = [*proceed.FUNCTIONS, *paging.FUNCTIONS]
+    text = nativecode.text() + compiler.module(functions, proceed.PUBLIC | paging.PUBLIC)
     obj = elf.parse(backend.compile_object(text, reloc="pic"))
     (section,) = obj.sections.values()
     return (

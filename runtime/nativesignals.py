@@ -79,6 +79,22 @@ support:
   store i64 %recovery, ptr %rip_at
   ret void
 guest:
+  ; Linear memory of a machine: a page that was not touched yet is mapped, and that is all.
+{field("paging", "paging_at")}
+  %paging = load i64, ptr %paging_at
+  %is_paged = icmp ne i64 %paging, 0
+  br i1 %is_paged, label %ask, label %exit
+ask:
+  %host_at = getelementptr i8, ptr %info, i64 16
+  %host_address = load i64, ptr %host_at
+  %reason_at = getelementptr i8, ptr %uc, i64 {ERR}
+  %reason = load i64, ptr %reason_at
+  %filled = call i64 @fill_fault(i64 %paging, i64 %host_address, i64 %reason)
+  %is_filled = icmp ne i64 %filled, 0
+  br i1 %is_filled, label %again, label %exit
+again:
+  ret void
+exit:
   %resume = call i64 @jitemu_resume(i64 %rip, i64 %recovery, ptr %st)
   store i64 %resume, ptr %rip_at
 {field("eip", "eip_at")}

@@ -155,7 +155,7 @@ CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
 # A bit of the number where code has the host code of USER, so that computed jumps are remembered by
 # the address alone.
 SHARED = 1 << 30
-_places: dict[tuple[int, int, int], int] = {}  # mode's number, base, limit -> identifier
+_places: dict[tuple[int, int, int, int], int] = {}  # mode, base, limit, space -> identifier
 _contexts: dict[int, Context] = {0: Context(USER, 0, 0xFFFFFFFF, 0)}
 _lock = threading.Lock()
 FLAT_LIMIT = 0xFFFFFFFF
@@ -165,8 +165,8 @@ class TooManyContexts(Exception):  # noqa: N818
     """More code segments than numbers: translated code has to be dropped, and `forget` called."""
 
 
-def context_number(mode: Mode, selector: int, base: int, limit: int) -> int:
-    """Return the number of a context.
+def context_number(mode: Mode, selector: int, base: int, limit: int, space: int = 0) -> int:
+    """Return the number of a context; *space* tells address spaces of ring 3 apart.
 
     Code that loads CS in real mode computes it itself: the selector is its low half.
     """
@@ -174,14 +174,14 @@ def context_number(mode: Mode, selector: int, base: int, limit: int) -> int:
         assert base == selector << 4
         return mode.number << _PLACE_BITS | selector
     if mode.is_flat:
-        number = mode.number << _PLACE_BITS
+        number = mode.number << _PLACE_BITS | space
         if number and mode.shares_keys:
             number |= SHARED
         if number not in _contexts:
             _contexts[number] = Context(mode, 0, FLAT_LIMIT, number)
         return number
     with _lock:
-        place = _places.setdefault((mode.number, base, limit), len(_places))
+        place = _places.setdefault((mode.number, base, limit, space), len(_places))
         if place >> _PLACE_BITS:
             raise TooManyContexts
         number = mode.number << _PLACE_BITS | place

@@ -31,6 +31,7 @@ def _system_rows(offset: int) -> list[tuple[str, int, int]]:
         rows.append((name, offset, width))
         offset += width // 8
 
+    add("paging", 64)  # address of the tables of quick/paging.py, 0 without
     add("context", 64)  # number of the code's context (mode.py) << 32: added to eip in lookups
     for name in SEGMENTS:
         # Of accesses: the lowest offset, and how far beyond it the highest byte may lie, -1 where

@@ -14,13 +14,15 @@ from runtime.dispatch import Engine
 from runtime.interpreting import Exit
 from runtime.memory import Memory
 from runtime.system import bodies, interrupts, segments
+from runtime.system.engine import LinearAccess, SystemEngine
+from runtime.system.linear import Linear
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
 from translator.mode import Model
 from translator.state import FIELDS
 
 _ = bodies  # it registers the bodies of helpers
-_CR0 = FIELDS["cr0"].offset // 4
+_CR0, _CR3, _CR4 = (FIELDS[name].offset // 4 for name in ("cr0", "cr3", "cr4"))
 _IDTR_LIMIT = FIELDS["idtr_limit"].offset // 2
 
 
@@ -42,11 +44,21 @@ class Processor:
         self.memory, self.model = memory, model
         self.cpu = Cpu(memory)
         self.cpu.system = self
-        self.engine = Engine(memory, strategy)
-        self.access = GuestMemory(memory)
+        self.linear = memory if isinstance(memory, Linear) else None
+        if self.linear is not None:
+            engine = SystemEngine(self.linear, strategy)
+            self.engine: Engine = engine
+            self.access: GuestMemory = LinearAccess(self.linear)
+            # Of descriptor tables and task states: whatever the privilege level is.
+            self.system_access: GuestMemory = LinearAccess(self.linear, supervisor=True)
+            engine.attach(self.cpu)
+        else:
+            self.engine = Engine(memory, strategy)
+            self.access = self.system_access = GuestMemory(memory)
         # Ports: (port, bytes) -> number; (port, number, bytes).
         self.port_in: Callable[[int, int], int] = _no_port
         self.port_out: Callable[[int, int, int], None] = _ignore
+        self.has_nx = False  # EFER.NXE
         self.reset()
 
     def reset(self) -> None:
@@ -62,7 +74,20 @@ class Processor:
 
     def update_context(self) -> None:
         """Take note of changes that Python made to CS, SS, limits, CR0.PE or EFLAGS.VM."""
-        segments.update_context(self.cpu, self.model)
+        space = self.linear.space if self.linear is not None else 0
+        segments.update_context(self.cpu, self.model, space=space)
+
+    def update_paging(self, *, keep_global: bool = False) -> None:
+        """Take note of changes to CR0, CR3, CR4 or EFER.NXE; #GP if page tables are no good.
+
+        *keep_global*: as a load of CR3 does, which leaves global pages in the TLB.
+        """
+        if self.linear is not None:
+            r32 = self.cpu.r32
+            self.linear.load_space(
+                r32[_CR0], r32[_CR3], r32[_CR4], nx=self.has_nx, keep_global=keep_global
+            )
+        self.update_context()
 
     def set_real_segment(self, index: int, selector: int) -> None:
         """Load a segment register as real mode does."""

@@ -104,8 +104,20 @@ def _protected_kind(cpu: Cpu) -> Segments:
     return Segments.FLAT
 
 
-def update_context(cpu: Cpu, model: Model, *, system: bool = True) -> None:
-    """Compute which translated code the CPU runs from now on."""
+def update_context(cpu: Cpu, model: Model, *, system: bool = True, space: int = 0) -> None:
+    """Compute which translated code the CPU runs from now on.
+
+    *space* numbers the address space: each has its own code of ring 3.
+    """
     mode = mode_of_cpu(cpu, model, system=system)
     selector, base, limit, _ = segment(cpu, CS)
-    cpu.r64[_CONTEXT] = context_number(mode, selector, base, limit) << 32
+    space = space if mode.cpl == 3 else 0
+    cpu.r64[_CONTEXT] = context_number(mode, selector, base, limit, space) << 32
+
+
+def set_flat(cpu: Cpu, cpl: int, code: int = 0x08, data: int = 0x10) -> None:
+    """Load all segment registers with flat 32-bit segments of a privilege level, in protected mode."""
+    attr = PRESENT | MEMORY | ACCESSED | WRITABLE | BIG | PAGES | cpl << DPL_SHIFT
+    for index in (ES, SS, DS, FS, GS):
+        set_segment(cpu, index, data | cpl, 0, _FULL, attr)
+    set_segment(cpu, CS, code | cpl, 0, _FULL, attr | CODE)

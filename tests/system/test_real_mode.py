@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.memory import Memory
+from runtime.system.linear import Linear
+from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from tests.running import STRATEGIES
 from translator.mode import Model
@@ -17,19 +18,20 @@ CS, SS, DS = 1, 2, 3
 @pytest.fixture(params=STRATEGIES)
 def processor(request: pytest.FixtureRequest) -> Iterator[Processor]:
     """A processor with 1 MiB of memory, stack at 2000:1000, data at 3000:0."""
-    memory = Memory()
-    memory.min_address = 0
-    memory.map(0, 1 << 20, 7, fixed=True)
+    physical = Physical(2 << 20)
+    memory = Linear(physical)
     made = Processor(memory, request.param, Model.MAX)
     made.set_real_segment(SS, 0x2000)
     made.set_real_segment(DS, 0x3000)
     made.cpu.esp = 0x1000
     yield made
     memory.close()
+    physical.close()
 
 
 def load(processor: Processor, selector: int, offset: int, code: str) -> None:
-    processor.memory.write(selector << 4 | offset, bytes.fromhex(code))
+    assert processor.linear is not None
+    processor.linear.physical.write(selector << 4 | offset, bytes.fromhex(code))
 
 
 def go(processor: Processor, selector: int, offset: int) -> None:

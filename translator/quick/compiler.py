@@ -104,7 +104,20 @@ def cycles() -> int:
     return 0
 
 
+def host_mmap(address: int, size: int, prot: int, flags: int, fd: int, offset: int) -> int:
+    """Map host memory by the system call itself; minus an error number if that fails."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype, libc.mmap.argtypes = ctypes.c_int64, [ctypes.c_int64] * 6
+    result: int = libc.mmap(address, size, prot, flags, fd, offset)
+    return result if result != -1 else -ctypes.get_errno()
+
+
 _ATTRIBUTES = 'nounwind "no-jump-tables"="true"'  # so that one section holds everything
+# mmap of x86-64 Linux is number 9.
+_MMAP = (
+    'call i64 asm sideeffect "syscall", "={{ax}},{{ax}},{{di}},{{si}},{{dx}},{{r10}},{{r8}},{{r9}},'
+    '~{{rcx}},~{{r11}},~{{memory}}"(i64 9, i64 {}, i64 {}, i64 {}, i64 {}, i64 {}, i64 {})'
+)
 _COPY = (
     '  %{0} = call {{ptr, ptr, i64}} asm sideeffect "rep movsb", '
     '"={{di}},={{si}},={{cx}},0,1,2,~{{memory}}"(i64 {1}, i64 {2}, i64 {3})'
@@ -336,6 +349,8 @@ class _Function(ast.NodeVisitor):
             self.count += 1
             self.do(_COPY.format(f"t{self.count}", *arguments).strip())
             return "0"
+        if name == "host_mmap":
+            return self.value(_MMAP.format(*arguments))
         if name == "cycles":
             return self.value("call i64 @llvm.readcyclecounter()")
         if name in _ATOMIC:

@@ -1,0 +1,204 @@
+"""The engine of a machine: what an access needs that faulted, and which view of memory code has."""
+
+from __future__ import annotations
+
+from runtime import native
+from runtime.access import GuestMemory
+from runtime.blocktable import Block
+from runtime.cpu import Cpu
+from runtime.dispatch import Engine
+from runtime.guestcode import CONTEXT_SHIFT
+from runtime.interpreting import Exit, pages_of_span
+from runtime.system.linear import SUPERVISOR, USER, Linear
+from translator import DEFAULT_STRATEGY
+from translator.faults import GuestFault
+from translator.insn import Insn
+from translator.mode import Context, context_of
+from translator.planner import FetchFault
+from translator.quick import paging as at
+from translator.state import FIELDS
+
+_BASE = FIELDS["memory_base"].offset // 8
+_PAGING, _CONTEXT = FIELDS["paging"].offset // 8, FIELDS["context"].offset // 8
+_PF, _WRITE, _FETCH = 14, 2, 16
+_WIDEST = 64  # bits that are one access
+
+
+class LinearAccess(GuestMemory):
+    """Accesses of the interp tier; *view* as guest code has it now, or SUPERVISOR always."""
+
+    def __init__(self, mem: Linear, *, supervisor: bool = False) -> None:
+        super().__init__(mem)
+        self.linear, self.supervisor = mem, supervisor
+
+    @property
+    def view(self) -> int:
+        """The window that accesses go through."""
+        return SUPERVISOR if self.supervisor else self.linear.view
+
+    def load(self, address: int, width: int) -> int:
+        """Read *width* bits (8, 16, 32, 64, 80 or 128)."""
+        call = native.loads.get(width)
+        if call is None:
+            low = self.load(address, _WIDEST)
+            return low | self.load(address + 8 & 0xFFFFFFFF, width - _WIDEST) << _WIDEST
+        view = self.view
+        base = self.linear.bases[view]
+        if address + width // 8 > 1 << 32:
+            return self._bytes(address, width)
+        while call(base + address, self.out_address):
+            if not self._fill(address, width // 8, 0, view):
+                return self._bytes(address, width)
+        return self.out.value
+
+    def store(self, address: int, value: int, width: int) -> None:
+        """Write *width* bits; all of them or none."""
+        call = native.stores.get(width)
+        if call is None:
+            self._probe(address, width)
+            self.store(address, value & 0xFFFFFFFFFFFFFFFF, _WIDEST)
+            self.store(address + 8 & 0xFFFFFFFF, value >> _WIDEST, width - _WIDEST)
+            return
+        view = self.view
+        base = self.linear.bases[view]
+        if address + width // 8 > 1 << 32:
+            self._store_bytes(address, value, width)
+            return
+        while call(base + address, value):
+            if not self._fill(address, width // 8, at.A_WRITE, view):
+                self._store_bytes(address, value, width)
+                return
+
+    def cmpxchg(self, address: int, expected: int, new: int, width: int) -> int:
+        """Atomically write *new* if *expected* is there; return what was there."""
+        call, view = native.exchanges[width], self.view
+        base = self.linear.bases[view]
+        while call(base + address, expected, new, self.out_address):
+            if not self._fill(address, width // 8, at.A_WRITE, view):
+                seen = self.load(address, width)
+                self.store(address, new if seen == expected else seen, width)
+                return seen
+        return self.out.value & ((1 << width) - 1)
+
+    def _probe(self, address: int, width: int) -> None:
+        """Fault before a store of two parts if its second part would."""
+        kind = at.A_WRITE | (at.A_USER if self.view == USER else 0)
+        for part in {address, address + width // 8 - 1 & 0xFFFFFFFF}:
+            self.linear.walk(part, kind)
+
+    def _fill(self, address: int, size: int, kind: int, view: int) -> bool:
+        """Map the pages of an access; False if a device takes part in it."""
+        kind |= at.A_USER if view == USER else 0
+        last = address + size - 1 & 0xFFFFFFFF
+        done = self.linear.fill(address, kind, view)
+        if last >> 12 != address >> 12:
+            try:
+                done = self.linear.fill(last, kind, view) and done
+            except GuestFault as fault:
+                raise GuestFault(_PF, last & ~0xFFF, fault.error) from None
+        return done
+
+    # -- devices, and what wraps at 4 GiB: at once within a page, else byte by byte ----------------
+    def _place(self, address: int, kind: int) -> int:
+        kind |= at.A_MARK | (at.A_USER if self.view == USER else 0)
+        return self.linear.walk(address, kind) >> 8 << 12 | address & 0xFFF
+
+    def _bytes(self, address: int, width: int) -> int:
+        size = width // 8
+        if (address & 0xFFF) + size <= 0x1000:
+            return self.linear.physical.load(self._place(address, 0), width)
+        places = [self._place(address + i & 0xFFFFFFFF, 0) for i in range(size)]
+        return sum(self.linear.physical.load(p, 8) << 8 * i for i, p in enumerate(places))
+
+    def _store_bytes(self, address: int, value: int, width: int) -> None:
+        size = width // 8
+        value &= (1 << width) - 1
+        if (address & 0xFFF) + size <= 0x1000:
+            self.linear.physical.store(self._place(address, at.A_WRITE), value, width)
+            return
+        places = [self._place(address + i & 0xFFFFFFFF, at.A_WRITE) for i in range(size)]
+        for i, place in enumerate(places):
+            self.linear.physical.store(place, value >> 8 * i & 0xFF, 8)
+
+
+class SystemEngine(Engine):
+    """An engine whose memory is Linear."""
+
+    def __init__(self, mem: Linear, strategy: str = DEFAULT_STRATEGY) -> None:
+        super().__init__(mem, strategy)
+        self.linear = mem
+        mem.on_flush = self.code.pages.clear
+
+    def attach(self, cpu: Cpu) -> None:
+        """Let the fault handler map pages for a CPU."""
+        cpu.r64[_PAGING] = self.linear.context_address
+        self._change_context(cpu, cpu.r64[_CONTEXT])
+
+    def _memory(self) -> GuestMemory:
+        try:
+            return self.access.memory  # type: ignore[no-any-return]
+        except AttributeError:
+            self.access.memory = LinearAccess(self.linear)
+            return self.access.memory  # type: ignore[no-any-return]
+
+    def _change_context(self, cpu: Cpu, context: int) -> None:
+        super()._change_context(cpu, context)
+        view = USER if self.context(cpu).mode.cpl == 3 else SUPERVISOR
+        if view != self.linear.view:
+            self.linear.select(view)
+        cpu.r64[_BASE] = self.linear.base
+        if native.current.base != self.linear.base:
+            native.use_memory(self.linear.base)
+
+    def _run_interp(self, cpu: Cpu) -> Exit:
+        self._change_context(cpu, cpu.r64[_CONTEXT])
+        return super()._run_interp(cpu)
+
+    def _interpret(self, cpu: Cpu) -> Exit | None:
+        done = super()._interpret(cpu)
+        if cpu.r64[_CONTEXT] != cpu.context_seen:
+            self._change_context(cpu, cpu.r64[_CONTEXT])
+        return done
+
+    def _fault(self, cpu: Cpu) -> Exit | None:
+        """Map the page that an access needs; let the interp tier talk to devices."""
+        done = super()._fault(cpu)
+        if done is None:
+            return None
+        view = self.linear.view
+        kind = at.A_WRITE if done.error & _WRITE else 0
+        try:
+            if self.linear.fill(done.address, kind | (at.A_USER if view == USER else 0), view):
+                return None
+        except GuestFault as fault:
+            return Exit("fault", fault.vector, fault.address, fault.error)
+        return self._interpret(cpu)
+
+    def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
+        if fault.address is None:
+            return super()._fetch_fault(cpu, fault)
+        kind = at.A_FETCH | (at.A_USER if self.linear.view == USER else 0)
+        try:
+            self.linear.walk(fault.address, kind)
+        except GuestFault as found:
+            return Exit("fault", _PF, fault.address, found.error)
+        return Exit("fault", _PF, fault.address, _FETCH)
+
+    # -- which pages code was made from ------------------------------------------------------------
+    def _space_of(self, context: Context) -> int:
+        return self.linear.space if context.mode.cpl == 3 else 0
+
+    def _install(self, location: int, fpu: int) -> Block:
+        block = super()._install(location, fpu)
+        self.linear.note_code(self._space_of(context_of(location >> CONTEXT_SHIFT)), block.pages)
+        return block
+
+    def _decode(self, cpu: Cpu) -> Insn:
+        insn = super()._decode(cpu)
+        context = self.context(cpu)
+        eip = cpu.r32[FIELDS["eip"].offset // 4]
+        pages = {p for span in context.spans(eip, insn.length) for p in pages_of_span(*span)}
+        known = self.linear.code_pages.get(self._space_of(context), {})
+        if not pages <= known.keys():
+            self.linear.note_code(self._space_of(context), pages)
+        return insn

@@ -1,0 +1,349 @@
+"""Linear memory of a machine: the host's own page tables as the guest's TLB.
+
+Two windows of 4 GiB of host address space show linear memory as supervisor and as user code see it.
+A page is empty (inaccessible) until an access faults; then the guest's tables are walked and the
+page is mapped with the rights that the walk found (translator/quick/paging.py, called by the fault
+handler).  So an access that hits costs nothing, in every tier, and what an OS does for a TLB
+(invlpg, writing CR3) empties pages again.  Frames that code was translated from are read-only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from runtime import hostmap, native
+from runtime.memory import SIZE, Memory
+from runtime.system.physical import PAGE, PAGE_SHIFT, Physical
+from translator.faults import GuestFault
+from translator.quick import paging as at
+
+SUPERVISOR, USER = 0, 1
+CR0_WP, CR0_PG = 1 << 16, 1 << 31
+CR4_PSE, CR4_PAE, CR4_PGE = 1 << 4, 1 << 5, 1 << 7
+_PF, _GP, _PRESENT = 14, 13, 1
+_LISTED_MAX = 1 << 15  # pages filled in a window; the host allows 65,530 mappings in all
+_AROUND, _AROUND_PHYSICAL = 32, 1024  # pages mapped at once, at most; with paging off
+_FEW = 256  # runs of pages that are emptied one by one
+_PDPTE_RESERVED = 0x7FFFFF0000000000 | 1 << 63 | 0x1E6
+_SPACES_MAX = 0xFFFF
+
+
+class Linear(Memory):
+    """Linear memory as engine and interp tier use it: what `Memory` is for Linux programs."""
+
+    def __init__(self, physical: Physical) -> None:
+        """Begin with paging off, seen by supervisor code."""
+        super().__init__()
+        self.physical = physical
+        self._second = Memory()
+        self.bases = (self.base, self._second.base)
+        self.view = SUPERVISOR
+        self.code_frames: dict[int, set[int]] = {}  # frame -> linear pages that code came from
+        self.code_pages: dict[int, dict[int, int]] = {}  # space -> linear page -> frame
+        self.space = 0  # number of the address space, for code of ring 3; 0: paging is off
+        self._spaces: dict[int, int] = {}
+        self._areas: list[mmap.mmap] = []
+        self._make_context()
+        arguments = [ctypes.c_int64] * 3
+        functions = native.arena.function
+        self._walk = functions("walk", ctypes.c_int64, *arguments, keep_gil=True)
+        self._fill = functions(
+            "fill_page", ctypes.c_int64, *arguments, ctypes.c_int64, keep_gil=True
+        )
+        # Called when linear addresses may have become others.
+        self.on_flush: Callable[[], None] = lambda: None
+        physical.on_write = self.written
+        physical.on_change = self._changed_kind
+
+    def _make_context(self) -> None:
+        self._context = bytearray(at.PAGING_SIZE)
+        self.fields = memoryview(self._context).cast("q")
+        self.context_address = native.address_of(self._context)
+        physical = self.physical
+        self._code = bytearray(len(physical.kinds))
+        self._set(at.RAM, physical.address)
+        self._set(at.PAGES, len(physical.kinds))
+        self._set(at.KINDS, native.address_of(physical.kinds))
+        self._set(at.CODE, native.address_of(self._code))
+        self._set(at.FD, physical.fd)
+        self._set(at.A20, -1)
+        self._set(at.COUNT_MAX, _LISTED_MAX)
+        self._set(at.AROUND, _AROUND_PHYSICAL)
+        self.tables, self.lists = [], []
+        for view, base in enumerate(self.bases):
+            self._set(at.BASES + 8 * view, base)
+            self.tables.append(self._area(at.TABLES + 8 * view, SIZE >> PAGE_SHIFT))
+            self.lists.append(self._area(at.LISTS + 8 * view, _LISTED_MAX))
+
+    def _area(self, field: int, count: int) -> np.ndarray:
+        area, address = native.reserve(4 * count, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._areas.append(area)
+        self._set(field, address)
+        return np.frombuffer(area, dtype=np.uint32)
+
+    def _set(self, field: int, value: int) -> None:
+        self.fields[field // 8] = value
+
+    def close(self) -> None:
+        """Give both windows back."""
+        self._second.close()
+        hostmap.release(self.bases[SUPERVISOR], SIZE + (1 << 16))
+
+    # -- views and address spaces ------------------------------------------------------------------
+    def select(self, view: int) -> None:
+        """Let guest code see memory as supervisor or user from now on."""
+        self.view, self.base = view, self.bases[view]
+        self._set(at.VIEW, view)
+
+    def set_a20(self, *, enabled: bool) -> None:
+        """Let address line 20 through, or hold it at 0."""
+        self._set(at.A20, -1 if enabled else ~(1 << 20))
+        self.flush(keep_global=False)
+
+    def load_space(self, cr0: int, cr3: int, cr4: int, *, nx: bool, keep_global: bool) -> None:
+        """Take over control registers, as writing CR0, CR3 or CR4 does; #GP if they are bad."""
+        is_on, is_pae = bool(cr0 & CR0_PG), bool(cr4 & CR4_PAE)
+        if is_on and is_pae:
+            base = cr3 & 0xFFFFFFE0
+            found = [self.physical.load(base + 8 * i, 64) for i in range(4)]
+            if any(entry & _PRESENT and entry & _PDPTE_RESERVED for entry in found):
+                raise GuestFault(_GP)
+            for i, entry in enumerate(found):
+                self._set(at.DIRECTORIES + 8 * i, entry & 0x7FFFFFFFFFFFFFFF)
+        was = [self.fields[f // 8] for f in (at.ON, at.PAE, at.PROTECTS, at.LARGE)]
+        self._set(at.ON, is_on)
+        self._set(at.PAE, is_pae)
+        self._set(at.PROTECTS, bool(cr0 & CR0_WP))
+        self._set(at.LARGE, bool(cr4 & CR4_PSE))
+        self._set(at.GLOBAL, bool(cr4 & CR4_PGE))
+        self._set(at.HAS_NX, nx and is_pae)
+        self._set(at.ROOT, cr3 & 0xFFFFF000)
+        self._set(at.AROUND, _AROUND if is_on else _AROUND_PHYSICAL)
+        if was != [self.fields[f // 8] for f in (at.ON, at.PAE, at.PROTECTS, at.LARGE)]:
+            keep_global = False
+        if len(self._spaces) >= _SPACES_MAX:
+            self._spaces.clear()
+            self._forget_frames(list(self.code_frames))
+        self.space = self._spaces.setdefault(cr3, len(self._spaces) + 1) if is_on else 0
+        self.flush(keep_global=keep_global)
+
+    def flush(self, *, keep_global: bool) -> None:
+        """Empty all pages, but global ones if *keep_global*."""
+        for view in (SUPERVISOR, USER):
+            self._empty_all(view, keep_global=keep_global)
+        self.on_flush()
+        self._verify(0)
+        if self.space:
+            self._verify(self.space)
+
+    def _empty_all(self, view: int, *, keep_global: bool) -> None:
+        count_at = at.COUNTS // 8 + view
+        table = self.tables[view]
+        pages = np.unique(self.lists[view][: self.fields[count_at]])
+        pages = pages[table[pages] != 0]
+        kept = pages[:0]
+        if keep_global:
+            is_kept = table[pages] & at.KEPT != 0
+            kept, pages = pages[is_kept], pages[~is_kept]
+        if len(kept) > _LISTED_MAX // 2:
+            kept, pages = pages[:0], np.concatenate((kept, pages))
+        table[pages] = 0
+        base, runs = self.bases[view], _runs(pages)
+        if len(runs) > _FEW and not len(kept):
+            hostmap.reserve_again(base, SIZE)
+        else:
+            for first, count in runs:
+                hostmap.reserve_again(base + (first << PAGE_SHIFT), count << PAGE_SHIFT)
+        self.lists[view][: len(kept)] = kept
+        self.fields[count_at] = len(kept)
+
+    def invlpg(self, address: int) -> None:
+        """Empty the page of an address."""
+        page = address >> PAGE_SHIFT
+        for view, base in enumerate(self.bases):
+            if self.tables[view][page]:
+                self.tables[view][page] = 0
+                hostmap.reserve_again(base + (page << PAGE_SHIFT), PAGE)
+        self.on_flush()
+        for space in {0, self.space}:
+            if page in self.code_pages.get(space, ()):
+                self._verify(space, [page])
+
+    # -- accesses ----------------------------------------------------------------------------------
+    def walk(self, address: int, kind: int) -> int:
+        """Walk the tables (quick/paging.py); GuestFault(14) if the access is not allowed."""
+        page = int(self._walk(self.context_address, address, kind))
+        if page < 0:
+            raise GuestFault(_PF, address, -1 - page)
+        return page
+
+    def frame_of(self, address: int, kind: int = 0) -> int | None:
+        """Return the frame of an address, without marking anything; None if there is none."""
+        page = int(self._walk(self.context_address, address, kind))
+        return None if page < 0 else page >> 8
+
+    def fill(self, address: int, kind: int, view: int) -> bool:
+        """Map the page of an access that faulted: whether it may be tried again.
+
+        False: there is a device, or nothing, or ROM that is written to. GuestFault(14).
+        """
+        for _ in range(3):
+            done = int(self._fill(self.context_address, view, address, kind))
+            if done > 0:
+                return True
+            if done < 0:
+                raise GuestFault(_PF, address, -1 - done)
+            frame = self.walk(address, kind) >> 8
+            if kind & at.A_WRITE and frame in self.code_frames:
+                self._forget_frames([frame])
+            elif self.fields[at.COUNTS // 8 + view] + _AROUND_PHYSICAL > _LISTED_MAX:
+                self._empty_all(view, keep_global=False)
+            elif not self.physical.is_ram(frame) or (
+                kind & at.A_WRITE and not self.physical.is_writable(frame)
+            ):
+                return False
+        raise MemoryError("cannot map guest memory: too many mappings on the host")
+
+    def _is_memory(self, frame: int, *, write: bool) -> bool:
+        return self.physical.is_writable(frame) if write else self.physical.is_ram(frame)
+
+    # -- translated code ---------------------------------------------------------------------------
+    @property
+    def _reading(self) -> int:
+        return at.A_FETCH | (at.A_USER if self.view == USER else 0)
+
+    def note_code(self, space: int, pages: Iterable[int]) -> None:
+        """Remember that code of an address space was made from linear pages, as they are now.
+
+        Not of open pages, whose code compares itself with what is there.
+        """
+        known = self.code_pages.setdefault(space, {})
+        for page in pages:
+            if page in self.open_pages:
+                continue
+            frame = self.frame_of(page << PAGE_SHIFT, self._reading)
+            if frame is not None:
+                known[page] = frame
+                self._protect(frame)
+                self.code_frames[frame].add(page)
+
+    def _protect(self, frame: int) -> None:
+        """Map a frame read-only wherever it is, because code comes from it."""
+        if frame in self.code_frames:
+            return
+        self.code_frames[frame] = set()
+        if frame < len(self._code):
+            self._code[frame] = 1
+        for view, base in enumerate(self.bases):
+            table = self.tables[view]
+            pages = self.lists[view][: self.fields[at.COUNTS // 8 + view]]
+            entries = table[pages]
+            shown = (entries >> at.FRAME_SHIFT == frame) & (entries & at.NOW != 0)
+            for page in np.unique(pages[shown]):
+                table[page] &= ~np.uint32(at.NOW)
+                hostmap.protect(base + (int(page) << PAGE_SHIFT), PAGE, hostmap.PROT_READ)
+
+    def _verify(self, space: int, only: Iterable[int] = ()) -> None:
+        """Drop the code of pages that now are others."""
+        known = self.code_pages.get(space)
+        if not known:
+            return
+        kind = at.A_USER if space else 0
+        changed = []
+        for page in list(only) or list(known):
+            if self.frame_of(page << PAGE_SHIFT, kind) != known[page]:
+                changed.append(page)
+                del known[page]
+        self._drop(changed)
+
+    def _drop(self, pages: Iterable[int]) -> None:
+        for first, count in _runs(np.array(sorted(pages), dtype=np.uint32)):
+            self.on_code_change(first << PAGE_SHIFT, count << PAGE_SHIFT)
+
+    def written(self, address: int, size: int) -> None:
+        """Drop code made from physical memory that is about to change."""
+        last = address + max(size, 1) - 1 >> PAGE_SHIFT
+        frames = range(address >> PAGE_SHIFT, last + 1)
+        if len(frames) > len(self.code_frames):
+            self._forget_frames([f for f in self.code_frames if f in frames])
+        else:
+            self._forget_frames([f for f in frames if f in self.code_frames])
+
+    def _forget_frames(self, frames: Iterable[int]) -> None:
+        pages: set[int] = set()
+        for frame in frames:
+            pages |= self.code_frames.pop(frame)
+            if frame < len(self._code):
+                self._code[frame] = 0
+            self._empty_frame(frame)
+        self._drop(pages)
+
+    def _empty_frame(self, frame: int) -> None:
+        """Empty the pages that show a frame read-only because of code, so that writes find it."""
+        for view, base in enumerate(self.bases):
+            table = self.tables[view]
+            pages = self.lists[view][: self.fields[at.COUNTS // 8 + view]]
+            for page in np.unique(pages[table[pages] >> at.FRAME_SHIFT == frame]):
+                if table[page]:
+                    table[page] = 0
+                    hostmap.reserve_again(base + (int(page) << PAGE_SHIFT), PAGE)
+
+    def _changed_kind(self, address: int, size: int) -> None:
+        self.written(address, size)
+        self.flush(keep_global=False)
+
+    # -- what the engine asks ----------------------------------------------------------------------
+    def watch(self, page: int) -> None:
+        """Protect the frame of a linear page, because code comes from it."""
+        frame = self.frame_of(page << PAGE_SHIFT, self._reading)
+        if frame is not None:
+            self._protect(frame)
+            self.code_frames[frame].add(page)
+
+    def is_watched(self, page: int) -> bool:
+        """Say whether writes to a linear page are seen."""
+        frame = self.frame_of(page << PAGE_SHIFT, self._reading)
+        return frame is not None and page in self.code_frames.get(frame, ())
+
+    def prepare_write(self, address: int, size: int) -> bool:
+        """Answer False: `fill` does it."""
+        return False
+
+    def fetch(self, address: int, size: int) -> bytes:
+        """Return up to *size* bytes of code at a linear address; fewer where it cannot be read."""
+        data = b""
+        while size > 0 and address < SIZE:
+            count = min(size, PAGE - (address & PAGE - 1))
+            try:
+                frame = self.walk(address, self._reading | at.A_MARK) >> 8
+            except GuestFault:
+                break
+            place = frame << PAGE_SHIFT | address & PAGE - 1
+            if self.physical.is_ram(frame):
+                data += self.physical.view[place : place + count]
+            else:
+                data += bytes(self.physical.load(place + i, 8) for i in range(count))
+            address, size = address + count, size - count
+        return data
+
+    def prot_at(self, address: int) -> int | None:
+        """Return what may be done with a page as if it were mapped memory: R 1, W 2, X 4."""
+        return None if self.frame_of(address, self._reading) is None else 7
+
+    def is_shared(self, address: int) -> bool:
+        """Answer False: whatever changes memory is seen."""
+        return False
+
+
+def _runs(pages: np.ndarray) -> list[tuple[int, int]]:
+    """Return first page and count of each run of neighbours in a sorted array."""
+    if not len(pages):
+        return []
+    breaks = np.flatnonzero(np.diff(pages.astype(np.int64)) != 1) + 1
+    starts = np.concatenate(([0], breaks))
+    ends = np.concatenate((breaks, [len(pages)]))
+    return [(int(pages[a]), int(b - a)) for a, b in zip(starts, ends, strict=True)]

@@ -1,0 +1,117 @@
+"""Physical memory of a machine: RAM and ROM in one file of memory, callbacks for devices.
+
+The file is mapped where Python reads and writes it, and again, page by page, into the windows
+through which guest code sees it (linear.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+PAGE_SHIFT, PAGE = 12, 4096
+Read = Callable[[int, int], int]  # physical address, bytes -> number
+Write = Callable[[int, int, int], None]  # physical address, number, bytes
+
+
+class Device(NamedTuple):
+    """A range of addresses that callbacks answer for."""
+
+    start: int
+    end: int
+    read: Read
+    write: Write
+
+
+class Physical:
+    """RAM from address 0 up, of which ranges may be read-only or belong to devices."""
+
+    def __init__(self, size: int) -> None:
+        """Make *size* bytes of RAM, a multiple of 4096."""
+        if size <= 0 or size % PAGE:
+            raise ValueError("memory is made of pages of 4096 bytes")
+        self.size = size
+        self.fd = os.memfd_create("guest memory", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, size)
+        self.memory = mmap.mmap(self.fd, size)
+        self.view = memoryview(self.memory)
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        self.kinds = bytearray(size >> PAGE_SHIFT)  # 0 RAM, 1 ROM, 2 device or nothing
+        self.devices: list[Device] = []
+        # Called before Python changes RAM, with address and size: code may have been made of it.
+        self.on_write: Callable[[int, int], None] = lambda address, size: None
+        # Called when a range becomes another kind of memory.
+        self.on_change: Callable[[int, int], None] = lambda address, size: None
+
+    def close(self) -> None:
+        """Give the memory back; nothing may use it any more."""
+        self.view.release()
+        os.close(self.fd)
+
+    # -- what is where -----------------------------------------------------------------------------
+    def set_rom(self, start: int, size: int, *, rom: bool = True) -> None:
+        """Let guest code only read a range of pages, or write it again."""
+        self._set_kind(start, size, 1 if rom else 0)
+
+    def add_device(self, start: int, size: int, read: Read, write: Write) -> None:
+        """Let callbacks answer for a range of pages, which may lie beyond RAM."""
+        self.devices.append(Device(start, start + size, read, write))
+        self._set_kind(start, size, 2)
+
+    def _set_kind(self, start: int, size: int, kind: int) -> None:
+        first, last = start >> PAGE_SHIFT, min(start + size, self.size) >> PAGE_SHIFT
+        if first < last:
+            self.kinds[first:last] = bytes([kind]) * (last - first)
+        self.on_change(start, size)
+
+    def is_ram(self, page: int) -> bool:
+        """Whether a page is memory that can be mapped for reading."""
+        return page < len(self.kinds) and self.kinds[page] < 2
+
+    def is_writable(self, page: int) -> bool:
+        """Whether a page is memory that can be mapped for writing."""
+        return page < len(self.kinds) and not self.kinds[page]
+
+    # -- contents, for Python ----------------------------------------------------------------------
+    def _device(self, address: int) -> Device | None:
+        for device in reversed(self.devices):
+            if device.start <= address < device.end:
+                return device
+        return None
+
+    def load(self, address: int, width: int) -> int:
+        """Read *width* bits (8, 16, 32, 64...); all ones where nothing is."""
+        size = width // 8
+        if address + size <= self.size and self.kinds[address >> PAGE_SHIFT] < 2:
+            return int.from_bytes(self.view[address : address + size], "little")
+        device = self._device(address)
+        return (1 << width) - 1 if device is None else device.read(address, size)
+
+    def store(self, address: int, value: int, width: int) -> None:
+        """Write *width* bits; ROM and what is not there ignore it."""
+        size = width // 8
+        page = address >> PAGE_SHIFT
+        if address + size <= self.size and self.kinds[page] < 2:
+            if not self.kinds[page]:
+                self.on_write(address, size)
+                self.view[address : address + size] = value.to_bytes(size, "little")
+            return
+        device = self._device(address)
+        if device is not None:
+            device.write(address, value, size)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Copy RAM or ROM; ValueError beyond its end."""
+        if address < 0 or address + size > self.size:
+            raise ValueError("beyond the end of memory")
+        return bytes(self.view[address : address + size])
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change RAM or ROM; ValueError beyond its end."""
+        if address < 0 or address + len(data) > self.size:
+            raise ValueError("beyond the end of memory")
+        self.on_write(address, len(data))
+        self.view[address : address + len(data)] = data
