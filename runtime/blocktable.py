@@ -273,8 +273,8 @@ class BlockTable:
 class TableLock:
     """Reentrant; also keeps native code from going on by itself with these tables."""
 
-    def __init__(self, table: BlockTable) -> None:
-        self._lock = threading.RLock()
+    def __init__(self, table: BlockTable, lock: threading.RLock | None = None) -> None:
+        self._lock = lock or threading.RLock()
         self._depth = 0
         self._word = table.fields[at.LOCK // 8 : at.LOCK // 8 + 1]
         self._address = table.address + at.LOCK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterable
 
 from runtime.blocktable import Block, BlockTable
@@ -56,6 +57,8 @@ class Blocks:
 class CodeCache:
     """All installed blocks of one guest. Not thread-safe: the engine holds its lock."""
 
+    shared_lock: threading.RLock | None = None  # of all engines that share an arena
+
     def __init__(self, arena: Arena, stub: Callable[[], Stencil]) -> None:
         self.arena, self.stub_stencil = arena, stub
         self.table = BlockTable(arena)
@@ -64,6 +67,8 @@ class CodeCache:
         self.blocks = Blocks(self.table)
         self.is_watched = False  # `register` must be called for every block
         self.stub: Stub | None = None
+        self.call: Stencil | None = None  # the piece that leaves for a hook, and...
+        self.resumptions: list[int] = []  # ...offsets behind such pieces, for those who ask
         self.limit = 0  # offset where the last block may begin
         self.written = 0  # bytes of host code before the last reset
         self.resets = -1
@@ -128,6 +133,8 @@ class CodeCache:
             elif piece.stencil.branches:
                 writer.align(piece.stencil)
             writer.hot(piece)
+            if piece.stencil is self.call:
+                self.resumptions.append(start + len(writer.code))
             if number == checks:
                 checked = len(writer.code)
         writer.cold()

@@ -63,21 +63,22 @@ _UNKNOWN = frozenset({_NOTHING, Kind.LINK, Kind.LOOKUP})
 class Engine(Interpreting):
     """Translates and runs the code of one guest memory."""
 
+    make_cache: type[CodeCache] = CodeCache
+
     def __init__(self, mem: Memory, strategy: str = DEFAULT_STRATEGY) -> None:
         make = STRATEGIES[strategy]
         self.mem, self.strategy_name = mem, strategy
         self.strategy = make() if make is not None else None
         self.access = threading.local()
-        self.cache = CodeCache(native.arena, lambda: service(b"!stub"))
+        self.cache = self.make_cache(native.arena, lambda: service(b"!stub"))
         table = self.cache.table
-        self.lock = TableLock(table)
+        self.lock = TableLock(table, self.cache.shared_lock)
         self.statistics = Statistics(table)
         # Code to be run; 0: what eip leads to. runtime/profiling.py may put something around it.
         self.enter: Callable[[int, int], int] = partial(native.run, table.address)
         self.cpus: weakref.WeakSet[Cpu] = weakref.WeakSet()
         self.running: set[Cpu] = set()
-        self.flushing = threading.Event()
-        self.flushed = threading.Event()
+        self.flushing, self.flushed = threading.Event(), threading.Event()
         recovers = bool(self.strategy and self.strategy.recovers_flags)
         self.code = GuestCode(mem, self.strategy.max_insns if self.strategy else 1, recovers)
         self.recipes = Recipes()

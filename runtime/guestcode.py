@@ -14,6 +14,7 @@ from functools import partial
 
 from runtime.cpu import Cpu
 from runtime.memory import EXEC, Memory
+from translator.hooks import Marks
 from translator.mode import USER_CONTEXT, Context, context_of
 from translator.planner import WINDOW, Options, Peek, Plan, form, look
 from translator.shape import ALL_FLAGS
@@ -67,6 +68,7 @@ class GuestCode:
 
     def __init__(self, mem: Memory, max_insns: int, recovers_flags: bool) -> None:
         self.mem, self.max_insns, self.recovers_flags = mem, max_insns, recovers_flags
+        self.marks: Marks | None = None  # where hooks want to be called (runtime/embed)
         self.writes: dict[int, Writes] = {}  # by page
         self.open_pages = mem.open_pages
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
@@ -97,9 +99,9 @@ class GuestCode:
         context = options.context
         if not context.number:
             peek = _unknown if options.precise else self.peek
-            return form(pc, self.fetch(pc, WINDOW), options, peek)
+            return form(pc, self.fetch(pc, WINDOW), options, peek, self.marks)
         peek = _unknown if options.precise else partial(self.peek, context=context)
-        return form(pc, self.fetch_in(context, pc, WINDOW), options, peek)
+        return form(pc, self.fetch_in(context, pc, WINDOW), options, peek, self.marks)
 
     def plan_known(self, pc: int, options: Options) -> Plan:
         """Plan a block as before, for those who look only, and again and again."""
@@ -158,6 +160,10 @@ class GuestCode:
                 found = look(address, self.fetch)
             if self.open_pages and any(self.is_open(*span) for span in found.spans):
                 found = UNKNOWN
+            if self.marks is not None and any(
+                self.marks.shows(at, at + size - 1) for at, size in found.spans
+            ):
+                found = UNKNOWN
             self.peeks[place] = found
         return found
 
@@ -169,6 +175,11 @@ class GuestCode:
         """Whether a range lies in pages that may change at any time."""
         first, last = address >> PAGE_SHIFT, (address + size - 1) >> PAGE_SHIFT
         return any(page & _LAST_PAGE in self.open_pages for page in range(first, last + 1))
+
+    def is_marked(self, page: int) -> bool:
+        """Whether hooks want to be called in a page."""
+        first = page << PAGE_SHIFT
+        return self.marks is not None and self.marks.touch(first, first + PAGE_SIZE - 1)
 
     def count_writes(self, pages: range, cpu: Cpu | None) -> None:
         """Note that a thread wrote to pages with code; open those where it does so often."""

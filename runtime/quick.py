@@ -186,7 +186,7 @@ class Quick:
         fields = self.fields
         if status == at.NEED_PAGE:
             page = fields[at.MISSING // 8]
-            if page in self.code.open_pages:
+            if page in self.code.open_pages or self.code.is_marked(page):
                 return False
             found = self.pages.get(page) or self.code.read_page(page)
             if len(found) != PAGE_SIZE or page not in self.pages:

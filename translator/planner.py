@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from translator.decode import Truncated, scan_fields
+from translator.hooks import Marks, covers
 from translator.ir import CondLink, Link
 from translator.mode import USER_CONTEXT, Context
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
@@ -44,6 +45,8 @@ class Plan:
     interp_at: int | None = None  # the insn here must be interpreted; the block ends before it
     recipe: int = -1  # the insn whose flags the successors may have to recover, or -1
     recipe_id: int = 0
+    called: list[int] = field(default_factory=list)  # insns that code leaves before, for hooks
+    block_call: bool = False  # the same where the block begins
     saved: int = -1  # without a recipe, the insn whose operands a region may save for the same end
     options: Any = None  # the Options it was made with
     pieces: Any = None  # what the strategy found for it, once complete
@@ -101,7 +104,13 @@ class Options(NamedTuple):
     context: Context = USER_CONTEXT
 
 
-def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) -> Plan:
+def form(
+    pc: int,
+    code: bytes,
+    options: Options,
+    peek: Callable[[int], Peek],
+    marks: Marks | None = None,
+) -> Plan:
     """Plan the block at *pc* in CS, whose bytes *code* holds. FetchFault if no insn is there.
 
     *peek* says what the code at another address can read of the flags (see `look`).
@@ -126,6 +135,7 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
             not shape.is_supported
             or (precise and shape.is_float)
             or (need is not None and not need.allowed(fpu))
+            or (marks is not None and marks.stops_at(here, shape))
         ):
             plan.interp_at = here
             at += length
@@ -138,6 +148,8 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
             plan.fpu = options.fpu
             slots[7] = 0 if need.mode == "mmx" else fpu >> 8
             fpu = slots[6] = need.after(fpu)
+        if marks is not None and covers(marks.calls, here):
+            plan.called.append(len(items))
         items.append((shape, slots))
         if shape.terminal is not None or after < here:
             break
@@ -150,6 +162,7 @@ def form(pc: int, code: bytes, options: Options, peek: Callable[[int], Peek]) ->
         slots[9] = rest
     plan.end = pc + at
     plan.looked_at += context.spans(pc, at)
+    plan.block_call = marks is not None and covers(marks.blocks, pc)
     _liveness(plan, peek, options.recovers)
     return plan
 
@@ -188,7 +201,7 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
     fused_reads = 0  # what a jump reads that is compiled together with the insn before it
     for index in range(len(items) - 1, -1, -1):
         shape = items[index][0]
-        if index and fuses(items[index - 1][0], shape):
+        if index and index not in plan.called and fuses(items[index - 1][0], shape):
             result[index] = live
             fused_reads = shape.reads
             continue
@@ -228,6 +241,8 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
                 shown = ALL_FLAGS & ~live
             else:
                 live = ALL_FLAGS
+        if index in plan.called:
+            live, shown, changed = ALL_FLAGS, 0, 0
     plan.live = result
 
 

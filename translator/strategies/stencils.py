@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cache
 
 from translator.planner import Plan, fuses
-from translator.shape import numbers
+from translator.shape import PC, REST, numbers
 from translator.strategies import Lowered, Piece, strategy
 from translator.tiers.stencil import Request, Stencil
 from translator.tiers.store import STORE
+
+BLOCK = 1 << 16  # in place of an insn's index: a call where the block begins
 
 
 @cache
@@ -20,13 +22,15 @@ def service(name: bytes) -> Stencil:
 def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     """Find the stencils of a plan's insns; name in *missing* those that are not compiled yet."""
     pieces = []
-    items, live = plan.items, plan.live
+    items, live, called = plan.items, plan.live, plan.called
     index, last = 0, len(items) - 1
     while index <= last:
         shape, slots = items[index]
+        if index in called:
+            pieces.append(call(plan, index))
         if index == plan.recipe:
             pieces.append(Piece(service(b"!recipe"), [numbers(recipe=plan.recipe_id)]))
-        if index < last and fuses(shape, jump := items[index + 1][0]):
+        if index < last and index + 1 not in called and fuses(shape, jump := items[index + 1][0]):
             mask = live[index] & shape.writes
             index += 1
             stencil = shape.pairs.get((jump, mask))
@@ -47,6 +51,12 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     return pieces
 
 
+def call(plan: Plan, index: int) -> Piece:
+    """Leave before an insn; what stands behind this piece is where to go on."""
+    pc, rest = plan.items[index][1][PC], plan.items[index][1][REST]
+    return Piece(service(b"!call"), [numbers(pc=pc, rest=rest, count=index)])
+
+
 def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     """Put the checks in front of a block's code and its exits behind it."""
     count, pc = len(plan.items), plan.pc
@@ -65,6 +75,8 @@ def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
         pieces.append(Piece(service(b"!budget"), [here]))
         tails["over"] = Piece(service(b"!over"), [here])
     checks = len(pieces)
+    if plan.block_call:
+        pieces.append(Piece(service(b"!call"), [numbers(pc=pc, rest=count, count=BLOCK)]))
     pieces += inner
     if plan.interp_at is not None:
         pieces.append(Piece(service(b"!interp"), [numbers(pc=plan.interp_at)]))

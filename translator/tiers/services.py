@@ -63,6 +63,12 @@ def interp(low: Lowering) -> None:
     _leave(low, Exit.INTERP)
 
 
+def call(low: Lowering) -> None:
+    """Leave for a hook; `exit_info` says which insn of the block comes next."""
+    low.do(f"store i32 {low.slots.value('site', 32)}, ptr {low.pointer('exit_info')}")
+    _leave(low, Exit.CALL)
+
+
 def stub(low: Lowering) -> None:
     """Leave because a link has no code yet; `exit_info` says which."""
     low.do(f"store i32 {low.slots.value('site', 32)}, ptr {low.pointer('exit_info')}")
@@ -94,6 +100,7 @@ SERVICES: dict[bytes, Callable[[HoleLowering], None]] = {
     b"!guard": guard,
     b"!verify": verify,
     b"!interp": interp,
+    b"!call": call,
     b"!stub": stub,
     b"!goto": goto,
     b"!recipe": recipe,

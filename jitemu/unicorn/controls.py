@@ -1,0 +1,139 @@
+"""`query` and the `ctl_*` methods of Uc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from jitemu.unicorn import unicorn_const as const
+from jitemu.unicorn.errors import UcError
+from runtime.embed.machine import Machine
+from translator.planner import FetchFault
+
+_PAGE = 4096
+_ROOM = 1 << 30  # the size of a code buffer that is reported
+
+
+class TBStruct(NamedTuple):
+    """A translated block: address, insns, bytes."""
+
+    pc: int
+    icount: int
+    size: int
+
+
+class Controls:
+    """Settings of a machine, and what is known of it."""
+
+    _machine: Machine
+    _arch: int
+    _mode: int
+    _model: int
+
+    def query(self, prop: int) -> int:
+        """Return what one of UC_QUERY_* asks for."""
+        if prop == const.UC_QUERY_MODE:
+            return self._mode
+        if prop == const.UC_QUERY_PAGE_SIZE:
+            return _PAGE
+        if prop == const.UC_QUERY_ARCH:
+            return self._arch
+        if prop == const.UC_QUERY_TIMEOUT:
+            return int(self._machine.timed_out)
+        raise UcError(const.UC_ERR_ARG)
+
+    def ctl_get_mode(self) -> int:
+        """Return UC_MODE_*."""
+        return self._mode
+
+    def ctl_get_page_size(self) -> int:
+        """Return the size of a page in bytes."""
+        return _PAGE
+
+    def ctl_set_page_size(self, val: int) -> None:
+        """x86 has one size of pages: UcError."""
+        raise UcError(const.UC_ERR_ARG)
+
+    def ctl_get_arch(self) -> int:
+        """Return UC_ARCH_X86."""
+        return self._arch
+
+    def ctl_get_timeout(self) -> int:
+        """Return the timeout of the last `emu_start` in µs."""
+        return self._machine.timeout
+
+    def ctl_get_cpu_model(self) -> int:
+        """Return UC_CPU_X86_*."""
+        return self._model
+
+    def ctl_set_cpu_model(self, model: int) -> None:
+        """Choose UC_CPU_X86_*, before anything was mapped or run."""
+        from jitemu.unicorn.x86_const import UC_CPU_X86_ENDING
+
+        if not 0 <= model < UC_CPU_X86_ENDING or self._machine.space.parts:
+            raise UcError(const.UC_ERR_ARG)
+        self._model = model
+
+    # -- exits -------------------------------------------------------------------------------------
+    def ctl_exits_enabled(self, enable: bool) -> None:
+        """Choose whether emulation ends at the exits, not at `until`."""
+        self._machine.fixed_exits = frozenset() if enable else None
+
+    def ctl_get_exits_cnt(self) -> int:
+        """Return how many exits there are."""
+        return len(self._exits())
+
+    def ctl_get_exits(self) -> list[int]:
+        """Return the exits."""
+        return sorted(self._exits())
+
+    def ctl_set_exits(self, exits: Iterable[int]) -> None:
+        """Choose the addresses where emulation ends."""
+        self._exits()
+        self._machine.fixed_exits = frozenset(exits)
+
+    def _exits(self) -> frozenset[int]:
+        exits = self._machine.fixed_exits
+        if exits is None:
+            raise UcError(const.UC_ERR_ARG)
+        return exits
+
+    # -- translated code ---------------------------------------------------------------------------
+    def ctl_request_cache(self, addr: int) -> TBStruct:
+        """Return the block at an address, as it will be translated."""
+        machine = self._machine
+        try:
+            plan = machine.engine.code.plan(addr & 0xFFFFFFFF, 0)
+        except FetchFault:
+            raise UcError(const.UC_ERR_FETCH_UNMAPPED) from None
+        insns = len(plan.items) + (plan.interp_at is not None)
+        return TBStruct(addr, insns, plan.end - plan.pc)
+
+    def ctl_remove_cache(self, lbound: int, ubound: int) -> None:
+        """Forget the code of a range."""
+        if ubound < lbound:
+            raise UcError(const.UC_ERR_ARG)
+        self._machine.engine.remark(lbound, max(lbound, ubound - 1))
+
+    def ctl_flush_tb(self) -> None:
+        """Forget all translated code."""
+        self._machine.engine.remark(0, 0xFFFFFFFF)
+
+    def ctl_get_tcg_buffer_size(self) -> int:
+        """Return the most bytes that translated code may take."""
+        return _ROOM
+
+    def ctl_set_tcg_buffer_size(self, size: int) -> None:
+        """Do nothing: all machines share one buffer."""
+
+    def ctl_tlb_mode(self, mode: int) -> None:
+        """Choose UC_TLB_CPU; UcError for others."""
+        self.ctl_set_tlb_mode(mode)
+
+    def ctl_set_tlb_mode(self, mode: int) -> None:
+        """Choose UC_TLB_CPU; UcError for others."""
+        if mode != const.UC_TLB_CPU:
+            raise UcError(const.UC_ERR_ARG, "jitemu knows UC_TLB_CPU only")
+
+    def ctl_flush_tlb(self) -> None:
+        """Do nothing: there is no TLB."""

@@ -1,0 +1,23 @@
+"""S390X: names and numbers as the unicorn package, 2.1.4, has them."""
+
+from __future__ import annotations
+
+from jitemu.unicorn.numbers import define
+
+_NAMES = """
+UC_CPU_S390X_: Z900 Z900_2 Z900_3 Z800 Z990 Z990_2 Z990_3 Z890 Z990_4 Z890_2 Z990_5 Z890_3 Z9EC
+  Z9EC_2 Z9BC Z9EC_3 Z9BC_2 Z10EC Z10EC_2 Z10BC Z10EC_3 Z10BC_2 Z196 Z196_2 Z114 ZEC12 ZEC12_2
+  ZBC12 Z13 Z13_2 Z13S Z14 Z14_2 Z14ZR1 GEN15A GEN15B QEMU MAX ENDING
+UC_S390X_REG_: INVALID R0 R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 R11 R12 R13 R14 R15 F0 F1 F2 F3 F4 F5 F6
+  F7 F8 F9 F10 F11 F12 F13 F14 F15 F16 F17 F18 F19 F20 F21 F22 F23 F24 F25 F26 F27 F28 F29 F30 F31
+  A0 A1 A2 A3 A4 A5 A6 A7 A8 A9 A10 A11 A12 A13 A14 A15 PC PSWM F0_HI F1_HI F2_HI F3_HI F4_HI
+  F5_HI F6_HI F7_HI F8_HI F9_HI F10_HI F11_HI F12_HI F13_HI F14_HI F15_HI F16_HI F17_HI F18_HI
+  F19_HI F20_HI F21_HI F22_HI F23_HI F24_HI F25_HI F26_HI F27_HI F28_HI F29_HI F30_HI F31_HI FPC
+  CR0 CR1 CR2 CR3 CR4 CR5 CR6 CR7 CR8 CR9 CR10 CR11 CR12 CR13 CR14 CR15 ENDING
+"""
+define(globals(), _NAMES)
+
+
+def __getattr__(name: str) -> int:
+    """Say that there is no such constant; type checkers take any name for a number."""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

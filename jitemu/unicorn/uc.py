@@ -1,0 +1,246 @@
+"""Uc: one emulated machine with the methods of the unicorn package's class."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from jitemu.unicorn import unicorn_const as const
+from jitemu.unicorn.context import UcContext
+from jitemu.unicorn.controls import Controls
+from jitemu.unicorn.errors import OF_GUEST, UcError, of_space
+from jitemu.unicorn.hooks import make_hook
+from jitemu.unicorn.registers import WORDS, Attributes, Batches, read, write
+from runtime.embed.access import Failure
+from runtime.embed.context import Snapshot
+from runtime.embed.hooks import Hook
+from runtime.embed.machine import Machine
+from runtime.embed.space import Device, SpaceError
+
+_PERMS = const.UC_PROT_ALL
+_MODES = (const.UC_MODE_32,)
+_LATER = (const.UC_MODE_16, const.UC_MODE_64)
+_CPUS = 39
+
+
+class Uc(Batches, Controls):
+    """An x86 machine without an operating system: registers, memory, hooks."""
+
+    def __init__(self, arch: int, mode: int, cpu: int | None = None) -> None:
+        if arch != const.UC_ARCH_X86:
+            raise UcError(const.UC_ERR_ARCH, "jitemu emulates UC_ARCH_X86 only")
+        if not isinstance(mode, int):
+            raise TypeError(f"a mode is a number (UC_MODE_*), not {mode!r}")
+        if mode not in _MODES:
+            if mode in _LATER:
+                raise UcError(const.UC_ERR_MODE, "jitemu does not emulate this mode yet")
+            raise UcError(const.UC_ERR_MODE)
+        if cpu is not None and not 0 <= cpu < _CPUS:
+            raise UcError(const.UC_ERR_ARG)
+        self._arch, self._mode = arch, mode
+        self._model = const_cpu(cpu)
+        self._machine = self._registers = Machine()
+        self._r32 = self._machine.cpu.r32
+        self._hooks: dict[int, Hook] = {}
+        self._next = 1
+        self._finish = weakref.finalize(self, self._machine.close)
+        self.reg = Attributes(self._machine)
+        cpu_state = self._machine.cpu
+        cpu_state.eflags = 2
+        for name in ("cs", "ds", "es", "ss"):
+            setattr(cpu_state, name, 0)
+
+    # -- registers ---------------------------------------------------------------------------------
+    def reg_read(self, reg_id: int, aux: Any = None) -> Any:
+        """Return a register; *aux*: which MSR."""
+        index = WORDS.get(reg_id)
+        if index is not None:
+            return self._r32[index]
+        return read(self._machine, reg_id, aux)
+
+    def reg_write(self, reg_id: int, value: Any) -> None:
+        """Set a register."""
+        index = WORDS.get(reg_id)
+        if index is not None:
+            try:
+                self._r32[index] = value & 0xFFFFFFFF
+            except TypeError:
+                raise TypeError(f"{value!r} is no integer") from None
+            return
+        write(self._machine, reg_id, value)
+
+    # -- memory ------------------------------------------------------------------------------------
+    def mem_map(self, address: int, size: int, perms: int = _PERMS) -> None:
+        """Map zeros; *address* and *size* are multiples of 4096."""
+        _check_perms(perms)
+        try:
+            self._machine.space.add(address, size, perms)
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    def mem_map_ptr(self, address: int, size: int, perms: int, ptr: int) -> None:
+        """Map host memory at *ptr*: what either side writes, both see. It must outlive this."""
+        _check_perms(perms)
+        try:
+            self._machine.space.add(address, size, perms, host=_pointer(ptr))
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    def mem_unmap(self, address: int, size: int) -> None:
+        """Unmap a range, all of which must be mapped."""
+        try:
+            if size or address % 4096:
+                self._machine.space.remove(address, size)
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    def mem_protect(self, address: int, size: int, perms: int = _PERMS) -> None:
+        """Change the permissions of a range, all of which must be mapped."""
+        _check_perms(perms)
+        try:
+            if size or address % 4096:
+                self._machine.space.permit(address, size, perms)
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    def mem_regions(self) -> Iterator[tuple[int, int, int]]:
+        """Yield first address, last address and permissions of each mapping, in order."""
+        yield from self._machine.space.regions_listed()
+
+    def mem_read(self, address: int, size: int) -> bytearray:
+        """Copy memory, whatever its permissions."""
+        if size < 0:
+            raise ValueError(f"size must not be negative: {size}")
+        try:
+            return self._machine.space.peek(address, size)
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    def mem_write(self, address: int, data: bytes) -> None:
+        """Write memory, whatever its permissions; code that was there is forgotten."""
+        try:
+            self._machine.space.poke(address, bytes(memoryview(data)))
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    def mem_view(self, address: int, size: int) -> Any:
+        """Return memory as a numpy array of bytes, not a copy.
+
+        Valid until it is unmapped or this Uc is gone. Code must not be written through it, nor
+        pages that code was executed from: `mem_write` does that.
+        """
+        import numpy as np
+
+        try:
+            host, _ = self._machine.space.view(address, size)
+        except SpaceError as error:
+            raise of_space(error) from None
+        array = (ctypes.c_uint8 * size).from_address(host)
+        array._owner = self  # type: ignore[attr-defined]
+        return np.ctypeslib.as_array(array)
+
+    def mmio_map(
+        self, address: int, size: int, read_cb: Callable[..., int] | None, read_ud: Any,
+        write_cb: Callable[..., Any] | None, write_ud: Any,
+    ) -> None:  # fmt: skip
+        """Map callbacks: read_cb(uc, offset, size, read_ud), write_cb(uc, offset, size, value, ud).
+
+        Without one, reads give 0, and writes do nothing.
+        """
+        owner = weakref.ref(self)
+        device = Device(
+            address,
+            None if read_cb is None else lambda at, n: int(read_cb(owner(), at, n, read_ud)),
+            None if write_cb is None else lambda at, n, v: write_cb(owner(), at, n, v, write_ud),
+        )
+        perms = (read_cb is not None) * const.UC_PROT_READ
+        perms |= (write_cb is not None) * const.UC_PROT_WRITE
+        try:
+            self._machine.space.add(address, size, perms, device=device)
+        except SpaceError as error:
+            raise of_space(error) from None
+
+    # -- running -----------------------------------------------------------------------------------
+    def emu_start(self, begin: int, until: int, timeout: int = 0, count: int = 0) -> None:
+        """Run from *begin* to *until*, for *timeout* µs or *count* insns at most (0: no limit)."""
+        machine = self._machine
+        machine.owner = self
+        try:
+            machine.run(begin, until, timeout / 1e6, count)
+        except Failure as failure:
+            raise UcError(OF_GUEST[failure.kind]) from None
+        finally:
+            if not machine.depth:
+                machine.owner = None  # nothing but its user keeps a Uc
+
+    def emu_stop(self) -> None:
+        """Make `emu_start` return: from a hook, or from any thread."""
+        self._machine.stop()
+
+    # -- hooks -------------------------------------------------------------------------------------
+    def hook_add(
+        self, htype: int, callback: Callable[..., Any], user_data: Any = None, begin: int = 1,
+        end: int = 0, aux1: int = 0, aux2: int = 0,
+    ) -> int:  # fmt: skip
+        """Call *callback* for what *htype* says, from *begin* to *end*; everywhere if end < begin.
+
+        Returns a handle. It acts from the next insn on, also when added by a hook.
+        """
+        hook = make_hook(htype, callback, user_data, begin, end, aux1)
+        handle = self._next
+        self._next += 1
+        self._hooks[handle] = hook
+        self._machine.add_hook(hook)
+        return handle
+
+    def hook_del(self, handle: int) -> None:
+        """Remove a hook. KeyError if there is none with this handle."""
+        self._machine.remove_hook(self._hooks.pop(handle))
+
+    # -- contexts ----------------------------------------------------------------------------------
+    def context_save(self) -> UcContext:
+        """Return a copy of all registers."""
+        snapshot = Snapshot()
+        snapshot.save(self._machine)
+        return UcContext(snapshot, self._arch, self._mode)
+
+    def context_update(self, context: UcContext) -> None:
+        """Save all registers in a context that exists."""
+        context._registers.save(self._machine)
+
+    def context_restore(self, context: UcContext) -> None:
+        """Set all registers to those of a context."""
+        if not isinstance(context, UcContext):
+            raise AttributeError(f"{type(context).__name__!r} object is no context")
+        context._registers.restore(self._machine)
+
+    @property
+    def errno(self) -> int:
+        """UC_ERR_OK: errors are exceptions here."""
+        return const.UC_ERR_OK
+
+
+def const_cpu(cpu: int | None) -> int:
+    """Return the number of a CPU model, or that of the default."""
+    from jitemu.unicorn.x86_const import UC_CPU_X86_HASWELL
+
+    return UC_CPU_X86_HASWELL if cpu is None else cpu
+
+
+def _check_perms(perms: int) -> None:
+    if perms & ~_PERMS:
+        raise UcError(const.UC_ERR_ARG)
+
+
+def _pointer(ptr: Any) -> int:
+    value = ptr.value if isinstance(ptr, ctypes.c_void_p) else ptr
+    if isinstance(value, int) and value:
+        return value
+    if isinstance(ptr, (ctypes.Array, ctypes.Structure)):
+        return ctypes.addressof(ptr)
+    raise UcError(const.UC_ERR_ARG)
+
+
+Exits = Sequence[int]

@@ -1,0 +1,1 @@
+"""A machine without an operating system, for programs that embed one."""

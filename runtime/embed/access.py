@@ -1,0 +1,156 @@
+"""Accesses of guest memory that cannot be, or shall be seen: hooks, devices, what is not there.
+
+The interp tier executes an insn with an Access as its memory when a hook wants to see it, or after
+the host found that it cannot be done directly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime import native
+from runtime.access import GuestMemory
+from runtime.embed.space import Part, Space
+from runtime.memory import EXEC, READ, WRITE
+
+if TYPE_CHECKING:
+    from runtime.embed.machine import Machine
+
+# What a memory hook is told, in the numbers of the unicorn package.
+ACCESS = {
+    "read": 16, "write": 17, "fetch": 18,
+    "read_unmapped": 19, "write_unmapped": 20, "fetch_unmapped": 21,
+    "write_prot": 22, "read_prot": 23, "fetch_prot": 24, "read_after": 25,
+}  # fmt: skip
+_NEEDS = {"read": READ, "write": WRITE, "fetch": EXEC}
+
+
+class Failure(Exception):  # noqa: N818 (why the guest cannot go on)
+    """The guest did what nobody handles; `kind` names it: read_unmapped, exception, invalid, ..."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+class Stopped(Exception):  # noqa: N818 (a request)
+    """A hook asked to stop in the middle of an insn."""
+
+
+class Access(GuestMemory):
+    """Guest memory of one machine, with its hooks and devices."""
+
+    def __init__(self, machine: Machine, space: Space) -> None:
+        super().__init__(space)
+        self.machine, self.space = machine, space
+        self.by_kind = machine.hooks.by_kind
+
+    # -- numbers -----------------------------------------------------------------------------------
+    def load(self, address: int, width: int) -> int:
+        """Read *width* bits."""
+        call = native.loads.get(width)
+        if call is None:
+            low = self.load(address, 64)
+            return low | self.load(address + 8 & 0xFFFFFFFF, width - 64) << 64
+        if self.by_kind["read"]:
+            self._tell("read", address, width // 8, 0)
+        if call(self.base + address, self.out_address):
+            value = self._load_odd(address, width // 8)
+        else:
+            value = self.out.value
+        if self.by_kind["read_after"]:
+            self._tell("read_after", address, width // 8, value)
+        return value
+
+    def store(self, address: int, value: int, width: int) -> None:
+        """Write *width* bits."""
+        call = native.stores.get(width)
+        if call is None:
+            self.store(address, value & 0xFFFFFFFFFFFFFFFF, 64)
+            self.store(address + 8 & 0xFFFFFFFF, value >> 64, width - 64)
+            return
+        if self.by_kind["write"]:
+            self._tell("write", address, width // 8, value)
+        while call(self.base + address, value):
+            if not self.space.prepare_write(address, width // 8):
+                self._store_odd(address, value, width // 8)
+                return
+
+    def cmpxchg(self, address: int, expected: int, new: int, width: int) -> int:
+        """Write *new* if *expected* is there; return what was there."""
+        if self.by_kind["write"]:
+            self._tell("write", address, width // 8, new)
+        call = native.exchanges[width]
+        while call(self.base + address, expected, new, self.out_address):
+            if not self.space.prepare_write(address, width // 8):
+                seen = self._load_odd(address, width // 8)
+                if seen == expected:
+                    self._store_odd(address, new, width // 8)
+                return seen
+        return self.out.value & ((1 << width) - 1)
+
+    # -- what the host cannot do -------------------------------------------------------------------
+    def _load_odd(self, address: int, size: int) -> int:
+        parts = self._parts("read", address, size, 0)
+        data = b"".join(self.space.peek_part(part, at, count) for part, at, count in parts)
+        return int.from_bytes(data, "little")
+
+    def _store_odd(self, address: int, value: int, size: int) -> None:
+        data = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+        done = 0
+        for part, at, count in self._parts("write", address, size, value):
+            self.space.poke_part(part, at, data[done : done + count])
+            done += count
+
+    def _parts(self, kind: str, address: int, size: int, value: int) -> list[tuple[Part, int, int]]:
+        """Return what an access touches, once hooks have made that possible; Failure."""
+        found: list[tuple[Part, int, int]] = []
+        at, left = address, size
+        while left:
+            part = self.permitted(kind, at, address, size, value)
+            count = min(left, part.end - at)
+            found.append((part, at, count))
+            at = at + count & 0xFFFFFFFF
+            left -= count
+        return found
+
+    def permitted(self, kind: str, at: int, address: int, size: int, value: int) -> Part:
+        """Return what is at an address if it may be accessed so, asking the hooks; Failure."""
+        part = self.space.part_at(at)
+        if part is None:
+            self._ask(kind + "_unmapped", address, size, value)
+            part = self.space.part_at(at)
+            if part is None:
+                raise Failure("map")
+        if not part.perms & _NEEDS[kind]:
+            self._ask(kind + "_prot", address, size, value)
+            part = self.space.part_at(at)
+            if part is None or not part.perms & _NEEDS[kind]:
+                raise Failure(kind + "_prot")
+        return part
+
+    def _ask(self, kind: str, address: int, size: int, value: int) -> None:
+        """Return if a hook says that it has made an access possible."""
+        machine = self.machine
+        for call, data in machine.hooks.at(kind, address):
+            handled = call(machine.owner, ACCESS[kind], address, size, _signed(value, size), data)
+            if handled:
+                return
+            if machine.stopping:
+                raise Stopped
+        raise Failure(kind)
+
+    def _tell(self, kind: str, address: int, size: int, value: int) -> None:
+        """Call the hooks that see an access."""
+        machine = self.machine
+        number = _signed(value, size)
+        for call, data in machine.hooks.at(kind, address):
+            call(machine.owner, ACCESS[kind], address, size, number, data)
+            if machine.stopping:
+                raise Stopped
+
+
+def _signed(value: int, size: int) -> int:
+    """Return a value as hooks get it: 64 bits with a sign."""
+    value &= (1 << 8 * size) - 1
+    return value - (1 << 64) if value >> 63 else value

@@ -1,0 +1,199 @@
+"""The engine of a machine without an operating system: leaves for whatever is the machine's affair.
+
+Blocks with hooks have places where code leaves before an insn; their Sites say whom to call and
+where host code goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from runtime import native
+from runtime.blocktable import Block
+from runtime.cpu import Cpu
+from runtime.dispatch import Engine
+from runtime.embed.hooks import Call, Hooks
+from runtime.embed.sharing import GROUP, LOCK, SharedCache, flush
+from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH
+from runtime.guestcode import PAGE_SHIFT
+from runtime.memory import Memory
+from translator.hooks import Marks
+from translator.planner import FetchFault, Plan
+from translator.quick import layout
+from translator.shape import NEXT, PC, REST, SLOT_INDEX
+from translator.state import FIELDS
+from translator.state import Exit as Kind
+from translator.strategies import Piece
+from translator.strategies.stencils import BLOCK, service
+
+_STOP, _INFO = FIELDS["stop"].offset // 4, FIELDS["exit_info"].offset // 4
+_FPU = FIELDS["fpu"].offset // 2
+_SITE, _COUNT = SLOT_INDEX["site"], SLOT_INDEX["count"]
+_BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
+_UNKNOWN = frozenset({0, Kind.LINK, Kind.LOOKUP})
+STOPPED, FETCH = 32, 33  # further reasons to leave: asked to; the insn cannot be fetched
+SLICE = 1_000_000  # insns between two looks at the clock and at signals
+
+
+class Site(NamedTuple):
+    """A place where code leaves for hooks."""
+
+    pc: int
+    size: int  # what the hooks are told: of the insn, of the block
+    rest: int  # insns that the block has charged and not executed
+    calls: tuple[Call, ...]
+    resume: int  # host address
+    is_block: bool  # of hooks for blocks
+
+
+class EmbedCache(SharedCache):
+    """Keeps the Sites of blocks."""
+
+    engine: EmbedEngine
+
+    def install(
+        self, location: int, plan: Plan, pieces: list[Piece], tails: dict[str, Piece], checks: int
+    ) -> Block:
+        """Place a block's code, and number its places."""
+        calls = []
+        if plan.called or plan.block_call:
+            self.call = service(b"!call")
+            calls = [piece.slots[0] for piece in pieces if piece.stencil is self.call]
+        first = len(self.engine.sites)
+        for number, slots in enumerate(calls, first):
+            slots[_SITE] = number
+        self.resumptions.clear()
+        block = super().install(location, plan, pieces, tails, checks)
+        for slots, offset in zip(calls, self.resumptions, strict=False):
+            self.engine.add_site(plan, slots[_COUNT], slots[REST], self.arena.base + offset)
+        return block
+
+    def clear(self) -> None:
+        """Forget everything."""
+        super().clear()
+        engine = getattr(self, "engine", None)
+        if engine is not None:
+            engine.sites.clear()
+
+
+class EmbedEngine(Engine):
+    """Runs code until the machine is needed."""
+
+    make_cache = EmbedCache
+    cache: EmbedCache
+
+    def __init__(self, mem: Memory, strategy: str, hooks: Hooks, marks: Marks) -> None:
+        with LOCK:
+            super().__init__(mem, strategy)
+            self.sites: list[Site] = []
+            self.cache.engine = self
+            self.changes = 0  # counts whatever makes it wrong to go on where code has left
+            self.hooks, self.marks = hooks, marks
+            self.code.marks = marks
+            self.fetch_fault: FetchFault | None = None
+            self.extent: Callable[[int], int] = lambda pc: 0  # size of a block, for its hooks
+            GROUP.engines.add(self)
+
+    def add_site(self, plan: Plan, index: int, rest: int, resume: int) -> None:
+        """Note whom to call at a place."""
+        if index == BLOCK:
+            pc, size = plan.pc, self.extent(plan.pc)
+            calls = self.hooks.at("block", pc)
+        else:
+            slots = plan.items[index][1]
+            pc, size = slots[PC], slots[NEXT] - slots[PC] & 0xFFFFFFFF
+            calls = self.hooks.at("code", pc)
+        self.sites.append(Site(pc, size, rest, calls, resume, index == BLOCK))
+
+    def go(self, cpu: Cpu, code: int = 0) -> int:
+        """Run on, at a host address if one is given, until the machine is needed; say why."""
+        r32, counts = cpu.r32, self.statistics.exits
+        enter, state, running = self.enter, cpu.state_address, self.running
+        link, is_known = 0, True
+        while True:
+            if r32[_STOP]:
+                if code:
+                    return STOPPED  # between the hooks of an insn and the insn
+                done = self._settle(cpu)
+                if done is not None:
+                    return Kind.FAULT
+                native.clear_stop(cpu)
+                return STOPPED
+            if not code:
+                location = self._location(cpu)
+            running.add(cpu)
+            if self.flushing.is_set():
+                running.discard(cpu)
+                if code:
+                    return STOPPED
+                self.flushed.wait()
+                link = 0
+                continue
+            if not is_known:
+                running.discard(cpu)
+                try:
+                    block = self._translate(cpu, location, link)
+                except FetchFault as fault:
+                    self.fetch_fault = fault
+                    return FETCH
+                link = 0
+                if block is None:
+                    continue
+                running.add(cpu)
+                if not block.is_valid or self.flushing.is_set():
+                    running.discard(cpu)
+                    continue
+                code = self.cache.address(block)
+            kind = enter(state, code)
+            running.discard(cpu)
+            code = 0
+            is_known = kind not in _UNKNOWN
+            if kind == 0:
+                continue
+            counts[kind] += 1
+            if kind == Kind.CALL:
+                return kind
+            if kind in _BETWEEN and r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
+                self._at_block(cpu)
+            if kind == Kind.LINK:
+                link = r32[_INFO]
+            elif kind == Kind.FAULT:
+                if self._fault(cpu) is not None:
+                    return kind
+            elif kind == Kind.STALE:
+                self._stale(cpu)
+            elif kind != Kind.LOOKUP:
+                return kind
+
+    def sample(self, cpu: Cpu) -> None:
+        """Use the end of a slice to find hot code, and begin the next."""
+        if self.tiering.slice:
+            is_inside = cpu.r32[_INFO] != 0
+            self.tiering.sample(self._location(cpu), cpu.r16[_FPU], is_inside=is_inside)
+        cpu.next_slice(self.tiering.slice or SLICE)
+
+    def _let_proceed(self) -> None:
+        super()._let_proceed()
+        if not GROUP.is_alone:
+            self.cache.table.set(layout.PROCEEDS, layout.WITH_KNOWN)
+
+    def _flush_all(self) -> None:
+        flush()
+
+    def invalidate(self, address: int, size: int) -> None:
+        """Drop all translated code that depends on a range of guest memory."""
+        self.changes += 1
+        super().invalidate(address, size)
+
+    def _stale(self, cpu: Cpu) -> None:
+        self.changes += 1
+        super()._stale(cpu)
+
+    def remark(self, first: int, last: int) -> None:
+        """Drop the code of a range whose marks changed."""
+        if first >= 1 << 32:
+            return
+        last = min(last, 0xFFFFFFFF)
+        start = first >> PAGE_SHIFT << PAGE_SHIFT
+        self.invalidate(start, last + 1 - start)

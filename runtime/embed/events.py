@@ -1,0 +1,273 @@
+"""Insns that concern what is outside the CPU: interrupts, ports, HLT, processor facts, MSRs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runtime.cpu import Cpu
+from runtime.embed.access import Failure, Stopped
+from translator.insn import Insn
+from translator.state import FIELDS
+from translator.tiers import interp
+
+if TYPE_CHECKING:
+    from runtime.embed.machine import Machine
+
+Handler = Callable[["Machine", Insn, int], None]
+_EIP = FIELDS["eip"].offset // 4
+_ZF, _IF = 0x40, 0x200
+_INVALID = 6
+# Insns behind which a block begins.
+_JUMPS = (
+    "b",
+    "be",
+    "e",
+    "l",
+    "le",
+    "nb",
+    "nbe",
+    "ne",
+    "nl",
+    "nle",
+    "no",
+    "np",
+    "ns",
+    "o",
+    "p",
+    "s",
+)
+TRANSFERS = frozenset(
+    [
+        *("jmp", "jmpi", "jmpf", "jmpfi", "call", "calli", "callf", "callfi", "ret", "retf"),
+        *("iret", "loop", "loope", "loopne", "jcxz", "int", "int1", "int3", "into", "hlt"),
+        *("j" + condition for condition in _JUMPS),
+    ]
+)
+
+
+@dataclass(slots=True)
+class System:
+    """System registers that host code does not know."""
+
+    control: dict[int, int] = field(default_factory=lambda: {0: 0x11, 2: 0, 3: 0, 4: 0})
+    debug: dict[int, int] = field(default_factory=lambda: {6: 0xFFFF0FF0, 7: 0x400})
+    tables: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
+
+
+def interrupt(machine: Machine, vector: int) -> None:
+    """Call the hooks for an interrupt; eip is behind its insn. Failure if there are none."""
+    machine.jumped = False
+    hooks = machine.hooks.by_kind["interrupt"]
+    if not hooks:
+        raise Failure("exception")
+    for hook in tuple(hooks):
+        hook.callback(machine.owner, vector, hook.data)
+        if machine.stopping:
+            break
+
+
+def exception(machine: Machine, vector: int) -> None:
+    """Call the hooks for an exception; eip is at the insn. Failure if nobody handles it."""
+    if vector != _INVALID:
+        interrupt(machine, vector)
+        return
+    for hook in tuple(machine.hooks.by_kind["invalid"]):
+        if hook.callback(machine.owner, hook.data):
+            return
+        if machine.stopping:
+            raise Stopped
+    raise Failure("invalid")
+
+
+def ended_by_flag(cpu: Cpu, insn: Insn) -> bool:
+    """Whether a repeated comparison is over because of ZF."""
+    if not insn.mnemonic.startswith(("cmps", "scas")):
+        return False
+    return bool(cpu.eflags & _ZF) == (insn.rep == 0xF2)
+
+
+def _next(machine: Machine, insn: Insn, eip: int) -> None:
+    """Go on behind the insn unless a hook went elsewhere."""
+    if not machine.jumped:
+        machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
+
+
+# -- ports -----------------------------------------------------------------------------------------
+def port_in(machine: Machine, port: int, size: int) -> int:
+    """Read a port: what the last hook says; 0 without hooks."""
+    value = 0
+    for hook in tuple(machine.hooks.by_kind["in"]):
+        value = hook.callback(machine.owner, port, size, hook.data)
+        if machine.stopping:
+            break
+    return int(value or 0) & (1 << 8 * size) - 1
+
+
+def port_out(machine: Machine, port: int, size: int, value: int) -> None:
+    """Write to a port."""
+    for hook in tuple(machine.hooks.by_kind["out"]):
+        hook.callback(machine.owner, port, size, value, hook.data)
+        if machine.stopping:
+            break
+
+
+def _in(size: int, *, is_immediate: bool) -> Handler:
+    mask = (1 << 8 * size) - 1
+
+    def run(machine: Machine, insn: Insn, eip: int) -> None:
+        r32 = machine.cpu.r32
+        port = insn.slots["imm"] & 0xFF if is_immediate else r32[2] & 0xFFFF
+        value = port_in(machine, port, size)
+        r32[0] = r32[0] & ~mask & 0xFFFFFFFF | value
+        _next(machine, insn, eip)
+
+    return run
+
+
+def _out(size: int, *, is_immediate: bool) -> Handler:
+    mask = (1 << 8 * size) - 1
+
+    def run(machine: Machine, insn: Insn, eip: int) -> None:
+        r32 = machine.cpu.r32
+        port = insn.slots["imm"] & 0xFF if is_immediate else r32[2] & 0xFFFF
+        port_out(machine, port, size, r32[0] & mask)
+        _next(machine, insn, eip)
+
+    return run
+
+
+def _string_port(size: int, *, is_in: bool) -> Handler:
+    def run(machine: Machine, insn: Insn, eip: int) -> None:
+        cpu = machine.cpu
+        r32 = cpu.r32
+        mask = 0xFFFF if insn.addr_width == 16 else 0xFFFFFFFF
+        left = r32[1] & mask
+        if insn.rep and not left:
+            _next(machine, insn, eip)
+            return
+        step = -size if cpu.eflags & 0x400 else size
+        if is_in:
+            at, base = 7, cpu.r32[FIELDS["es_base"].offset // 4]
+            value = port_in(machine, r32[2] & 0xFFFF, size)
+            machine.access.store(base + (r32[at] & mask) & 0xFFFFFFFF, value, 8 * size)
+        else:
+            at = 6
+            base = cpu.r32[FIELDS["es_base"].offset // 4 + insn.seg] if insn.seg >= 4 else 0
+            value = machine.access.load(base + (r32[at] & mask) & 0xFFFFFFFF, 8 * size)
+            port_out(machine, r32[2] & 0xFFFF, size, value)
+        r32[at] = r32[at] & ~mask & 0xFFFFFFFF | r32[at] + step & mask
+        if insn.rep:
+            r32[1] = r32[1] & ~mask & 0xFFFFFFFF | left - 1
+        else:
+            _next(machine, insn, eip)
+
+    return run
+
+
+# -- the rest --------------------------------------------------------------------------------------
+def _int_fixed(vector: int) -> Handler:
+    def run(machine: Machine, insn: Insn, eip: int) -> None:
+        machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
+        interrupt(machine, vector)
+
+    return run
+
+
+def _hlt(machine: Machine, insn: Insn, eip: int) -> None:
+    machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
+    machine.stopping = True
+
+
+def _hooked(mnemonic: str, *, replaces: bool) -> Handler:
+    """Make the handler of an insn that hooks may execute themselves.
+
+    *replaces*: what they do is all that happens; otherwise that is so if they return a true value.
+    """
+
+    def run(machine: Machine, insn: Insn, eip: int) -> None:
+        skip = replaces
+        for call, data in machine.hooks.of_insn(mnemonic):
+            skip = bool(call(machine.owner, data)) or skip
+            if machine.stopping:
+                raise Stopped
+        if skip:
+            _next(machine, insn, eip)
+        elif not machine.jumped:
+            interp.execute(insn, machine.cpu, machine.access)
+
+    return run
+
+
+def _rdmsr(machine: Machine, insn: Insn, eip: int) -> None:
+    r32 = machine.cpu.r32
+    value = machine.msrs.get(r32[1], 0)
+    r32[0], r32[2] = value & 0xFFFFFFFF, value >> 32
+    _next(machine, insn, eip)
+
+
+def _wrmsr(machine: Machine, insn: Insn, eip: int) -> None:
+    r32 = machine.cpu.r32
+    machine.msrs[r32[1]] = r32[0] | r32[2] << 32
+    _next(machine, insn, eip)
+
+
+def _interrupt_flag(is_set: int) -> Handler:
+    def run(machine: Machine, insn: Insn, eip: int) -> None:
+        cpu = machine.cpu
+        cpu.eflags = cpu.eflags | _IF if is_set else cpu.eflags & ~_IF
+        _next(machine, insn, eip)
+
+    return run
+
+
+_PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3\xf0")
+_ONE: dict[int, Callable[[Insn, int], Handler]] = {
+    0xCD: lambda insn, size: _int_fixed(insn.key[-1]),
+    0xCC: lambda insn, size: _int_fixed(3),
+    0xF1: lambda insn, size: _int_fixed(1),
+    0xF4: lambda insn, size: _hlt,
+    0xFA: lambda insn, size: _interrupt_flag(0),
+    0xFB: lambda insn, size: _interrupt_flag(1),
+    0x6C: lambda insn, size: _string_port(1, is_in=True),
+    0x6D: lambda insn, size: _string_port(size, is_in=True),
+    0x6E: lambda insn, size: _string_port(1, is_in=False),
+    0x6F: lambda insn, size: _string_port(size, is_in=False),
+    0xE4: lambda insn, size: _in(1, is_immediate=True),
+    0xE5: lambda insn, size: _in(size, is_immediate=True),
+    0xEC: lambda insn, size: _in(1, is_immediate=False),
+    0xED: lambda insn, size: _in(size, is_immediate=False),
+    0xE6: lambda insn, size: _out(1, is_immediate=True),
+    0xE7: lambda insn, size: _out(size, is_immediate=True),
+    0xEE: lambda insn, size: _out(1, is_immediate=False),
+    0xEF: lambda insn, size: _out(size, is_immediate=False),
+}
+_TWO: dict[int, Handler] = {
+    0xA2: _hooked("cpuid", replaces=False),
+    0x31: _hooked("rdtsc", replaces=False),
+    0x34: _hooked("sysenter", replaces=True),
+    0x05: _hooked("syscall", replaces=True),
+    0x30: _wrmsr,
+    0x32: _rdmsr,
+    0x08: _next,
+    0x09: _next,
+}
+
+
+def handler_of(insn: Insn) -> Handler | None:
+    """Return what executes an insn of this kind; None: the CPU alone does."""
+    key: Any = insn.key
+    at = 0
+    while at < len(key) and key[at] in _PREFIXES:
+        at += 1
+    opcode = key[at : at + 2]
+    if not opcode:
+        return None
+    if opcode[0] == 0x0F:
+        if key[at : at + 3] == b"\x0f\x01\xf9":
+            return _hooked("rdtscp", replaces=False)
+        return _TWO.get(opcode[1]) if len(opcode) > 1 else None
+    make = _ONE.get(opcode[0])
+    size = 2 if 0x66 in key[:at] else 4
+    return None if make is None else make(insn, size)

@@ -1,0 +1,125 @@
+"""Many engines in one arena: each has its own tables, all put their code behind one another.
+
+When there is no room left, the code of all is dropped.  While two threads run guests, only Python,
+which holds a lock that all engines share, makes new code.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from runtime import bounds, native
+from runtime.codecache import CodeCache, Full
+
+if TYPE_CHECKING:
+    from runtime.embed.engine import EmbedEngine
+
+LOCK = threading.RLock()
+_CONSTANTS = 1 << 14
+_COUNTERS = 8 << 20  # bytes at the arena's end that are never dropped
+_MARGIN = 1 << 20
+END = native.ARENA_SIZE - _COUNTERS
+
+
+class SharedCache(CodeCache):
+    """A code cache that leaves the arena to others, too."""
+
+    shared_lock = LOCK
+
+    def clear(self) -> None:
+        """Forget all blocks; their room is free again when all engines are flushed."""
+        self.resets += 1
+        self.table.clear()
+        self.constants = {}
+        if self.arena.used + _CONSTANTS + _MARGIN > END:
+            flush()
+        self.constants_at = (self.arena.used + 63) & -64
+        self.arena.used = self.first = self.constants_end = self.constants_at + _CONSTANTS
+
+    def set_size(self, size: int) -> None:
+        """Let code take all of the arena."""
+        super().set_size(END - self.first)
+        self.limit = min(self.limit, END - _MARGIN)
+
+    @property
+    def size(self) -> int:
+        """Bytes that the code of all engines takes."""
+        return self.arena.used - self.arena.floor
+
+
+class Group:
+    """The engines that share the arena, and the threads that run them."""
+
+    def __init__(self) -> None:
+        self.engines: weakref.WeakSet[EmbedEngine] = weakref.WeakSet()
+        self.threads: dict[int, int] = {}  # host thread -> how deeply it runs guests
+        self.counters = END
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether at most one thread runs guests."""
+        return len(self.threads) < 2
+
+    def enter(self) -> None:
+        """Note that the calling thread runs a guest; keep native code of others from growing."""
+        me = threading.get_ident()
+        depth = self.threads.get(me, 0)
+        self.threads[me] = depth + 1
+        if not depth and len(self.threads) == 2:
+            for engine in list(self.engines):
+                with engine.lock:  # waits until native code is not making a block
+                    engine._let_proceed()
+
+    def leave(self) -> None:
+        """Note that it does not any more."""
+        me = threading.get_ident()
+        depth = self.threads.get(me, 1) - 1
+        if depth:
+            self.threads[me] = depth
+        else:
+            self.threads.pop(me, None)
+
+
+GROUP = Group()
+
+
+def flush() -> None:
+    """Drop the code of all engines, once no thread runs any."""
+    with LOCK:
+        engines = list(GROUP.engines)
+        for engine in engines:
+            engine.flushed.clear()
+            engine.flushing.set()
+        try:
+            while busy := [cpu for engine in engines for cpu in list(engine.running)]:
+                for cpu in busy:
+                    cpu.request_stop()
+                time.sleep(0.0002)
+            for engine in engines:
+                for cpu in list(engine.cpus):
+                    engine._at_block(cpu)
+            native.arena.reset()
+            for engine in engines:
+                engine.changes += 1
+                engine.cache.clear()
+                engine.recipes.clear()
+                bounds.trim(engine)
+                engine.forget_jumps()
+        finally:
+            for engine in engines:
+                engine.flushing.clear()
+                engine.flushed.set()
+
+
+def new_counters(count: int) -> int:
+    """Return the host address of some 64-bit numbers that code can count in. Full."""
+    size = 8 * count
+    with LOCK:
+        if GROUP.counters + size > native.ARENA_SIZE:
+            raise Full
+        at = native.arena.base + GROUP.counters
+        GROUP.counters += size
+    return at

@@ -1,0 +1,61 @@
+"""What host code does beside executing insns, by guest address: where it leaves, what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from translator.ir import Op
+from translator.semantics import STRINGS
+from translator.shape import Shape
+
+_ACCESSES = frozenset({Op.LOAD, Op.STORE, Op.CMPXCHG, Op.RMW, Op.CALL})
+EVERYWHERE = (0, 0xFFFFFFFFFFFFFFFF)
+Range = tuple[int, int]  # first and last address
+
+
+def accesses(shape: Shape) -> bool:
+    """Whether an insn may access memory."""
+    return any(v.op in _ACCESSES for v in shape.unit.ops)
+
+
+def covers(ranges: Iterable[Range], address: int) -> bool:
+    """Whether an address lies in one of some ranges."""
+    return any(first <= address <= last for first, last in ranges)
+
+
+@dataclass(slots=True)
+class Marks:
+    """The marked addresses of one guest; whoever changes them drops the code that they are in."""
+
+    stops: set[int] = field(default_factory=set)  # the insn here is handed to the interp tier
+    calls: list[Range] = field(default_factory=list)  # code leaves before each insn
+    blocks: list[Range] = field(default_factory=list)  # and where a block begins
+    insn_counts: dict[Range, int] = field(default_factory=dict)  # host address of a counter...
+    block_counts: dict[Range, int] = field(default_factory=dict)  # ...of insns, of blocks
+    checks_memory: bool = False  # insns that access memory are handed to the interp tier
+
+    def stops_at(self, pc: int, shape: Shape) -> bool:
+        """Whether a block ends in front of an insn, which is handed to the interp tier."""
+        if pc in self.stops or (self.checks_memory and accesses(shape)):
+            return True
+        # Each iteration is called for, and once more at the end: an interpreter's affair.
+        is_repeated = shape.insn.rep != 0 and shape.insn.mnemonic in STRINGS
+        return is_repeated and bool(self.calls) and covers(self.calls, pc)
+
+    def touch(self, first: int, last: int) -> bool:
+        """Whether anything is marked from one address to another."""
+        if self.checks_memory:
+            return True
+        for ranges in (self.calls, self.blocks, self.insn_counts, self.block_counts):
+            if any(low <= last and first <= high for low, high in ranges):
+                return True
+        return any(first <= stop <= last for stop in self.stops) if self.stops else False
+
+    def shows(self, first: int, last: int) -> bool:
+        """Whether somebody may look at the flags from one address to another."""
+        if self.checks_memory:
+            return True
+        if any(low <= last and first <= high for low, high in (*self.calls, *self.blocks)):
+            return True
+        return any(first <= stop <= last for stop in self.stops) if self.stops else False
