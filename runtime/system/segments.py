@@ -116,7 +116,7 @@ def update_context(cpu: Cpu, model: Model, *, system: bool = True, space: int = 
 
 
 def set_flat(cpu: Cpu, cpl: int, code: int = 0x08, data: int = 0x10) -> None:
-    """Load all segment registers with flat 32-bit segments of a privilege level, in protected mode."""
+    """Load all segment registers with flat 32-bit segments of a privilege level."""
     attr = PRESENT | MEMORY | ACCESSED | WRITABLE | BIG | PAGES | cpl << DPL_SHIFT
     for index in (ES, SS, DS, FS, GS):
         set_segment(cpu, index, data | cpl, 0, _FULL, attr)

@@ -1,4 +1,4 @@
-"""Paging: rights, accessed and dirty bits, what a TLB may and may not remember, on every strategy."""
+"""Paging: rights, accessed and dirty bits, what a TLB may remember; on every strategy."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Machine:
         self.p.update_paging()
 
     def run(self, code: str = "", at: int = CODE) -> Exit:
-        """Run code that stands at physical address *at*, from the linear address that is the same."""
+        """Run code that stands at *at*, which is its linear address, too."""
         if code:
             self.physical.write(at, bytes.fromhex(code.replace(" ", "")))
         self.p.cpu.eip = at

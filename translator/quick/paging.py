@@ -1,8 +1,8 @@
 """Paging, compiled: the page walk, and mapping the page of an access that faulted (SDM vol. 3, 4).
 
 Linear memory is shown by two windows of host address space, for supervisor and user code, whose
-pages are inaccessible until `fill_page` maps them with the rights that the walk found: the host's page
-tables are the guest's TLB.  The fault handler calls `fill_page` itself and tries the access again.
+pages are inaccessible until `fill_page` maps them with the rights that the walk found: the host's
+page tables are the guest's TLB.  The fault handler calls it and tries the access again.
 
 32-bit paging with 4 MiB pages (PSE, PSE-36), and PAE with 2 MiB pages and NX.  Accessed and dirty
 bits are set as the processor sets them: only by accesses that succeed.
@@ -225,5 +225,6 @@ def fill_fault(ctx: int, host: int, error: int) -> int:
 
 PUBLIC = {"walk", "fill_page", "fill_fault"}
 FUNCTIONS: list[Callable[..., int]] = [
-    entry_at, denied, forbids, found, mark32, walk32, walk_pae, walk, state_of, fill_page, fill_fault,
+    entry_at, denied, forbids, found, mark32, walk32, walk_pae, walk, state_of, fill_page,
+    fill_fault,
 ]  # fmt: skip
