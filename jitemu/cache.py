@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jitemu.complain import complain
 
@@ -95,7 +95,7 @@ def _info() -> int:
         library.open()
         count, insns = library.totals()
         print(f"{library.kind:<10} {count} ({insns} insns)")
-    programs = {f.name.partition("-")[0] for f in mine if f.name.startswith("image")}
+    programs = {kind for f in mine if codestore.is_image(kind := f.name.partition("-")[0])}
     print(f"images     of what {len(programs)} programs need")
     built = sum(pack.count for pack in codestore.STENCIL_PACKS.built)
     print(f"built in   {built} stencils, by the installation (jitemu cache build)", flush=True)
@@ -121,14 +121,14 @@ def _export(path: str) -> int:
     temporary = f"{path}.part"
     with open(temporary, "wb") as file:
         try:
-            count = archive.export(file, [codestore.STENCIL_PACKS, codestore.REGION_PACKS])
+            counts = archive.export(file, codestore.libraries())
             file.flush()
             os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
-    print(f"{path}: {count} stencils and regions, {os.path.getsize(path)} bytes", flush=True)
+    print(f"{path}: {_text(counts)}, {os.path.getsize(path)} bytes", flush=True)
     return 0
 
 
@@ -137,7 +137,15 @@ def _import(path: str) -> int:
     from runtime.store import archive, place
 
     with open(path, "rb") as file:
-        libraries = [codestore.STENCIL_PACKS, codestore.REGION_PACKS]
-        count = archive.load(file, libraries, place.limit())
-    print(f"{path}: {count} stencils and regions are in the cache", flush=True)
+        counts = archive.load(file, codestore.library, place.limit())
+    print(f"{path}: {_text(counts)} are in the cache", flush=True)
     return 0
+
+
+def _text(counts: Mapping[str, int]) -> str:
+    """Say what an archive holds."""
+    from runtime import codestore
+
+    programs = sum(map(codestore.is_image, counts))
+    stencils, regions = counts.get("stencils", 0), counts.get("regions", 0)
+    return f"{stencils} stencils, {regions} regions, images of {programs} programs"

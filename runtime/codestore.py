@@ -5,11 +5,13 @@ A cache that is damaged, foreign or cannot be written only costs time; see store
 
 from __future__ import annotations
 
+import re
 import time
 from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections.abc import Iterable
 from typing import Any
 
+from runtime.store import disk, version
 from runtime.store.library import Library
 from runtime.store.pack import Item
 from translator.quick.layout import facts
@@ -23,6 +25,7 @@ SAVE_EVERY = 256  # fresh items after which they are saved although the guest st
 SAVE_AFTER = 5.0  # seconds after which even a few are
 _TRIES, _PAUSE = 4, 0.01  # at the end of a run, where another process is writing
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")  # names of packs have no digits
+_IMAGE = "image"  # with which the kinds of programs' packs begin
 _SUPPORT_KEY = b"support".ljust(16, b"\0")
 
 STENCIL_PACKS, REGION_PACKS, SHAPE_PACKS = (Library(k) for k in ("stencils", "regions", "shapes"))
@@ -90,7 +93,27 @@ def _shape_name(key: bytes) -> bytes:
 def images(program: bytes) -> Library:
     """Return the library of what runtime/images.py keeps for a program: packs of its own."""
     digest = blake2b(program, digest_size=4).hexdigest()
-    return Library("image" + digest.translate(_LETTERS))
+    return Library(_IMAGE + digest.translate(_LETTERS))
+
+
+def library(kind: str) -> Library | None:
+    """Return the library of a kind that another installation may have the use of, if it is one."""
+    for known in (STENCIL_PACKS, REGION_PACKS, SHAPE_PACKS):
+        if kind == known.kind:
+            return known
+    return Library(kind) if is_image(kind) else None
+
+
+def is_image(kind: str) -> bool:
+    """Whether a kind is that of a program's images; see `images`."""
+    return re.fullmatch(_IMAGE + "[a-p]{8}", kind) is not None
+
+
+def libraries() -> list[Library]:
+    """Return what is kept on disk for this version, but for its own support code."""
+    mine = version.current().folder
+    kinds = {file.name.partition("-")[0] for file in disk.survey() if file.folder == mine}
+    return [found for kind in sorted(kinds) if (found := library(kind)) is not None]
 
 
 def save_some() -> None:

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.building import build
 from tests.running import ANY, host_environment, jitemu, run, work_directory
 from tests.test_cli import COMMAND, program
 
 GUEST = program("mix")
+ENDLESS = Path(__file__).parent / "front" / "endless.c"
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -231,6 +233,25 @@ def test_export_and_import(work: Path, expected: tuple[int | None, bytes, bytes]
     assert stencils(work, JITEMU_CACHE=other) == count
     assert guest(work, JITEMU_CACHE=other) == expected
     assert stencils(work, JITEMU_CACHE=other) == count
+
+
+def test_images_come_along(work: Path) -> None:
+    """What a program needs, in one piece, is in an export too, and is used where it is imported."""
+    command = [*jitemu(ANY), build(ENDLESS), "ring", "9"]
+    run(command, env=environment(work))
+    first = run(command, env=environment(work))  # finds, and so notes, what that one compiled
+    path = work / "file.tar"
+    assert "images of 1 programs" in cache(work, "export", str(path))
+    with tarfile.open(path) as tar:
+        assert "shapes.pack" in tar.getnames()
+    there = {"JITEMU_CACHE": str(work / "other")}
+    assert "images of 1 programs" in cache(work, "import", str(path), **there)
+    count = stencils(work, **there)
+    for pack in (work / "other").glob("*/stencils-*.pack"):
+        pack.unlink()
+    # The few that only the slow way needs, not the image, are compiled again.
+    assert run(command, env=environment(work, **there))[:3] == first[:3]
+    assert 0 < stencils(work, **there) < count // 4
 
 
 def rewritten(path: Path, change: object) -> Path:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from runtime.store import version
@@ -18,6 +19,7 @@ from runtime.store.pack import Damaged, Pack, encode
 
 _MANIFEST = "manifest.json"
 _MANIFEST_SIZE = 1 << 16
+_SUFFIX = ".pack"
 _FORMAT = 1
 _WHAT = {
     "sources": "another version of jitemu",
@@ -26,16 +28,17 @@ _WHAT = {
     "host": "another host architecture",
     "features": "a processor with other features",
 }
+Counts = dict[str, int]  # kind -> records
 
 
 class BadArchive(Exception):  # noqa: N818 (the user's file)
     """An archive cannot be used; the text says why."""
 
 
-def export(file: BinaryIO, libraries: list[Library]) -> int:
-    """Write an archive; return how many records it holds."""
+def export(file: BinaryIO, libraries: Iterable[Library]) -> Counts:
+    """Write an archive; return how many records of each kind it holds."""
     current = version.current()
-    total = 0
+    counts: Counts = {}
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         manifest = {"format": _FORMAT, **current._asdict()}
         _add(tar, _MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -43,9 +46,9 @@ def export(file: BinaryIO, libraries: list[Library]) -> int:
             records, insns = library.records()
             if records:
                 data = encode(library.kind, current.digest(), records, insns)
-                _add(tar, f"{library.kind}.pack", data)
-                total += len(records)
-    return total
+                _add(tar, f"{library.kind}{_SUFFIX}", data)
+                counts[library.kind] = len(records)
+    return counts
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -54,26 +57,30 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def load(file: BinaryIO, libraries: list[Library], limit: int) -> int:
-    """Add what an archive holds to the cache; return how many records. BadArchive if it is none."""
-    kinds = {f"{library.kind}.pack": library for library in libraries}
-    total = 0
+def load(file: BinaryIO, find: Callable[[str], Library | None], limit: int) -> Counts:
+    """Add what an archive holds to the cache; return how many records of each kind.
+
+    *find* returns the library of a kind, if there is such a kind. BadArchive if it is none.
+    """
+    counts: Counts = {}
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
             _check_manifest(tar)
             while (member := tar.next()) is not None:
-                library = kinds.get(member.name)
+                kind = member.name.removesuffix(_SUFFIX)
+                library = find(kind) if kind != member.name else None
                 if library is None:
                     raise BadArchive(f"it holds {member.name!r}, which no export has")
                 if not member.isreg() or not 0 <= member.size <= min(size, limit):
                     raise BadArchive(f"{member.name} is no pack that fits into the cache")
                 stream = tar.extractfile(member)
-                total += _take(library, stream.read() if stream is not None else b"")
+                data = stream.read() if stream is not None else b""
+                counts[kind] = counts.get(kind, 0) + _take(library, data)
     except (tarfile.TarError, EOFError, UnicodeError, Damaged) as error:
         raise BadArchive(f"it is damaged ({error})") from None
-    return total
+    return counts
 
 
 def _check_manifest(tar: tarfile.TarFile) -> None:
