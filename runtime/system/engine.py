@@ -25,16 +25,32 @@ _WIDEST = 64  # bits that are one access
 
 
 class LinearAccess(GuestMemory):
-    """Accesses of the interp tier; *view* as guest code has it now, or SUPERVISOR always."""
+    """Accesses of the interp tier, as guest code sees memory now."""
 
-    def __init__(self, mem: Linear, *, supervisor: bool = False) -> None:
+    def __init__(self, mem: Linear) -> None:
         super().__init__(mem)
-        self.linear, self.supervisor = mem, supervisor
+        self.linear, self.supervisor = mem, False
 
     @property
     def view(self) -> int:
         """The window that accesses go through."""
         return SUPERVISOR if self.supervisor else self.linear.view
+
+    def load_system(self, address: int, width: int) -> int:
+        """Read as ring 0 does, whatever the privilege level."""
+        before, self.supervisor = self.supervisor, True
+        try:
+            return self.load(address, width)
+        finally:
+            self.supervisor = before
+
+    def store_system(self, address: int, value: int, width: int) -> None:
+        """Write as ring 0 does."""
+        before, self.supervisor = self.supervisor, True
+        try:
+            self.store(address, value, width)
+        finally:
+            self.supervisor = before
 
     def load(self, address: int, width: int) -> int:
         """Read *width* bits (8, 16, 32, 64, 80 or 128)."""
