@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from runtime import codestore, native
 from runtime.blocktable import Block
-from runtime.codecache import Full
-from runtime.guestcode import LOCATION_PRECISE, PAGE_SIZE
+from runtime.codecache import Full, key_of
+from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SIZE
 from runtime.images import Images
 from runtime.writer import make_stub
-from translator.mode import USER_CONTEXT, Context
+from translator.mode import USER_CONTEXT, Context, is_shared
 from translator.quick import layout as at
 from translator.quick.scan import form_table
 from translator.quick.write import RECIPE_FLAG
@@ -152,12 +152,13 @@ class Quick:
     # -- blocks ------------------------------------------------------------------------------------
     def install(self, location: int, fpu: int) -> Block | None:
         """Translate and install a block; None if it must be done the long way. Full."""
-        # Neither precise mode nor another context than that of user mode.
-        if location >= LOCATION_PRECISE or not (self.is_ready or self._prepare()):
+        if location & LOCATION_PRECISE or not is_shared(location >> CONTEXT_SHIFT):
+            return None
+        if not (self.is_ready or self._prepare()):
             return None
         self.cache.check_room()
-        make, address = self.make, self.address
-        while (number := make(address, location, fpu)) < 0:
+        make, address, key = self.make, self.address, key_of(location)
+        while (number := make(address, key, fpu)) < 0:
             if number == -at.FULL:
                 raise Full
             if not self._supply(-number):

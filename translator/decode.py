@@ -99,7 +99,7 @@ class _Dialect(NamedTuple):
     prefixes: dict[int, int]
     table: dict[bytes, list[Row]]
     forms: dict[bytes, _Form]
-    sensitive: frozenset[bytes]  # opcodes whose insns ask for the mode
+    sensitive: dict[bytes, int]  # opcodes -> reg fields (mask) whose insns ask for the mode
     is_8086: bool
     has_vex: bool
     registers: frozenset[bytes]  # opcodes whose ModRM byte always names registers
@@ -110,9 +110,11 @@ def _dialect_of(mode: Mode) -> _Dialect:
     if not mode.has_386:
         is_8086 = mode.model == Model.I8086
         table, prefixes = (TABLE_8086, _PREFIX_8086) if is_8086 else (TABLE_286, _PREFIX_OLD)
-    sensitive = frozenset(
-        op for op, rows in table.items() if any("system" in r.attrs for r in rows)
-    )
+    sensitive = {}
+    for opcode, rows in table.items():
+        fields = [row.reg for row in rows if "system" in row.attrs]
+        if fields:
+            sensitive[opcode] = 0xFF if -1 in fields else sum({1 << reg for reg in fields})
     is_8086 = mode.model == Model.I8086
     has_vex = mode.has_386 and not mode.is_real  # there it is LES, whatever follows
     # Ring 3 cannot tell: these fault.
@@ -129,6 +131,11 @@ def forms() -> Iterator[tuple[bytes, bool, list[tuple[str, ...]]]]:
     """Yield opcode, whether ModRM follows, and the immediates for each reg field."""
     for opcode, form in _FORMS.items():
         yield opcode, form.modrm, form.immediates
+
+
+def sensitive_fields(opcode: bytes) -> int:
+    """Return the reg fields (mask) for which an opcode's insn depends on the mode."""
+    return _USER.sensitive.get(opcode, 0)
 
 
 def scan(code: bytes, at: int = 0, mode: Mode = USER) -> Scan:
@@ -159,7 +166,11 @@ def _scan_in(code: bytes, at: int, mode: Mode) -> tuple[bytes, int, int, int, in
 def _asks(key: bytes, dialect: _Dialect) -> bool:
     """Whether an insn depends on the mode even in flat segments; FS and GS have limits."""
     opcode = _opcode(key, dialect)
-    return opcode in dialect.sensitive or not _LIMITED.isdisjoint(key[: key.index(opcode)])
+    begin = key.index(opcode)
+    fields = dialect.sensitive.get(opcode, 0)
+    if fields not in (0, 0xFF):
+        fields &= 1 << (key[begin + len(opcode)] >> 3 & 7)
+    return bool(fields) or not _LIMITED.isdisjoint(key[:begin])
 
 
 _LIMITED = frozenset({0x64, 0x65})

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from runtime import native
 from runtime.access import GuestMemory
-from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
-from runtime.guestcode import CONTEXT_SHIFT
-from runtime.interpreting import Exit, pages_of_span
+from runtime.interpreting import Exit
 from runtime.system.linear import SUPERVISOR, USER, Linear
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
-from translator.insn import Insn
-from translator.mode import Context, context_of
 from translator.planner import FetchFault
 from translator.quick import paging as at
 from translator.state import FIELDS
@@ -199,22 +195,3 @@ class SystemEngine(Engine):
         except GuestFault as found:
             return Exit("fault", _PF, fault.address, found.error)
         return Exit("fault", _PF, fault.address, _FETCH)
-
-    # -- which pages code was made from ------------------------------------------------------------
-    def _space_of(self, context: Context) -> int:
-        return self.linear.space if context.mode.cpl == 3 else 0
-
-    def _install(self, location: int, fpu: int) -> Block:
-        block = super()._install(location, fpu)
-        self.linear.note_code(self._space_of(context_of(location >> CONTEXT_SHIFT)), block.pages)
-        return block
-
-    def _decode(self, cpu: Cpu) -> Insn:
-        insn = super()._decode(cpu)
-        context = self.context(cpu)
-        eip = cpu.r32[FIELDS["eip"].offset // 4]
-        pages = {p for span in context.spans(eip, insn.length) for p in pages_of_span(*span)}
-        known = self.linear.code_pages.get(self._space_of(context), {})
-        if not pages <= known.keys():
-            self.linear.note_code(self._space_of(context), pages)
-        return insn

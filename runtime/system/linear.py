@@ -43,7 +43,8 @@ class Linear(Memory):
         self.bases = (self.base, self._second.base)
         self.view = SUPERVISOR
         self.code_frames: dict[int, set[int]] = {}  # frame -> linear pages that code came from
-        self.code_pages: dict[int, dict[int, int]] = {}  # space -> linear page -> frame
+        # space -> linear page -> what `_code_at` said when code was made of it
+        self.code_pages: dict[int, dict[int, tuple[int | None, bool]]] = {}
         self.space = 0  # number of the address space, for code of ring 3; 0: paging is off
         self._spaces: dict[int, int] = {}
         self._areas: list[mmap.mmap] = []
@@ -216,21 +217,6 @@ class Linear(Memory):
     def _reading(self) -> int:
         return at.A_FETCH | (at.A_USER if self.view == USER else 0)
 
-    def note_code(self, space: int, pages: Iterable[int]) -> None:
-        """Remember that code of an address space was made from linear pages, as they are now.
-
-        Not of open pages, whose code compares itself with what is there.
-        """
-        known = self.code_pages.setdefault(space, {})
-        for page in pages:
-            if page in self.open_pages:
-                continue
-            frame = self.frame_of(page << PAGE_SHIFT, self._reading)
-            if frame is not None:
-                known[page] = frame
-                self._protect(frame)
-                self.code_frames[frame].add(page)
-
     def _protect(self, frame: int) -> None:
         """Map a frame read-only wherever it is, because code comes from it."""
         if frame in self.code_frames:
@@ -252,13 +238,18 @@ class Linear(Memory):
         known = self.code_pages.get(space)
         if not known:
             return
-        kind = at.A_USER if space else 0
         changed = []
         for page in list(only) or list(known):
-            if self.frame_of(page << PAGE_SHIFT, kind) != known[page]:
+            if self._code_at(page) != known[page]:
                 changed.append(page)
                 del known[page]
         self._drop(changed)
+
+    def _code_at(self, page: int) -> tuple[int | None, bool]:
+        """Return the frame of a linear page, and whether ring 3 may fetch from it."""
+        address = page << PAGE_SHIFT
+        frame = self.frame_of(address)
+        return frame, self.frame_of(address, at.A_USER | at.A_FETCH) is not None
 
     def _drop(self, pages: Iterable[int]) -> None:
         for first, count in _runs(np.array(sorted(pages), dtype=np.uint32)):
@@ -298,11 +289,17 @@ class Linear(Memory):
 
     # -- what the engine asks ----------------------------------------------------------------------
     def watch(self, page: int) -> None:
-        """Protect the frame of a linear page, because code comes from it."""
+        """Protect the frame of a linear page, because code comes from it.
+
+        Whoever keeps what was read forgets it when `on_flush` is called, so that code which both
+        rings or several address spaces share is watched for each.
+        """
         frame = self.frame_of(page << PAGE_SHIFT, self._reading)
         if frame is not None:
             self._protect(frame)
             self.code_frames[frame].add(page)
+            for space in {0, self.space}:
+                self.code_pages.setdefault(space, {})[page] = self._code_at(page)
 
     def is_watched(self, page: int) -> bool:
         """Say whether writes to a linear page are seen."""

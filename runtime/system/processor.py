@@ -49,12 +49,10 @@ class Processor:
             engine = SystemEngine(self.linear, strategy)
             self.engine: Engine = engine
             self.access: GuestMemory = LinearAccess(self.linear)
-            # Of descriptor tables and task states: whatever the privilege level is.
-            self.system_access: GuestMemory = LinearAccess(self.linear, supervisor=True)
             engine.attach(self.cpu)
         else:
             self.engine = Engine(memory, strategy)
-            self.access = self.system_access = GuestMemory(memory)
+            self.access = GuestMemory(memory)
         # Ports: (port, bytes) -> number; (port, number, bytes).
         self.port_in: Callable[[int, int], int] = _no_port
         self.port_out: Callable[[int, int, int], None] = _ignore

@@ -59,6 +59,7 @@ MADE, MADE_INSNS, CYCLES = 504, 512, 520  # blocks, their insns, cycles spent on
 # Shapes and stencils that are known (known.py).
 SHAPE_ROWS, SHAPE_COUNT, SHAPE_LIMIT = 528, 536, 544
 PAIR_COUNT, PAIR_LIMIT = 552, 560
+SYSTEM = 568  # not 0: insns that the processor's mode changes are for Python
 CONTEXT_HEAD = 576
 WITH_KNOWN, WITH_NEW = 1, 2
 PAGE_LIST = CONTEXT_HEAD  # u64 page numbers
@@ -132,6 +133,7 @@ DONE, NEED_PAGE, NEED_SHAPE, NEED_STENCIL, GIVE_UP, FULL = 0, 1, 2, 3, 4, 5
 
 # A form: 32 bytes: ModRM, then two immediates for each of the eight reg fields.
 FORM_SIZE = 32
+F_SENSITIVE = 17  # reg fields (mask) whose insn the mode changes
 M_BYTE, M_WORD, M_FULL, M_OFFSET, M_FAR = 1, 2, 3, 4, 5
 M_SIGNED, M_KEY, M_FIRST = 8, 16, 32
 SHOWN = 16  # bit of what `look` returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from translator.mode import SHARED
 from translator.quick import layout as lay
 from translator.quick import table, write
 from translator.quick.compiler import cycles, publish64, put64, s64, swap64, u16, u32
@@ -22,13 +23,18 @@ from translator.state import FIELDS
 
 _EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
 _CONTEXT = FIELDS["context"].offset
+_SHARED = SHARED << 32
 _FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
 _MASKS, _ES, _SSE_MASKS = 0x3F, 0x80, 0x1F80  # as runtime/dispatch.py has them
 
 
 def install(ctx: int, pc: int, fpu: int) -> int:
-    """Translate a block and add it to the table; return its number, or minus a status."""
+    """Translate a block and add it to the table; return its number, or minus a status.
+
+    *pc* is the block's key: above 32 bits stands the number of a context.
+    """
     begun = cycles()
+    put64(ctx + lay.SYSTEM, pc >> 32)
     block = make(ctx, pc, fpu)
     put64(ctx + lay.CYCLES, s64(ctx + lay.CYCLES) + cycles() - begun)
     return block
@@ -41,7 +47,7 @@ def make(ctx: int, pc: int, fpu: int) -> int:
     if not has_room(ctx, start):
         return -lay.FULL
     most = s64(ctx + lay.MOST)
-    status = translate(ctx, pc, fpu, most, start)
+    status = translate(ctx, pc & 0xFFFFFFFF, fpu, most, start)
     if status:
         return -status
     size = s64(ctx + lay.SIZE)
@@ -73,7 +79,9 @@ def next_block(ctx: int, state: int, site: int) -> int:
     fpu = u16(state + _FPU)
     block = find_block(ctx, pc, 0, fpu)
     if block == 0:
-        if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW or s64(state + _CONTEXT):
+        if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW:
+            return 0
+        if pc >> 32 and not pc & _SHARED:
             return 0
         block = install(ctx, pc, fpu)
         if block < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translator.decode import forms
+from translator.decode import forms, sensitive_fields
 from translator.quick import layout as lay
 from translator.quick.compiler import put64, s8, s16, s32, s64, u8, u16, u32
 
@@ -129,6 +129,10 @@ def scan(ctx: int, code: int, end: int) -> int:
         if size:
             disp = number(pos, size, 1)
             pos += size
+    if s64(ctx + lay.SYSTEM):
+        segment = seen >> 40 & 0xFF
+        if u8(form + lay.F_SENSITIVE) >> reg & 1 or segment == 0x64 or segment == 0x65:
+            return STRANGE
     for which in range(0, 2):
         kind = u8(form + 1 + 2 * reg + which)
         if kind == 0:
@@ -185,7 +189,7 @@ def form_table() -> bytes:
         if len(opcode) == 2 and page != 1:
             continue
         row = bytearray(lay.FORM_SIZE)
-        row[0] = has_modrm
+        row[0], row[lay.F_SENSITIVE] = has_modrm, sensitive_fields(opcode)
         for reg, letters in enumerate(immediates):
             for which, text in enumerate(letters):
                 row[1 + 2 * reg + which] = _kind(text, text == letters[0])
