@@ -53,6 +53,14 @@ class GuestMemory:
                 raise self.fault(address, width, _WRITE)
         return self.out.value & ((1 << width) - 1)
 
+    def load_system(self, address: int, width: int) -> int:
+        """Read as ring 0 does, whatever the privilege level: descriptor tables, task states."""
+        return self.load(address, width)
+
+    def store_system(self, address: int, value: int, width: int) -> None:
+        """Write as ring 0 does."""
+        self.store(address, value, width)
+
     def _probe(self, address: int, width: int) -> None:
         """Fault before a store of two parts if its second part would."""
         self.mem.prepare_write(address, width // 8)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from runtime import native
+from runtime.system import segments
 from translator import flags
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
 
@@ -23,8 +24,12 @@ _CF, _OF, _AF = (FIELDS[name].offset for name in ("cf", "of", "af"))
 _DF, _REST = FIELDS["df"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _LOOK_AHEAD = FIELDS["look_ahead"].offset // 8
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
+_CR0 = FIELDS["cr0"].offset // 4
+_SYSTEM = slice(FIELDS["context"].offset, FIELDS["dr7"].offset + 4)
 _NO_KEY = 0xFFFFFFFFFFFFFFFF
 _NO_KEYS = memoryview(b"\xff" * (8 * JUMP_CACHE_ENTRIES)).cast("Q")
+# A bit of eflags_rest that no guest sees: the engine goes insn by insn, as it does under TF.
+STEPPED = 1 << 31
 UNLIMITED = 1 << 60  # a budget that nobody uses up
 # Native code is given this much less than the budget: the last insns run one by one, and they are
 # at least as many as may be needed until every flag is defined again (planner.PEEK).
@@ -32,6 +37,7 @@ RESERVE = 16
 # A region may run over the end of a slice, by less than this; the budget's own end is exact.
 OVERRUN = 1 << 14
 USER_CS, USER_DS = 0x23, 0x2B  # what a 64-bit Linux gives its 32-bit programs
+LINUX_CR0 = 0x80050033
 _FLAT = {USER_CS >> 3: 0x00CFFB000000FFFF, USER_DS >> 3: 0x00CFF3000000FFFF}
 
 
@@ -52,6 +58,16 @@ def _register(name: str) -> property:
 def flat_descriptor(selector: int) -> int:
     """Return the descriptor of a flat user segment as the processor reads it, else 0."""
     return 0 if selector & 4 else _FLAT.get(selector >> 3, 0)
+
+
+def set_linux_segments(cpu: Cpu) -> None:
+    """Set segments and system registers as Linux has them for a new program."""
+    cpu.r8[_SYSTEM] = bytes(_SYSTEM.stop - _SYSTEM.start)
+    cpu.r32[_CR0] = LINUX_CR0
+    for index, selector in enumerate((USER_DS, USER_CS, USER_DS, USER_DS, 0, 0)):
+        attr = flat_descriptor(selector) >> 32 & segments.RIGHTS
+        limit = 0xFFFFFFFF if attr else 0
+        segments.set_segment(cpu, index, selector, 0, limit, attr)
 
 
 class Cpu:
@@ -98,9 +114,7 @@ class Cpu:
         for name in ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip"):
             setattr(self, name, 0)
         self.eflags = 0x202
-        self.cs, self.fs, self.gs = USER_CS, 0, 0
-        self.ss = self.ds = self.es = USER_DS
-        self.fs_base = self.gs_base = 0
+        set_linux_segments(self)
         self.mxcsr, self.fcw = 0x1F80, 0x37F
         self.r16[FIELDS["fpu"].offset // 2] = self.r16[FIELDS["fsw"].offset // 2] = 0
         self.r8[FIELDS["fcc"].offset] = 0
@@ -110,7 +124,7 @@ class Cpu:
     def eflags(self) -> int:
         """EFLAGS, exact."""
         szp = self.r64[_SZP]
-        value: int = self.r32[_REST] | 2 | (self.r8[_CF] & 1) | (self.r8[_AF] & 0x10)
+        value: int = self.r32[_REST] & 0x3FFFFF | 2 | (self.r8[_CF] & 1) | (self.r8[_AF] & 0x10)
         if not ((szp ^ szp >> 32) & 0xFF).bit_count() & 1:
             value |= 1 << flags.PF
         if not szp & 0xFFFFFFFF:
@@ -125,7 +139,8 @@ class Cpu:
         self.r8[_AF] = value & 0x10
         self.r64[_SZP] = szp_of(value)
         self.r32[_DF] = 0xFFFFFFFF if value & 1 << flags.DF else 1
-        self.r32[_REST] = value & ~(flags.ARITHMETIC | 1 << flags.DF | 2) & 0x3FFFFF
+        rest = value & ~(flags.ARITHMETIC | 1 << flags.DF | 2) & 0x3FFFFF
+        self.r32[_REST] = self.r32[_REST] & STEPPED | rest
 
     # -- vector and x87 state --------------------------------------------------------------------
     def fxsave(self) -> bytes:
@@ -203,6 +218,7 @@ class Cpu:
         other = Cpu(self.mem)
         end = FIELDS["memory_base"].offset
         other.buffer[:end] = self.buffer[:end]
+        other.buffer[_SYSTEM] = self.buffer[_SYSTEM]
         other.r32[_STOP] = 0
         other.slice = self.slice
         other.budget = UNLIMITED

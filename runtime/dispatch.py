@@ -29,7 +29,7 @@ from runtime.counting import Statistics
 from runtime.cpu import Cpu
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SHIFT, GuestCode
-from runtime.interpreting import BUDGET, HALT, STOP, SYSCALL, TF, Interpreting
+from runtime.interpreting import BUDGET, HALT, STEPS, STOP, SYSCALL, Interpreting
 from runtime.interpreting import Exit as Exit
 from runtime.memory import Memory
 from runtime.tiering import Tiering
@@ -110,7 +110,7 @@ class Engine(Interpreting):
         while True:
             if r32[_STOP]:
                 return self._stop(cpu)
-            if r32[_REST] & TF:
+            if r32[_REST] & STEPS:
                 done = self._single_step(cpu) if cpu.budget > 0 else BUDGET
                 if done is not None:
                     return done

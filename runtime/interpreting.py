@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from runtime import bounds, helpers, helpers_simd, helpers_x87, native
 from runtime.access import GuestMemory
 from runtime.counting import Statistics
-from runtime.cpu import Cpu
+from runtime.cpu import STEPPED, Cpu
 from runtime.guestcode import CONTEXT_SHIFT, PAGE_SHIFT, GuestCode
 from runtime.memory import Memory
+from runtime.system import bodies
 from translator import flags
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
-from translator.insn import Insn
+from translator.insn import Insn, Special
 from translator.mode import USER_CONTEXT, Context, context_of
 from translator.planner import FetchFault
 from translator.shape import ALL_FLAGS
@@ -28,12 +29,12 @@ from translator.tiers import interp
 if TYPE_CHECKING:
     from runtime.blocktable import TableLock
 
-_ = (helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
+_ = (bodies, helpers, helpers_simd, helpers_x87)  # they register the bodies of helpers
 _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
 _INFO, _REST = FIELDS["exit_info"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUDGET, _CONTEXT = FIELDS["budget"].offset // 8, FIELDS["context"].offset // 8
 _GP, _DB = 13, 1
-TF = 1 << flags.TF
+STEPS = 1 << flags.TF | STEPPED  # bits of eflags_rest that make the engine go insn by insn
 _SS = 2
 
 
@@ -154,8 +155,14 @@ class Interpreting:
 
     def _single_step(self, cpu: Cpu) -> Exit | None:
         """Execute one insn while TF is set: a debug trap follows (SDM vol. 3, 17.3.1.4)."""
+        if cpu.system is not None:
+            return cpu.system.debug.step(self, cpu)
+        try:
+            shadows = loads_stack(self._decode(cpu))
+        except FetchFault:
+            shadows = False
         done = self._interpret(cpu)
-        if done is not None:
+        if done is not None or shadows:
             return done
         return Exit("fault", _DB, info="step")
 
@@ -172,9 +179,17 @@ class Interpreting:
                 return STOP
             if cpu.budget <= 0:
                 return BUDGET
-            done = self._single_step(cpu) if cpu.r32[_REST] & TF else self._interpret(cpu)
+            done = self._single_step(cpu) if cpu.r32[_REST] & STEPS else self._interpret(cpu)
             if done is not None:
                 return done
+
+
+def loads_stack(insn: Insn) -> bool:
+    """Whether no debug trap comes behind an insn: mov ss and pop ss (SDM vol. 3, 6.8.3)."""
+    if insn.mnemonic not in ("movseg", "popseg"):
+        return False
+    first = insn.operands[0]
+    return isinstance(first, Special) and first.index == _SS
 
 
 def missing(context: Context, offset: int, size: int) -> int | None:

@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from runtime.cpu import Cpu, flat_descriptor
+from runtime.cpu import Cpu, flat_descriptor, set_linux_segments
 from runtime.dispatch import Engine, Exit
 from runtime.memory import Memory
 from tests.native import layout
@@ -101,8 +101,8 @@ class Bare:
         for address, size, data in case["changes"][: case["n_changes"]].tolist():
             ctypes.memmove(self.memory.base + address, bytes(data), size)
         cpu.fxrstor(case["fx"].tobytes())
-        cpu.cs, cpu.fs, cpu.gs = 0x23, int(case["fs"]), int(case["gs"])
-        cpu.ds = cpu.es = cpu.ss = 0x2B
+        set_linux_segments(cpu)
+        cpu.fs, cpu.gs = int(case["fs"]), int(case["gs"])
         cpu.fs_base, cpu.gs_base = segment_base(cpu.fs), segment_base(cpu.gs)
         for name, value in zip(REGISTERS, case["regs"].tolist(), strict=True):
             setattr(cpu, name, value)

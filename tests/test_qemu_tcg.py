@@ -28,14 +28,11 @@ TIMEOUT = 300
 
 
 def parameters() -> list[Any]:
-    """Return (row, strategy) pairs; test-i386 needs vm86 and segments and is not required."""
+    """Return (row, strategy) pairs."""
     found = []
     for row in ROWS:
         for strategy in STRATEGIES:
             marks: list[Any] = [] if strategy == ANY else [*SLOW]
-            if row["name"] == "test-i386":
-                reason = "needs vm86, LDT segments and 16-bit code"
-                marks = [*SLOW, pytest.mark.xfail(reason=reason, strict=False)]
             if (needed := LATER.get(row["name"])) and needed not in features.GUEST:
                 marks += [pytest.mark.skip(reason=f"this host has no {needed}")]
             found.append(pytest.param(row, strategy, id=f"{row['name']}-{strategy}", marks=marks))

@@ -6,9 +6,13 @@ code is found by it.
 
 from __future__ import annotations
 
-from runtime.cpu import Cpu
+from typing import TYPE_CHECKING
+
 from translator.mode import Mode, Model, Segments, context_number
 from translator.state import FIELDS, SEGMENTS
+
+if TYPE_CHECKING:
+    from runtime.cpu import Cpu
 
 ES, CS, SS, DS, FS, GS = range(6)
 CR0_PE = 1
@@ -19,6 +23,8 @@ READABLE, CONFORMING = WRITABLE, DOWN
 MEMORY, PRESENT, AVL, BIG, PAGES = 1 << 12, 1 << 15, 1 << 20, 1 << 22, 1 << 23
 DPL_SHIFT = 13
 REAL_ATTR = PRESENT | MEMORY | WRITABLE | ACCESSED
+RIGHTS = 0x00F0FF00
+KIND = 15 << 8  # of a system segment or gate
 _FULL = 0xFFFFFFFF
 _ATTR = {i: FIELDS[f"{name}_attr"].offset // 4 for i, name in enumerate(SEGMENTS)}
 _LIMIT = {i: FIELDS[f"{name}_limit"].offset // 4 for i, name in enumerate(SEGMENTS)}
@@ -38,16 +44,21 @@ def set_segment(cpu: Cpu, index: int, selector: int, base: int, limit: int, attr
     cpu.r32[_BASE[index]] = base
     cpu.r32[_LIMIT[index]] = limit
     cpu.r32[_ATTR[index]] = attr
-    low, span = 0, limit
-    if attr & DOWN and not attr & CODE:
-        low = limit + 1
-        span = (_FULL if attr & BIG else 0xFFFF) - low
-    cpu.r32[_LOW[index]] = low & _FULL
+    low, span = extent(limit, attr)
+    cpu.r32[_LOW[index]] = low
     is_code = attr & CODE
     readable = attr & PRESENT and (not is_code or attr & READABLE)
     writable = attr & PRESENT and not is_code and attr & WRITABLE
     cpu.r64[_RSPAN[index]] = span & _NONE if readable else _NONE
     cpu.r64[_WSPAN[index]] = span & _NONE if writable else _NONE
+
+
+def extent(limit: int, attr: int) -> tuple[int, int]:
+    """Return a segment's lowest offset, and how far beyond it the highest is (-1: it is empty)."""
+    if attr & DOWN and not attr & CODE:
+        low = limit + 1
+        return low & _FULL, (_FULL if attr & BIG else 0xFFFF) - low
+    return 0, limit
 
 
 def set_real_segment(cpu: Cpu, index: int, selector: int) -> None:
@@ -70,9 +81,10 @@ def privilege(cpu: Cpu) -> int:
     return int(cpu.r32[_ATTR[SS]] >> DPL_SHIFT & 3)
 
 
-def mode_of_cpu(cpu: Cpu, model: Model, *, system: bool = True) -> Mode:
+def mode_of_cpu(cpu: Cpu) -> Mode:
     """Return the mode that the registers say."""
-    protected = bool(cpu.r32[_CR0] & CR0_PE) or not system
+    system = cpu.system
+    protected = bool(cpu.r32[_CR0] & CR0_PE)
     vm86 = protected and bool(cpu.r32[_REST] & EFLAGS_VM)
     is_real = vm86 or not protected
     return Mode(
@@ -81,9 +93,9 @@ def mode_of_cpu(cpu: Cpu, model: Model, *, system: bool = True) -> Mode:
         segments=_real_kind(cpu) if is_real else _protected_kind(cpu),
         protected=protected,
         vm86=vm86,
-        cpl=privilege(cpu) if system else 3,
-        model=model,
-        system=system,
+        cpl=privilege(cpu),
+        model=Model.MAX if system is None else system.model,
+        system=system is not None,
     )
 
 
@@ -104,14 +116,12 @@ def _protected_kind(cpu: Cpu) -> Segments:
     return Segments.FLAT
 
 
-def update_context(cpu: Cpu, model: Model, *, system: bool = True, space: int = 0) -> None:
-    """Compute which translated code the CPU runs from now on.
-
-    *space* numbers the address space: each has its own code of ring 3.
-    """
-    mode = mode_of_cpu(cpu, model, system=system)
+def update_context(cpu: Cpu) -> None:
+    """Compute which translated code the CPU runs from now on."""
+    mode = mode_of_cpu(cpu)
     selector, base, limit, _ = segment(cpu, CS)
-    space = space if mode.cpl == 3 else 0
+    # Each address space has its own code of ring 3.
+    space = cpu.system.space if cpu.system is not None and mode.cpl == 3 else 0
     cpu.r64[_CONTEXT] = context_number(mode, selector, base, limit, space) << 32
 
 

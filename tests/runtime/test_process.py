@@ -182,8 +182,9 @@ def test_tls_entries() -> None:
         t.mem.write(DATA, struct.pack("<iIII", 12, 0x5678000, 0xFFFFF, 0x51))
         assert perform(t, 243, DATA) == 0
         assert t.cpu.gs_base == 0x5678000
-        assert segments.descriptor_base(t.process, t, 0x6B) is None
-        assert segments.descriptor_base(t.process, t, 0) == 0
+        assert not segments.load(t, "gs", 0x6B)
+        assert segments.load(t, "gs", 0)
+        assert t.cpu.gs_base == 0
         assert segments.processor_descriptor(t, 0x2B) == 0x00CFF3000000FFFF
         assert segments.processor_descriptor(t, 0x23) == 0x00CFFB000000FFFF
 

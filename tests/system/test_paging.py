@@ -9,6 +9,7 @@ import pytest
 
 from runtime.interpreting import Exit
 from runtime.system import segments
+from runtime.system.control import EFER, EFER_NXE
 from runtime.system.linear import CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, Linear
 from runtime.system.physical import Physical
 from runtime.system.processor import Processor
@@ -191,7 +192,7 @@ def test_pae_with_nx(machine: Machine) -> None:
         write(table + (page >> 12) * 8, struct.pack("<Q", page | P | RW | US | nx))
     write(DATA, struct.pack("<I", 77))
     machine.cr4 = CR4_PAE
-    machine.p.has_nx = True
+    machine.p.msrs[EFER] = EFER_NXE
     machine.start(3, pointers)
     assert machine.run("a100000200 a300002000 f4").vector == 13  # to 2 MiB, a large page
     assert machine.get32(0x800000) == 77

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from runtime import fpstate, helpers, helpers_simd, helpers_x87  # noqa: F401  (they register)
-from runtime.cpu import flat_descriptor, szp_of
+from runtime.cpu import flat_descriptor, set_linux_segments, szp_of
+from runtime.system import bodies  # noqa: F401  (it registers some)
 from tests.native import layout
 from translator import flags
 from translator.decode import decode
@@ -80,9 +81,8 @@ class FakeCpu:
         view = memoryview(self.buffer)
         self.r8, self.r16, self.r32, self.r64 = (view.cast(c) for c in "BHIQ")  # type: ignore[call-overload]
         self.descriptor = flat_descriptor
-        self.cs = 0x23
-        for name in ("ds", "es", "ss"):
-            self.set(name, 0x2B)
+        self.system = None
+        set_linux_segments(self)  # type: ignore[arg-type]
         self.set("fcw", 0x37F)
         self.set("mxcsr", 0x1F80)
         self.eflags = 2

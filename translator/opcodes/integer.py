@@ -276,6 +276,7 @@ ef out dx,Av ; system
 0f 30 wrmsr ; system
 0f 32 rdmsr ; system
 0f 33 rdpmc ; system
+0f 34 sysenter ; system
 0f 35 sysexit ; system
 0f 31 rdtsc ; system
 0f a2 cpuid ; system

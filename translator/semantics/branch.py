@@ -101,7 +101,8 @@ def loopne(b: Builder, target: Operand) -> None:
 
 
 # -- far -----------------------------------------------------------------------------------------
-# Where segments are paragraphs, host code loads CS itself; everywhere else the runtime does.
+# Where segments are paragraphs, host code loads CS itself; everywhere else the runtime does, and
+# continues where the helper "eip" says.
 def load_cs(b: Builder, selector: Value, target: Value, *, is_return: bool = False) -> None:
     """CS ← selector, a paragraph; EIP ← target."""
     number = b.mode.number << CONTEXT_MODE_SHIFT
@@ -116,35 +117,31 @@ def _is_paragraph(b: Builder) -> bool:
 
 
 def _far(b: Builder, selector: Value, target: Value, *, is_return: bool = False) -> None:
-    """CS ← selector, checked by the runtime; EIP ← target."""
+    """CS ← selector, a paragraph; EIP ← target."""
     if _is_paragraph(b):
         load_cs(b, selector, target, is_return=is_return)
         return
-    b.call("load_cs", 0, selector.zext(32))
+    b.call("load_paragraph", 0, selector.zext(32))
     b.jump(target.zext(32), is_return)
 
 
 def _far_jump(b: Builder, selector: Value, target: Value) -> None:
-    if b.mode.system and not b.mode.is_real:
-        b.call("far_jump", 0, selector.zext(32), target.zext(32))
+    if not b.mode.is_real:
+        b.call("far_jump", 0, selector.zext(32), target.zext(32), b.slot("next"))
         b.unit.terminal = Jump(b.call("eip", 32))
         return
     _far(b, selector, target)
 
 
 def _far_call(b: Builder, selector: Value, target: Value) -> None:
-    if b.mode.system and not b.mode.is_real:
+    if not b.mode.is_real:
         width = b.const(b.width, 8)
         b.call("far_call", 0, selector.zext(32), target.zext(32), b.slot("next"), width)
         b.unit.terminal = Jump(b.call("eip", 32))
         return
-    # The selector is checked before anything is pushed.
     old = b.get("cs")
     offset = target.zext(32)
-    if _is_paragraph(b):
-        b.target(offset)
-    else:
-        b.call("check_cs", 0, selector.zext(32))
+    b.target(offset)
     push_value(b, old.zext(32).trunc(b.width))
     push_value(b, b.slot("next").trunc(b.width))
     _far(b, selector, offset)
@@ -190,16 +187,16 @@ def _pop_far(b: Builder, count: int) -> list[Value]:
     return values[::-1]
 
 
-def _system_return(b: Builder, name: str, release: Value) -> None:
+def _system_return(b: Builder, name: str, argument: Value) -> None:
     """Let the runtime do it: privilege levels, tasks, virtual-8086 mode."""
-    b.call(name, 0, release.zext(32), b.const(b.width, 8))
+    b.call(name, 0, argument.zext(32), b.const(b.width, 8))
     b.unit.terminal = Jump(b.call("eip", 32), is_return=True)
 
 
 @insn("retf")
 def retf(b: Builder) -> None:
     """Pop EIP and CS."""
-    if b.mode.system and not b.mode.is_real:
+    if not b.mode.is_real:
         _system_return(b, "far_return", b.const(0, 32))
         return
     target, selector = _pop_far(b, 2)
@@ -209,7 +206,7 @@ def retf(b: Builder) -> None:
 @insn("retfn")
 def retfn(b: Builder, size: Value) -> None:
     """Pop EIP and CS, then release *size* bytes of arguments."""
-    if b.mode.system and not b.mode.is_real:
+    if not b.mode.is_real:
         _system_return(b, "far_return", size)
         return
     target, selector = _pop_far(b, 2)
@@ -222,8 +219,8 @@ def iret(b: Builder) -> None:
     """Pop EIP, CS and (E)FLAGS."""
     if b.mode.vm86:
         b.call("check_iopl", 0)
-    if b.mode.system and not b.mode.is_real:
-        _system_return(b, "interrupt_return", b.const(0, 32))
+    if not b.mode.is_real:
+        _system_return(b, "interrupt_return", b.slot("next"))
         return
     target, selector, bits = _pop_far(b, 3)
     set_eflags(b, bits)

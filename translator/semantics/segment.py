@@ -5,6 +5,7 @@ from __future__ import annotations
 from translator.builder import CS, Builder
 from translator.insn import Mem, Operand, Special
 from translator.ir import Value
+from translator.mode import Segments
 from translator.semantics import Dst, insn
 from translator.semantics.branch import load_cs
 from translator.semantics.flagops import set_zf
@@ -12,11 +13,10 @@ from translator.state import SEGMENTS
 
 
 def _load(b: Builder, seg: int, selector: Value) -> None:
-    if b.mode.is_real and seg != CS:
-        # The limit stays what it was (SDM vol. 3, 21.1.1).
+    if b.mode.segments == Segments.REAL and seg != CS:
         b.set(SEGMENTS[seg], selector)
         b.set(f"{SEGMENTS[seg]}_base", selector.zext(32).shl(4))
-    elif b.mode.is_real:  # the 8086's pop cs
+    elif seg == CS:  # the 8086's pop cs
         load_cs(b, selector, b.slot("next"))
     else:
         b.call("load_segment", 0, b.const(seg, 32), selector.zext(32))

@@ -59,34 +59,37 @@ def sti(b: Builder) -> None:
 
 
 # -- ports: the runtime checks IOPL and the task's bit map -----------------------------------------
-def _port(b: Builder, port: Operand) -> Value:
-    return b.read(port).zext(16)
+def _port(b: Builder, port: Operand, width: int) -> tuple[Value, Value]:
+    """Return the number of a port and the access's size, which the program is allowed."""
+    number, size = b.read(port).zext(16), b.const(width // 8, 8)
+    if b.mode.cpl:
+        b.call("check_port", 0, number, size)
+    return number, size
 
 
 @insn("in")
 def in_(b: Builder, dst: Operand, port: Operand) -> None:
     """Accumulator ← port."""
     assert isinstance(dst, Reg)
-    size = b.const(dst.width // 8, 8)
-    b.write(dst, b.call("port_in", 32, _port(b, port), size).trunc(dst.width))
+    b.write(dst, b.call("port_in", 32, *_port(b, port, dst.width)).trunc(dst.width))
 
 
 @insn("out")
 def out(b: Builder, port: Operand, src: Operand) -> None:
     """Port ← accumulator."""
     assert isinstance(src, Reg)
-    size = b.const(src.width // 8, 8)
-    b.call("port_out", 0, _port(b, port), b.read(src).zext(32), size)
+    number, size = _port(b, port, src.width)
+    b.call("port_out", 0, number, b.read(src).zext(32), size)
 
 
 @insn("ins", string=True)
 def ins(b: Builder, dst: Dst, port: Operand) -> Value:
     """[ES:EDI] ← port."""
     assert isinstance(dst, Mem)
+    number, size = _port(b, port, dst.width)
     place = b.operand_address(dst)
     b.check(place, dst.width // 8, write=True)
-    size = b.const(dst.width // 8, 8)
-    value = b.call("port_in", 32, _port(b, port), size).trunc(dst.width)
+    value = b.call("port_in", 32, number, size).trunc(dst.width)
     advance(b, dst.width // 8, EDI)
     return value
 
@@ -95,8 +98,8 @@ def ins(b: Builder, dst: Dst, port: Operand) -> Value:
 def outs(b: Builder, port: Operand, src: Operand) -> None:
     """Port ← [ESI]."""
     assert isinstance(src, Mem)
-    value = b.read(src)
-    b.call("port_out", 0, _port(b, port), value.zext(32), b.const(src.width // 8, 8))
+    number, size = _port(b, port, src.width)
+    b.call("port_out", 0, number, b.read(src).zext(32), size)
     advance(b, src.width // 8, ESI)
 
 
@@ -209,6 +212,18 @@ def wrmsr(b: Builder) -> None:
 def rdpmc(b: Builder) -> None:
     """#GP: there are no performance counters."""
     b.trap("#GP")
+
+
+@insn("sysenter")
+def sysenter(b: Builder) -> None:
+    """Go to ring 0 as the model-specific registers say."""
+    if not b.mode.system:
+        b.trap("#UD")
+    elif not b.mode.protected:
+        b.trap("#GP")
+    else:
+        b.call("sysenter", 0)
+        b.unit.terminal = Jump(b.call("eip", 32))
 
 
 @insn("sysexit")

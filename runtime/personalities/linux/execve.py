@@ -130,7 +130,7 @@ def reset_thread(t: Thread, entry: int, stack: int) -> None:
     for name in ("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi"):
         setattr(cpu, name, 0)
     cpu.esp, cpu.eip, cpu.eflags = stack, entry, 0x202
-    cpu.cs = defs.USER_CS
+    segments.load(t, "cs", defs.USER_CS)
     for name in ("ds", "es", "ss"):
         segments.load(t, name, defs.USER_DS)
     for name in ("fs", "gs"):

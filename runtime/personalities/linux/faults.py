@@ -16,7 +16,7 @@ SEGV_MAPERR, SEGV_ACCERR = 1, 2
 BUS_ADRALN, BUS_ADRERR = 1, 2
 FPE_INTDIV, FPE_FLTDIV, FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES, FPE_FLTINV = 1, 3, 4, 5, 6, 7
 ILL_ILLOPN = 2
-TRAP_BRKPT = 1
+TRAP_BRKPT, TRAP_TRACE = 1, 2
 
 _DE, _DB, _BP, _OF, _BR, _UD, _NP, _SS, _GP, _PF, _MF, _AC, _XM = (
     0, 1, 3, 4, 5, 6, 11, 12, 13, 14, 16, 17, 19,
@@ -69,7 +69,8 @@ def _describe(t: Thread, stop: Exit) -> tuple[int, bytes]:
     if vector == _UD:
         return defs.SIGILL, siginfo.fault(defs.SIGILL, ILL_ILLOPN, eip)
     if vector == _DB:
-        return defs.SIGTRAP, siginfo.fault(defs.SIGTRAP, TRAP_BRKPT, eip)
+        code = TRAP_TRACE if stop.info == "step" else TRAP_BRKPT
+        return defs.SIGTRAP, siginfo.fault(defs.SIGTRAP, code, eip)
     if vector == _AC:
         return defs.SIGBUS, siginfo.fault(defs.SIGBUS, BUS_ADRALN, 0)
     if vector in (_MF, _XM):

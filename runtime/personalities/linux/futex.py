@@ -137,7 +137,13 @@ def modify_ldt(t: Thread, function: int, address: int, size: int) -> int:
     number, entry = segments.read_user_desc(t, address)
     if not 0 <= number < segments.LDT_ENTRIES:
         return -defs.EINVAL
-    if segments.is_empty(entry.limit, entry.base, entry.flags):
+    is_old = function == 1
+    if not entry.is_possible(is_old=is_old):
+        return -defs.EINVAL
+    is_nothing = is_old and not entry.base and not entry.limit
+    if is_old:
+        entry = entry.without_useable()
+    if is_nothing or segments.is_empty(entry.limit, entry.base, entry.flags):
         t.process.ldt.pop(number, None)
     else:
         t.process.ldt[number] = entry

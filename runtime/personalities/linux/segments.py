@@ -1,4 +1,4 @@
-"""Segments of a 32-bit task under a 64-bit kernel: selectors in, descriptor bases out.
+"""Segments of a 32-bit task under a 64-bit kernel: selectors in, descriptors out.
 
 The fixed selectors are 0x23 (code) and 0x2B (data); TLS entries 12 to 14 belong to the thread,
 the LDT of modify_ldt to the process.
@@ -7,9 +7,13 @@ the LDT of modify_ldt to the process.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime.personalities.linux import defs
+from runtime.system import descriptors, transfers
+from runtime.system import segments as hidden
+from translator.faults import GuestFault
+from translator.state import SEGMENTS
 
 if TYPE_CHECKING:
     from runtime.personalities.linux.process import Process
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 CPU_NUMBER_ENTRY = 15  # a data segment that the kernel keeps for the vdso
 LDT_ENTRIES = 8192
+
+_NO_TABLES: Any = None  # no descriptor is in guest memory
 
 # Bits of the last word of struct user_desc.
 _SEG_32BIT, _CONTENTS, _READ_EXEC_ONLY, _IN_PAGES, _NOT_PRESENT, _USEABLE = 1, 6, 8, 16, 32, 64
@@ -38,6 +44,14 @@ class Descriptor(NamedTuple):
     def is_present(self) -> bool:
         """Whether loading it works."""
         return not self.flags & _NOT_PRESENT
+
+    def is_possible(self, *, is_old: bool) -> bool:
+        """Tell whether modify_ldt takes it: conforming code must be absent, and asked for anew."""
+        return self.flags & _CONTENTS != _CONTENTS or bool(self.flags & _NOT_PRESENT and not is_old)
+
+    def without_useable(self) -> Descriptor:
+        """Return it as the first version of modify_ldt stores it."""
+        return self._replace(flags=self.flags & ~_USEABLE)
 
 
 FLAT_DATA = Descriptor(0, 0xFFFFF, _SEG_32BIT | _IN_PAGES)
@@ -73,35 +87,36 @@ def processor_descriptor(t: Thread, selector: int) -> int:
     return int.from_bytes(encode(lookup(t.process, t, selector)), "little")
 
 
-def descriptor_base(process: Process, thread: Thread, selector: int) -> int | None:
-    """Return the base address of *selector*; None means #GP. A null selector has base 0."""
-    if selector <= 3:
-        return 0
-    descriptor = lookup(process, thread, selector)
-    if descriptor is None or not descriptor.is_present:
-        return None
-    return descriptor.base
-
-
 def load(t: Thread, name: str, selector: int, *, quiet: bool = False) -> bool:
-    """Load segment register *name*; an invalid selector loads null if *quiet*, else nothing."""
-    base = descriptor_base(t.process, t, selector)
-    if base is None:
+    """Load segment register *name*; an invalid selector loads null if *quiet*, else nothing.
+
+    ValueError where that would leave CS or SS without a segment.
+    """
+    cpu, index = t.cpu, SEGMENTS.index(name)
+    if selector in (defs.USER_CS, defs.USER_DS) and getattr(cpu, name) == selector:
+        return True  # these never change
+    try:
+        if index == hidden.CS:
+            found = transfers.check_return(cpu, _NO_TABLES, selector, 3)
+            descriptors.put(cpu, index, found)
+        else:
+            descriptors.load(cpu, _NO_TABLES, index, selector)
+    except GuestFault as fault:
         if not quiet:
             return False
-        selector, base = (0, 0) if name not in ("cs", "ss") else (selector, 0)
-    setattr(t.cpu, name, selector)
-    if name in ("fs", "gs"):
-        setattr(t.cpu, f"{name}_base", base)
+        if index in (hidden.CS, hidden.SS):
+            raise ValueError(f"{name}={selector:#x}") from fault
+        descriptors.put_null(cpu, index)
+    hidden.update_context(cpu)
     return True
 
 
 def refresh(t: Thread) -> None:
-    """Reload FS and GS after a descriptor changed, as the kernel does for the current task."""
-    for name in ("fs", "gs"):
+    """Reload what a changed descriptor may be behind, as the kernel does for the current task."""
+    for name in SEGMENTS:
         selector = getattr(t.cpu, name)
-        if selector > 3:
-            load(t, name, selector, quiet=True)
+        if selector > 3 and selector not in (defs.USER_CS, defs.USER_DS):
+            load(t, name, selector, quiet=name not in ("cs", "ss"))
 
 
 def read_user_desc(t: Thread, address: int) -> tuple[int, Descriptor]:
