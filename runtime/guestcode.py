@@ -15,6 +15,7 @@ from functools import partial
 from runtime.cpu import Cpu
 from runtime.memory import EXEC, Memory
 from translator.hooks import Marks
+from translator.mode import CONTEXT_SHIFT as CONTEXT_SHIFT
 from translator.mode import USER_CONTEXT, Context, context_of
 from translator.planner import WINDOW, Options, Peek, Plan, form, look
 from translator.shape import ALL_FLAGS
@@ -22,7 +23,7 @@ from translator.shape import ALL_FLAGS
 PAGE_SHIFT, PAGE_SIZE = 12, 4096
 # A location is the offset of code in CS, and:
 LOCATION_PRECISE = 1 << 32  # precise floating-point mode
-CONTEXT_SHIFT = 33  # number of the context (translator/mode.py), from this bit up
+# ... and from bit CONTEXT_SHIFT up the number of the context (translator/mode.py).
 _LINEAR = 0xFFFFFFFF
 SMC_LIMIT = 8  # writes to a page with code, or changes of code that is compared, to judge from
 # Insns between two writes from which on protecting a page is cheaper than comparing: a write that

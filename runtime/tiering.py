@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from runtime.blocktable import Block
 from runtime.codecache import Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
+from runtime.following import Follow
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, pages_of
 from runtime.recall import Recall, again
 from translator import regions
-from translator.decode import Truncated, decode
+from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, context_of
 from translator.planner import FetchFault, Options, Plan
-from translator.regions import Region, is_return, loads_extended
-from translator.state import FIELDS, JUMP_CACHE_ENTRIES
+from translator.regions import Region, loads_extended
 from translator.strategies.regions import frame_region
 from translator.tiers import hostx87
 from translator.tiers.regioncode import compile_region
@@ -34,7 +34,6 @@ from translator.tiers.store import REGIONS, restore
 if TYPE_CHECKING:
     from runtime.dispatch import Engine
 
-_CACHE = FIELDS["jump_cache"].offset // 8
 _ASKED_MAX = 8  # times that this is doubled
 _RECALLED = 8  # the part of the threshold at which a region of an earlier run is taken
 _TRIES = 3  # with one head
@@ -42,10 +41,8 @@ _PATIENCE = 16  # thresholds to wait between two tries at one place
 AT_ONCE = 64  # insns of a region that is compiled before it runs
 _REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
 _SAMPLES = 8  # at least, before a place is found hot that is in no hurry
+_OFFSET = 0xFFFFFFFF  # in CS, in a location
 _BUCKET = 7  # bits of an address within one place that is hot
-_NEAR = 1 << 16  # a computed jump is taken to lead so far at most
-_TABLE_MAX = 48  # targets of one computed jump that are looked at
-_CALL_MAX = 7  # bytes of a call
 _LONG_BLOCK = 24  # insns of a block in unrolled code, on average
 
 
@@ -89,6 +86,11 @@ class _Job:
     key: bytes
     pages: frozenset[int]
 
+    def holds(self, location: int, fpu: int) -> bool:
+        """Whether the block at a location is one of its nodes."""
+        is_here = location >> CONTEXT_SHIFT == self.location >> CONTEXT_SHIFT
+        return is_here and self.region.holds(location & _OFFSET, fpu)
+
 
 class Tiering:
     """Forms, compiles and installs the regions of an engine. The caller holds the engine's lock."""
@@ -101,7 +103,9 @@ class Tiering:
         self.slice = self.thresholds.first_slice if mode == "when hot" else 0
         self.number = 0  # of the last job; never used again, as results may come late
         self.compiler: Compiler | None = None
-        self.planned: dict[tuple[int, int, int], Plan | None] = {}  # while one region is formed
+        # While one region is formed: its plans, and where it is.
+        self.planned: dict[tuple[int, int, int], Plan | None] = {}
+        self.context = USER_CONTEXT
         self.recall = Recall()
         self.reset()
 
@@ -150,14 +154,14 @@ class Tiering:
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
         least = self.thresholds.first_slice
-        if location >= LOCATION_PRECISE:
+        if location & LOCATION_PRECISE:
             self.slice = max(self.slice // 2, least)
             return
         bucket = location >> _BUCKET
         before = self.slice
         self.heat[bucket] += before
         # What was rewritten before its region paid off must last twice as long for another try.
-        patience = min(self.rewritten[location >> PAGE_SHIFT], _REWRITTEN_MAX)
+        patience = min(self.rewritten[_page(location)], _REWRITTEN_MAX)
         hot, most = self.thresholds.hot, self.thresholds.last_slice
         soon = self.heat[bucket] >= hot // _RECALLED
         if soon and not patience and self.recall.knows(location):
@@ -195,35 +199,38 @@ class Tiering:
 
     def _request(self, location: int, fpu: int) -> None:
         """Have the region around a hot place compiled, or find it in the cache."""
-        if any(job.region.holds(location, fpu) for job in self.jobs.values()):
+        if any(job.holds(location, fpu) for job in self.jobs.values()):
             return
-        if self.engine.code.is_calm(location >> PAGE_SHIFT):
-            self.engine.invalidate(location, 1)
-        self.planned.clear()
-        follow = _Follow(self.engine)
-        region = self._around((location, fpu), follow)
+        self._begin(location)
+        linear = self.context.linear(location & _OFFSET)
+        if self.engine.code.is_calm(linear >> PAGE_SHIFT):
+            self.engine.invalidate(linear, 1)
+        follow = Follow(self.engine, self.context)
+        start = location & _OFFSET, fpu
+        region = self._around(start, follow)
         if region is None:
             return
         if region.has_loop:
             # Entered where other code enters the loop, if that has not been tried already.
             for place in self._entries(region):
-                if not self.tried.get(place) and place != (location, fpu):
+                if not self.tried.get(self._tried_at(*place)) and place != start:
                     better = self._around(place, follow)
-                    if better is not None and better.has_loop and better.holds(location, fpu):
+                    if better is not None and better.has_loop and better.holds(*start):
                         region = better
                         break
-        head = (region.head.plan.pc, region.head.entry)
+        head = self._tried_at(region.head.plan.pc, region.head.entry)
         if self.tried.get(head, 0) >= _TRIES or any(
-            job.region.head.plan.pc == head[0] for job in self.jobs.values()
+            job.location == head[0] for job in self.jobs.values()
         ):
             return
         described = regions.plain(region)
-        self.recall.add(region, described)
+        if not self.context.number:  # others have numbers of this run
+            self.recall.add(region, described)
         self._compile(region, described)
 
     def _compile(self, region: Region, described: tuple[Any, ...]) -> None:
         """Find a region in the cache, or have it compiled."""
-        head = (region.head.plan.pc, region.head.entry)
+        head = self._tried_at(region.head.plan.pc, region.head.entry)
         self.tried[head] = self.tried.get(head, 0) + 1
         key = _key(described)
         self.counts.formed += 1
@@ -240,13 +247,22 @@ class Tiering:
             self.compiler.prepare()
         self.compiler.submit(self.number, described)
 
+    def _begin(self, location: int) -> None:
+        """Begin to form the region around a location."""
+        self.context = context_of(location >> CONTEXT_SHIFT)
+        self.planned.clear()
+
+    def _tried_at(self, pc: int, fpu: int) -> tuple[int, int]:
+        """Return what a head of the region that is being formed is known by."""
+        return pc | self.context.number << CONTEXT_SHIFT, fpu
+
     def _recall(self, location: int, fpu: int) -> bool:
         """Take a region that earlier runs had around a hot place; False if there is none."""
         if len(self.jobs) >= self.thresholds.waiting:
             return False
-        if any(job.region.holds(location, fpu) for job in self.jobs.values()):
+        if any(job.holds(location, fpu) for job in self.jobs.values()):
             return False
-        self.planned.clear()
+        self._begin(location)
         for recalled in self.recall.holding(location):
             if self.tried.get((recalled.base, recalled.entry)):
                 continue
@@ -261,7 +277,7 @@ class Tiering:
         places = {node.plan.pc for node in region.nodes}
         found = []
         for node in region.nodes:
-            block = self.engine.cache.find(node.plan.pc, node.entry)
+            block = self.engine.cache.find(self._tried_at(node.plan.pc, 0)[0], node.entry)
             if block is not None and any(
                 link.owner.is_valid and link.owner.pc not in places for link in block.incoming
             ):
@@ -288,10 +304,11 @@ class Tiering:
     def _replace(self, region: Region, stencil: Stencil) -> None:
         """Put a region in the place of the block at its head."""
         cache, head = self.engine.cache, region.head
-        old = cache.find(head.plan.pc, head.entry)
+        location = head.plan.location
+        old = cache.find(location, head.entry)
         incoming = [] if old is None else list(old.incoming)
         try:
-            block = self.install(head.plan.pc, region, stencil, old)
+            block = self.install(location, region, stencil, old)
         except Full:
             return  # the next block that is translated makes room
         for link in incoming:
@@ -345,10 +362,10 @@ class Tiering:
 
     def at_once(self, location: int, fpu: int) -> Block | None:
         """Compile and install the region at a location; None if there can be none."""
-        if location >= LOCATION_PRECISE:  # or in another mode than that of user programs
+        if location & LOCATION_PRECISE:
             return None
-        self.planned.clear()
-        region = self._grow((location, fpu), Plan.successors, AT_ONCE)
+        self._begin(location)
+        region = self._grow((location & _OFFSET, fpu), Plan.successors, AT_ONCE)
         if region is None:
             return None
         key = _key(regions.plain(region))
@@ -373,12 +390,17 @@ class Tiering:
 
     def _plan(self, pc: int, fpu: int, most: int) -> Plan | None:
         code = self.engine.code
-        options = Options(fpu, max_insns=min(most, code.max_insns), recovers=code.recovers_flags)
+        options = Options(
+            fpu,
+            max_insns=min(most, code.max_insns),
+            recovers=code.recovers_flags,
+            context=self.context,
+        )
         try:
             plan = code.plan_again(pc, options)
         except FetchFault:
             return None
-        if not plan.items or code.is_open(pc, plan.end - pc):
+        if not plan.items or code.is_open(plan.linear, plan.end - pc):
             return None
         if not regions.is_fit(plan):
             return None
@@ -388,19 +410,19 @@ class Tiering:
     def invalidate(self, pages: Iterable[int], dropped: Iterable[Block]) -> None:
         """Forget regions under way that were made from these pages; blocks were dropped already."""
         changed = set(pages)
-        for bucket in [n for n in list(self.heat) if n >> PAGE_SHIFT - _BUCKET in changed]:
+        for bucket in [n for n in list(self.heat) if _page(n << _BUCKET) in changed]:
             self.heat.pop(bucket, None)
             self.asked.pop(bucket, None)
-        vain = {block.pc >> PAGE_SHIFT for block in dropped if block.parts}
+        vain = {_page(block.location) for block in dropped if block.parts}
         for number, job in list(self.jobs.items()):
             if not changed.isdisjoint(job.pages):
                 if len(self.outdated) >= self.thresholds.waiting:
                     self.outdated.clear()  # most were never begun
                 self.outdated[number] = self.jobs.pop(number)
-                vain.add(job.location >> PAGE_SHIFT)
+                vain.add(_page(job.location))
                 self.counts.dropped += 1
         self.rewritten.update(vain)
-        for place in [at for at in self.tried if at[0] >> PAGE_SHIFT in vain]:
+        for place in [at for at in self.tried if _page(at[0]) in vain]:
             del self.tried[place]  # it is other code now
 
     def after_fork_child(self) -> None:
@@ -425,52 +447,12 @@ class Tiering:
             self.compiler.wait()
 
 
-class _Follow:
-    """Lists the successors of a block that were really taken."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.cache, self.code = engine.cache, engine.code
-        self.cpus = list(engine.cpus)
-        self.recent: list[int] | None = None
-
-    def __call__(self, plan: Plan) -> list[int]:
-        block = self.cache.blocks.get(plan.pc)
-        if block is None:
-            return []
-        targets = plan.successors()
-        if targets:
-            if block.parts:
-                return targets
-            taken = self.cache.taken(block)
-            return [pc for pc in targets if pc in taken]
-        if is_return(plan) or plan.interp_at is not None:
-            return []
-        return self._near(plan.pc)
-
-    def _near(self, pc: int) -> list[int]:
-        """Return recent targets of computed jumps near an address, those of returns left out."""
-        if self.recent is None:
-            keys: set[int] = set()
-            for cpu in self.cpus:
-                keys.update(cpu.r64[_CACHE : _CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
-            self.recent = sorted(
-                key for key in keys if key in self.cache.blocks and not self._is_behind_call(key)
-            )
-        near = [key for key in self.recent if abs(key - pc) < _NEAR]
-        return sorted(near, key=lambda key: abs(key - pc))[:_TABLE_MAX]
-
-    def _is_behind_call(self, pc: int) -> bool:
-        """Whether the insn in front of an address seems to be a call."""
-        code = self.code.fetch(pc - _CALL_MAX & 0xFFFFFFFF, _CALL_MAX)
-        for start in range(len(code) - 1):
-            if code[start] in (0xE8, 0xFF):
-                try:
-                    insn = decode(code, start)
-                except Truncated:
-                    continue
-                if start + insn.length == _CALL_MAX and insn.mnemonic in ("call", "calli"):
-                    return True
-        return False
+def _page(location: int) -> int:
+    """Return the number of a location's linear page."""
+    context = location >> CONTEXT_SHIFT
+    if not context:
+        return (location & _OFFSET) >> PAGE_SHIFT
+    return context_of(context).linear(location & _OFFSET) >> PAGE_SHIFT
 
 
 def _has_long_blocks(region: Region) -> bool:

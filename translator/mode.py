@@ -137,6 +137,11 @@ class Context(NamedTuple):
     cs_limit: int  # highest offset
     number: int  # 0 for USER; bits 16 to 29: the mode; bits 0 to 15: the selector, or an identifier
 
+    @property
+    def end(self) -> int:
+        """Where CS ends: the offset behind the last byte."""
+        return 0x10000 if self.mode.wraps else self.cs_limit + 1
+
     def linear(self, offset: int) -> int:
         """Return the linear address of an offset in CS."""
         if self.mode.wraps:
@@ -152,6 +157,7 @@ class Context(NamedTuple):
 
 
 CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
+CONTEXT_SHIFT = 33  # of a context's number in a location (runtime/guestcode.py)
 # A bit of the number where code has the host code of USER, so that computed jumps are remembered by
 # the address alone.
 SHARED = 1 << 30

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from translator.decode import Truncated, scan_fields
 from translator.hooks import Marks, covers
 from translator.ir import CondLink, Link
-from translator.mode import USER_CONTEXT, Context
+from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
 
 MAX_INSNS = 64
@@ -56,6 +56,11 @@ class Plan:
     def context(self) -> Context:
         """Mode and place of the code; a worker's plans have none, and need none."""
         return USER_CONTEXT if self.options is None else self.options.context
+
+    @property
+    def location(self) -> int:
+        """What the code cache knows it by, outside of precise floating-point mode."""
+        return self.pc | self.context.number << CONTEXT_SHIFT
 
     @property
     def linear(self) -> int:

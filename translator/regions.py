@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translator.ir import Jump, Op
+from translator.mode import Context
 from translator.planner import Plan
 from translator.shape import NEXT, PC, TARGET, Slots, numbers, shape_of
 
@@ -59,6 +60,11 @@ class Region:
     def insns(self) -> int:
         """Guest insns that it holds."""
         return sum(node.count for node in self.nodes)
+
+    @property
+    def context(self) -> Context:
+        """Mode and place of its code: the same for all of it."""
+        return self.head.plan.context
 
     def holds(self, pc: int, fpu: int) -> bool:
         """Whether a block is one of the nodes."""
@@ -179,8 +185,13 @@ def _discover(
 
 
 def is_fit(plan: Plan) -> bool:
-    """Whether a plan can be a node: not if its target depends on where it stands."""
+    """Whether a plan can be a node: not if it leads to other modes, or around the end of CS.
+
+    Nor, where that is rare, if its target depends on where it stands.
+    """
     last = plan.items[-1][0]
+    if plan.context.number:
+        return not last.leaves_context and plan.end <= plan.context.end
     return not (last.wraps_target and last.terminal is not None)
 
 

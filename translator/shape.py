@@ -90,6 +90,7 @@ class Shape:
         "is_supported",
         "key",
         "leaks",
+        "leaves_context",
         "pairs",
         "reads",
         "recoverable",
@@ -124,6 +125,8 @@ class Shape:
         for group in self.recovery.groups if self.recovery else ():
             self.recoverable |= GROUP_BITS[group]
         self.stores = bool(kinds & _STORES)
+        # It goes on in another segment: the address alone does not say where.
+        self.leaves_context = any(v.op is Op.SET and v.attr == "context" for v in self.unit.ops)
         self.is_supported = not kinds & _UNSUPPORTED
         self.fpu = _fpu(self.unit) if kinds & _FP_STACK else None
         # Its result depends on FCW or MXCSR, or it touches the x87 stack.

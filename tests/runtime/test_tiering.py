@@ -12,9 +12,11 @@ from runtime.codecache import Full
 from runtime.compiler import Compiler, PlainDescriptors
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine, Exit
+from runtime.following import _CACHE, Follow
 from runtime.memory import Memory
-from runtime.tiering import _CACHE, Tiering, _Follow
+from runtime.tiering import Tiering
 from translator import regions
+from translator.mode import USER_CONTEXT
 from translator.planner import Plan
 from translator.quick import layout
 from translator.shape import SHAPES, shape_of
@@ -145,10 +147,10 @@ def test_computed_jumps_are_observed(tiering: Tiering) -> None:
     jump(places[1])
     run(tiering, tiering.thresholds.hot)
     assert not tiering.jobs
-    assert _Follow(engine)._near(CODE) == []
+    assert Follow(engine, USER_CONTEXT)._near(CODE) == []
     jump(places[0])
     jump(places[2])
-    assert _Follow(engine)._near(CODE) == [places[2]]
+    assert Follow(engine, USER_CONTEXT)._near(CODE) == [places[2]]
     run(tiering, 1000)
     assert not tiering.jobs
     run(tiering, tiering.thresholds.hot)
