@@ -380,7 +380,7 @@ class Tiering:
             return None
         if not plan.items or code.is_open(pc, plan.end - pc):
             return None
-        if not regions.is_fit(plan):
+        if not regions.is_fit(plan) or plan.called or plan.served or plan.block_call:
             return None
         return plan
 

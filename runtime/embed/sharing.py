@@ -94,7 +94,13 @@ def flush() -> None:
             engine.flushed.clear()
             engine.flushing.set()
         try:
-            while busy := [cpu for engine in engines for cpu in list(engine.running)]:
+            # A thread that is calling Python may wait for our lock; it will not go on from there.
+            while busy := [
+                cpu
+                for engine in engines
+                if engine.serving.is_in_guest
+                for cpu in list(engine.running)
+            ]:
                 for cpu in busy:
                     cpu.request_stop()
                 time.sleep(0.0002)
