@@ -13,6 +13,7 @@ from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from runtime.blocktable import Block
@@ -42,6 +43,12 @@ _PATIENCE = 16  # thresholds to wait between two tries at one place
 AT_ONCE = 64  # insns of a region that is compiled before it runs
 _REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
 _SAMPLES = 8  # at least, before a place is found hot that is in no hurry
+# A sample costs as much as running 50,000 insns, a region as much as 100 million.  So slices and
+# the threshold grow with what has been run: it is so many (a power of two) of the shortest slices,
+_SLICES = 14
+_SHARES = 13  # and so many of what makes a place hot
+_PLANNED_MAX = 1 << 14
+_SEEN_MAX = 1 << 16
 _BUCKET = 7  # bits of an address within one place that is hot
 _NEAR = 1 << 16  # a computed jump is taken to lead so far at most
 _TABLE_MAX = 48  # targets of one computed jump that are looked at
@@ -101,7 +108,8 @@ class Tiering:
         self.slice = self.thresholds.first_slice if mode == "when hot" else 0
         self.number = 0  # of the last job; never used again, as results may come late
         self.compiler: Compiler | None = None
-        self.planned: dict[tuple[int, int, int], Plan | None] = {}  # while one region is formed
+        self.planned: dict[tuple[int, int, int], Plan] = {}  # until any code changes
+        self.hottest = 0  # what samples show of the place that a region is formed around
         self.recall = Recall()
         self.reset()
 
@@ -128,9 +136,11 @@ class Tiering:
     def reset(self) -> None:
         """Forget what is under way, in a forked child or when the guest is replaced."""
         self.heat: Counter[int] = Counter()  # place >> _BUCKET -> insns
+        self.seen: Counter[int] = Counter()  # address of a block -> insns, of all samples there
         self.asked: Counter[int] = Counter()  # place >> _BUCKET -> tries
         self.rewritten: Counter[int] = Counter()  # page -> regions that were dropped with it
         self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
+        self.planned.clear()
         self.jobs: dict[int, _Job] = {}
         self.observed = -1  # insns since computed jumps were forgotten, to see which are taken
         self.outdated: dict[int, _Job] = {}  # dropped: the code may come back, as others write near
@@ -138,9 +148,11 @@ class Tiering:
     def trim(self) -> None:
         """Forget where it was hot, as all host code is dropped; what is hot then is tried anew."""
         self.heat.clear()
+        self.seen.clear()
         self.tried.clear()
         self.rewritten.clear()
         self.asked.clear()
+        self.planned.clear()
 
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
@@ -149,30 +161,35 @@ class Tiering:
         if is_inside:
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
-        least = self.thresholds.first_slice
+        thresholds, ran = self.thresholds, self.counts.insns_sampled
+        least = max(thresholds.first_slice, min(ran >> _SLICES, thresholds.hot))
         if location >= LOCATION_PRECISE:
             self.slice = max(self.slice // 2, least)
             return
         bucket = location >> _BUCKET
         before = self.slice
         self.heat[bucket] += before
+        if len(self.seen) >= _SEEN_MAX:
+            self.seen.clear()
+        self.seen[location] += before
         # What was rewritten before its region paid off must last twice as long for another try.
         patience = min(self.rewritten[location >> PAGE_SHIFT], _REWRITTEN_MAX)
-        hot, most = self.thresholds.hot, self.thresholds.last_slice
+        hot, most = thresholds.hot, thresholds.last_slice
         soon = self.heat[bucket] >= hot // _RECALLED
         if soon and not patience and self.recall.knows(location):
             with self.engine.lock:
                 if self._recall(location, fpu):
                     self.heat[bucket] = 0
                     return
+        hot = max(hot, ran >> _SHARES)
         missing = (hot << patience) - self.heat[bucket]
         self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
         if self.observed >= 0:
             self.observed += before
-        if missing > 0 or len(self.jobs) >= self.thresholds.waiting:
+        if missing > 0 or len(self.jobs) >= thresholds.waiting:
             return
         with self.engine.lock:
-            if self.observed < self.thresholds.observed:
+            if self.observed < thresholds.observed:
                 if self.observed < 0:
                     self.engine.forget_jumps()
                     self.observed = 0
@@ -199,8 +216,8 @@ class Tiering:
             return
         if self.engine.code.is_calm(location >> PAGE_SHIFT):
             self.engine.invalidate(location, 1)
-        self.planned.clear()
         follow = _Follow(self.engine)
+        self.hottest = self.seen[location]
         region = self._around((location, fpu), follow)
         if region is None:
             return
@@ -246,7 +263,6 @@ class Tiering:
             return False
         if any(job.region.holds(location, fpu) for job in self.jobs.values()):
             return False
-        self.planned.clear()
         for recalled in self.recall.holding(location):
             if self.tried.get((recalled.base, recalled.entry)):
                 continue
@@ -329,14 +345,23 @@ class Tiering:
 
     def _grow(self, place: regions.Place, follow: regions.Follow, most: int) -> Region | None:
         """Build the region at a head, and decide where its x87 registers are."""
-        region = regions.grow(*place, self.plan_at, follow, most)
+        region = regions.grow(*place, self.plan_at, follow, most, self._heat)
         if region is not None and region.uses_fpu:
             least = self.thresholds.x87_share
             region.x87_in_host = not least or (region.has_loop and region.x87_share >= least)
             region.x87_in_host = hostx87.fits(region)
             if not region.x87_in_host and any(loads_extended(n.plan) for n in region.nodes):
-                return regions.grow(*place, self._plan_of_values, follow, most)
+                return regions.grow(*place, self._plan_of_values, follow, most, self._heat)
         return region
+
+    def _heat(self, pc: int, guess: float) -> float:
+        """Return what samples show of a block; one that none shows is no hotter than one sample."""
+        if self.mode == "at once":
+            return 1.0
+        seen = self.seen[pc]
+        if guess == inf:
+            return max(seen, self.hottest)
+        return seen or min(guess, self.thresholds.first_slice)
 
     def _plan_of_values(self, pc: int, fpu: int, most: int) -> Plan | None:
         """Plan a block for a region whose x87 registers are LLVM's values."""
@@ -347,7 +372,6 @@ class Tiering:
         """Compile and install the region at a location; None if there can be none."""
         if location >= LOCATION_PRECISE:  # or in another mode than that of user programs
             return None
-        self.planned.clear()
         region = self._grow((location, fpu), Plan.successors, AT_ONCE)
         if region is None:
             return None
@@ -367,9 +391,14 @@ class Tiering:
     def plan_at(self, pc: int, fpu: int, most: int) -> Plan | None:
         """Plan a block for a region; None if it must stay outside."""
         place = pc, fpu, most
-        if place not in self.planned:
-            self.planned[place] = self._plan(pc, fpu, most)
-        return self.planned[place]
+        plan = self.planned.get(place)
+        if plan is None:
+            plan = self._plan(pc, fpu, most)
+            if plan is not None:
+                if len(self.planned) >= _PLANNED_MAX:
+                    self.planned.clear()
+                self.planned[place] = plan
+        return plan
 
     def _plan(self, pc: int, fpu: int, most: int) -> Plan | None:
         code = self.engine.code
@@ -388,6 +417,7 @@ class Tiering:
     def invalidate(self, pages: Iterable[int], dropped: Iterable[Block]) -> None:
         """Forget regions under way that were made from these pages; blocks were dropped already."""
         changed = set(pages)
+        self.planned.clear()
         for bucket in [n for n in list(self.heat) if n >> PAGE_SHIFT - _BUCKET in changed]:
             self.heat.pop(bucket, None)
             self.asked.pop(bucket, None)
