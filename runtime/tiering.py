@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 from runtime.blocktable import Block
 from runtime.codecache import Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
+from runtime.following import Follow
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, pages_of
 from runtime.recall import Recall, again
 from translator import regions
-from translator.decode import Truncated, decode
 from translator.planner import FetchFault, Options, Plan
-from translator.regions import Region, is_return, loads_extended
-from translator.state import FIELDS, JUMP_CACHE_ENTRIES
+from translator.regions import Region, loads_extended
 from translator.strategies.regions import frame_region
 from translator.tiers import hostx87
 from translator.tiers.regioncode import compile_region
@@ -35,7 +34,6 @@ from translator.tiers.store import REGIONS, restore
 if TYPE_CHECKING:
     from runtime.dispatch import Engine
 
-_CACHE = FIELDS["jump_cache"].offset // 8
 _ASKED_MAX = 8  # times that this is doubled
 _RECALLED = 8  # the part of the threshold at which a region of an earlier run is taken
 _TRIES = 3  # with one head
@@ -50,9 +48,6 @@ _SHARES = 13  # and so many of what makes a place hot
 _PLANNED_MAX = 1 << 14
 _SEEN_MAX = 1 << 16
 _BUCKET = 7  # bits of an address within one place that is hot
-_NEAR = 1 << 16  # a computed jump is taken to lead so far at most
-_TABLE_MAX = 48  # targets of one computed jump that are looked at
-_CALL_MAX = 7  # bytes of a call
 _LONG_BLOCK = 24  # insns of a block in unrolled code, on average
 
 
@@ -216,7 +211,7 @@ class Tiering:
             return
         if self.engine.code.is_calm(location >> PAGE_SHIFT):
             self.engine.invalidate(location, 1)
-        follow = _Follow(self.engine)
+        follow = Follow(self.engine)
         self.hottest = self.seen[location]
         region = self._around((location, fpu), follow)
         if region is None:
@@ -453,54 +448,6 @@ class Tiering:
         """Wait until nothing of the compiling process is left, after `close`."""
         if self.compiler is not None:
             self.compiler.wait()
-
-
-class _Follow:
-    """Lists the successors of a block that were really taken."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.cache, self.code = engine.cache, engine.code
-        self.cpus = list(engine.cpus)
-        self.recent: list[int] | None = None
-
-    def __call__(self, plan: Plan) -> list[int]:
-        block = self.cache.blocks.get(plan.pc)
-        if block is None:
-            return []
-        targets = plan.successors()
-        if targets:
-            if block.parts:
-                return targets
-            taken = self.cache.taken(block)
-            return [pc for pc in targets if pc in taken]
-        if is_return(plan) or plan.interp_at is not None:
-            return []
-        return self._near(plan.pc)
-
-    def _near(self, pc: int) -> list[int]:
-        """Return recent targets of computed jumps near an address, those of returns left out."""
-        if self.recent is None:
-            keys: set[int] = set()
-            for cpu in self.cpus:
-                keys.update(cpu.r64[_CACHE : _CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
-            self.recent = sorted(
-                key for key in keys if key in self.cache.blocks and not self._is_behind_call(key)
-            )
-        near = [key for key in self.recent if abs(key - pc) < _NEAR]
-        return sorted(near, key=lambda key: abs(key - pc))[:_TABLE_MAX]
-
-    def _is_behind_call(self, pc: int) -> bool:
-        """Whether the insn in front of an address seems to be a call."""
-        code = self.code.fetch(pc - _CALL_MAX & 0xFFFFFFFF, _CALL_MAX)
-        for start in range(len(code) - 1):
-            if code[start] in (0xE8, 0xFF):
-                try:
-                    insn = decode(code, start)
-                except Truncated:
-                    continue
-                if start + insn.length == _CALL_MAX and insn.mnemonic in ("call", "calli"):
-                    return True
-        return False
 
 
 def _has_long_blocks(region: Region) -> bool:

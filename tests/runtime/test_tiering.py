@@ -12,8 +12,9 @@ from runtime.codecache import Full
 from runtime.compiler import Compiler, PlainDescriptors
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine, Exit
+from runtime.following import CACHE, Follow
 from runtime.memory import Memory
-from runtime.tiering import _CACHE, Tiering, _Follow
+from runtime.tiering import Tiering
 from translator import regions
 from translator.planner import Plan
 from translator.quick import layout
@@ -171,15 +172,15 @@ def test_computed_jumps_are_observed(tiering: Tiering) -> None:
         engine._install(place, 0)
 
     def jump(place: int) -> None:
-        cpu.r64[_CACHE + 2 * (place & JUMP_CACHE_ENTRIES - 1)] = place
+        cpu.r64[CACHE + 2 * (place & JUMP_CACHE_ENTRIES - 1)] = place
 
     jump(places[1])
     run(tiering, tiering.thresholds.hot)
     assert not tiering.jobs
-    assert _Follow(engine)._near(CODE) == []
+    assert Follow(engine)._near(CODE) == []
     jump(places[0])
     jump(places[2])
-    assert _Follow(engine)._near(CODE) == [places[2]]
+    assert Follow(engine)._near(CODE) == [places[2]]
     run(tiering, 1000)
     assert not tiering.jobs
     run(tiering, tiering.thresholds.hot)

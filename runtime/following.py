@@ -1,0 +1,67 @@
+"""Where a block of guest code was really seen to lead to: what regions grow along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from translator.decode import Truncated, decode
+from translator.planner import Plan
+from translator.regions import is_return
+from translator.state import FIELDS, JUMP_CACHE_ENTRIES
+
+if TYPE_CHECKING:
+    from runtime.dispatch import Engine
+
+CACHE = FIELDS["jump_cache"].offset // 8
+_NEAR = 1 << 16  # a computed jump is taken to lead so far at most
+_TABLE_MAX = 48  # targets of one computed jump that are looked at
+_CALL_MAX = 7  # bytes of a call
+
+
+class Follow:
+    """Lists the successors of a block that were really taken."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.cache, self.code = engine.cache, engine.code
+        self.cpus = list(engine.cpus)
+        self.recent: list[int] | None = None
+
+    def __call__(self, plan: Plan) -> list[int]:
+        """Return the addresses that a block was seen to lead to, those of returns left out."""
+        block = self.cache.blocks.get(plan.pc)
+        if block is None:
+            return []
+        targets = plan.successors()
+        if targets:
+            if block.parts:
+                return targets
+            taken = self.cache.taken(block)
+            return [pc for pc in targets if pc in taken]
+        if is_return(plan) or plan.interp_at is not None:
+            return []
+        return self._near(plan.pc)
+
+    def _near(self, pc: int) -> list[int]:
+        """Return recent targets of computed jumps near an address, those of returns left out."""
+        if self.recent is None:
+            keys: set[int] = set()
+            for cpu in self.cpus:
+                keys.update(cpu.r64[CACHE : CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
+            self.recent = sorted(
+                key for key in keys if key in self.cache.blocks and not self._is_behind_call(key)
+            )
+        near = [key for key in self.recent if abs(key - pc) < _NEAR]
+        return sorted(near, key=lambda key: abs(key - pc))[:_TABLE_MAX]
+
+    def _is_behind_call(self, pc: int) -> bool:
+        """Whether the insn in front of an address seems to be a call."""
+        code = self.code.fetch(pc - _CALL_MAX & 0xFFFFFFFF, _CALL_MAX)
+        for start in range(len(code) - 1):
+            if code[start] in (0xE8, 0xFF):
+                try:
+                    insn = decode(code, start)
+                except Truncated:
+                    continue
+                if start + insn.length == _CALL_MAX and insn.mnemonic in ("call", "calli"):
+                    return True
+        return False
