@@ -102,8 +102,9 @@ def test_statistics() -> None:
         last = guest.statistics
     assert first.insns == 5000
     assert last.insns > 5000
-    assert last.blocks > first.blocks > 10
-    assert last.insns_translated > last.blocks
+    assert last.blocks > first.blocks > 5  # a region counts as one
+    in_regions = last.regions.insns if last.regions is not None else 0
+    assert last.insns_translated + in_regions > last.blocks
     assert last.exits["syscall"] > 3
     assert min(last.start_seconds, last.translate_seconds) > 0
     assert last.run_seconds >= 0  # a difference of clocks: 0 for a run of a few milliseconds
