@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from runtime import native
 from runtime.blocktable import Block
 from runtime.cpu import Cpu
@@ -35,6 +37,7 @@ _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 _OURS = frozenset({Kind.CALL, PAUSED})
 _UNKNOWN = frozenset({0, Kind.LINK, Kind.LOOKUP})
 STOPPED, FETCH = 32, 33  # further reasons to leave: asked to; the insn cannot be fetched
+_FEW_PAGES = 64
 SLICE = 1_000_000  # insns between two looks at the clock and at signals
 
 
@@ -239,6 +242,14 @@ class EmbedEngine(Engine):
         """Drop the code of a range whose marks changed."""
         if first >= 1 << 32:
             return
-        last = min(last, 0xFFFFFFFF)
-        start = first >> PAGE_SHIFT << PAGE_SHIFT
-        self.invalidate(start, last + 1 - start)
+        low, high = first >> PAGE_SHIFT, min(last, 0xFFFFFFFF) >> PAGE_SHIFT
+        if high - low < _FEW_PAGES:
+            self.invalidate(low << PAGE_SHIFT, high + 1 - low << PAGE_SHIFT)
+            return
+        self.changes += 1
+        with self.lock:
+            heads = np.frombuffer(self.cache.table.page_heads, dtype=np.uint32)
+            used = (np.flatnonzero(heads[low : high + 1]) + low).tolist()
+            for page in sorted({*used, *self.insn_pages, *self.code.pages}):
+                if low <= page <= high:
+                    self.invalidate(page << PAGE_SHIFT, 1)

@@ -12,6 +12,7 @@ from runtime import native
 from runtime.cpu import UNLIMITED, Cpu
 from runtime.embed import events
 from runtime.embed.access import Access, Stopped
+from runtime.embed.compiling import share
 from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
 from runtime.embed.hooks import Hook, Hooks
 from runtime.embed.sharing import GROUP, flush
@@ -46,6 +47,7 @@ class Machine(Stepping):
         self.hooks, self.marks = Hooks(), Marks()
         self.engine = EmbedEngine(self.space, strategy, self.hooks, self.marks)
         self.engine.machine = self
+        share(self.engine.tiering)
         self.access = Access(self, self.space)
         self.space.on_devices = self._remark_served
         self.owner: Any = None
@@ -111,7 +113,7 @@ class Machine(Stepping):
         self.engine.serving.calm()
         self.jumped = False
         native.clear_stop(cpu)
-        GROUP.enter()
+        GROUP.enter(self.engine)
         try:
             if count and count <= _FEW:
                 self._step_few()
@@ -127,7 +129,7 @@ class Machine(Stepping):
             flush()  # perhaps code was being made
             raise
         finally:
-            GROUP.leave()
+            GROUP.leave(self.engine)
             self.depth -= 1
             self.engine.running.discard(cpu)  # an exception may have come at any place
             if outer is not None:
