@@ -124,14 +124,15 @@ def _installer(
 
 
 def _decoder(
-    linux: Linux, config: Config, log: Log, known: Callable[[int], Insn]
-) -> Callable[[int], Insn]:
+    linux: Linux, config: Config, log: Log, known: Callable[[Cpu], Insn]
+) -> Callable[[Cpu], Insn]:
     engine = linux.process.engine
+    shown_at: dict[int, Insn] = {}
 
-    def hooked(eip: int) -> Insn:
-        is_new = eip not in engine.insns
-        insn = known(eip)
-        if is_new:
+    def hooked(cpu: Cpu) -> Insn:
+        insn, eip = known(cpu), cpu.eip
+        if shown_at.get(eip) is not insn:
+            shown_at[eip] = insn
             code = engine.mem.fetch(eip, insn.length)
             shown = [stages.line(*found) for found in hostdis.lines(code, eip, 32)]
             lines = shown or [stages.line(eip, code, insn.mnemonic)]

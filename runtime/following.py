@@ -16,7 +16,7 @@ from translator.state import FIELDS, JUMP_CACHE_ENTRIES
 if TYPE_CHECKING:
     from runtime.dispatch import Engine
 
-_CACHE = FIELDS["jump_cache"].offset // 8
+CACHE = FIELDS["jump_cache"].offset // 8
 _NEAR = 1 << 16  # a computed jump is taken to lead so far at most
 _TABLE_MAX = 48  # targets of one computed jump that are looked at
 _CALL_MAX = 7  # bytes of a call
@@ -51,7 +51,7 @@ class Follow:
         if self.recent is None:
             keys: set[int] = set()
             for cpu in self.cpus:
-                keys.update(cpu.r64[_CACHE : _CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
+                keys.update(cpu.r64[CACHE : CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
             number = self.context.number
             if not is_shared(number):  # the keys name the context
                 keys = {key & _OFFSET for key in keys if key >> 32 == number}

@@ -6,7 +6,7 @@ compiled.  They share a table of globals (GLOBALS below) with runtime/native.py.
 
 from __future__ import annotations
 
-from runtime import nativesignals, nativex87
+from runtime import nativeserve, nativesignals, nativex87
 from runtime.nativebase import GLOBALS, GLOBALS_SIZE, THREADS_MAX, field
 from translator.mode import SHARED
 from translator.quick.layout import HASH_FACTOR, HASH_SHIFT, HASH_SIZE
@@ -332,6 +332,7 @@ def text() -> str:
         + nativesignals.resume()
         + nativesignals.on_signal()
         + nativex87.routines()
+        + nativeserve.text()
         + _copies()
         + _syscall()
         + _spawn()

@@ -13,6 +13,7 @@ from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from runtime.blocktable import Block
@@ -42,6 +43,12 @@ AT_ONCE = 64  # insns of a region that is compiled before it runs
 _REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
 _SAMPLES = 8  # at least, before a place is found hot that is in no hurry
 _OFFSET = 0xFFFFFFFF  # in CS, in a location
+# A sample costs as much as running 50,000 insns, a region as much as 100 million.  So slices and
+# the threshold grow with what has been run: it is so many (a power of two) of the shortest slices,
+_SLICES = 14
+_SHARES = 13  # and so many of what makes a place hot
+_PLANNED_MAX = 1 << 14
+_SEEN_MAX = 1 << 16
 _BUCKET = 7  # bits of an address within one place that is hot
 _LONG_BLOCK = 24  # insns of a block in unrolled code, on average
 
@@ -103,9 +110,9 @@ class Tiering:
         self.slice = self.thresholds.first_slice if mode == "when hot" else 0
         self.number = 0  # of the last job; never used again, as results may come late
         self.compiler: Compiler | None = None
-        # While one region is formed: its plans, and where it is.
-        self.planned: dict[tuple[int, int, int], Plan | None] = {}
-        self.context = USER_CONTEXT
+        self.planned: dict[tuple[int, int, int], Plan] = {}  # until any code changes
+        self.hottest = 0  # what samples show of the place that a region is formed around
+        self.context = USER_CONTEXT  # of the region that is being formed
         self.recall = Recall()
         self.reset()
 
@@ -132,9 +139,11 @@ class Tiering:
     def reset(self) -> None:
         """Forget what is under way, in a forked child or when the guest is replaced."""
         self.heat: Counter[int] = Counter()  # place >> _BUCKET -> insns
+        self.seen: Counter[int] = Counter()  # address of a block -> insns, of all samples there
         self.asked: Counter[int] = Counter()  # place >> _BUCKET -> tries
         self.rewritten: Counter[int] = Counter()  # page -> regions that were dropped with it
         self.tried: dict[tuple[int, int], int] = {}  # head, x87 stack -> how often
+        self.planned.clear()
         self.jobs: dict[int, _Job] = {}
         self.observed = -1  # insns since computed jumps were forgotten, to see which are taken
         self.outdated: dict[int, _Job] = {}  # dropped: the code may come back, as others write near
@@ -142,9 +151,11 @@ class Tiering:
     def trim(self) -> None:
         """Forget where it was hot, as all host code is dropped; what is hot then is tried anew."""
         self.heat.clear()
+        self.seen.clear()
         self.tried.clear()
         self.rewritten.clear()
         self.asked.clear()
+        self.planned.clear()
 
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, location: int, fpu: int, *, is_inside: bool) -> None:
@@ -153,30 +164,35 @@ class Tiering:
         if is_inside:
             self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
             return
-        least = self.thresholds.first_slice
+        thresholds, ran = self.thresholds, self.counts.insns_sampled
+        least = max(thresholds.first_slice, min(ran >> _SLICES, thresholds.hot))
         if location & LOCATION_PRECISE:
             self.slice = max(self.slice // 2, least)
             return
         bucket = location >> _BUCKET
         before = self.slice
         self.heat[bucket] += before
+        if len(self.seen) >= _SEEN_MAX:
+            self.seen.clear()
+        self.seen[location] += before
         # What was rewritten before its region paid off must last twice as long for another try.
         patience = min(self.rewritten[_page(location)], _REWRITTEN_MAX)
-        hot, most = self.thresholds.hot, self.thresholds.last_slice
+        hot, most = thresholds.hot, thresholds.last_slice
         soon = self.heat[bucket] >= hot // _RECALLED
         if soon and not patience and self.recall.knows(location):
             with self.engine.lock:
                 if self._recall(location, fpu):
                     self.heat[bucket] = 0
                     return
+        hot = max(hot, ran >> _SHARES)
         missing = (hot << patience) - self.heat[bucket]
         self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
         if self.observed >= 0:
             self.observed += before
-        if missing > 0 or len(self.jobs) >= self.thresholds.waiting:
+        if missing > 0 or len(self.jobs) >= thresholds.waiting:
             return
         with self.engine.lock:
-            if self.observed < self.thresholds.observed:
+            if self.observed < thresholds.observed:
                 if self.observed < 0:
                     self.engine.forget_jumps()
                     self.observed = 0
@@ -206,6 +222,7 @@ class Tiering:
         if self.engine.code.is_calm(linear >> PAGE_SHIFT):
             self.engine.invalidate(linear, 1)
         follow = Follow(self.engine, self.context)
+        self.hottest = self.seen[location]
         start = location & _OFFSET, fpu
         region = self._around(start, follow)
         if region is None:
@@ -250,7 +267,6 @@ class Tiering:
     def _begin(self, location: int) -> None:
         """Begin to form the region around a location."""
         self.context = context_of(location >> CONTEXT_SHIFT)
-        self.planned.clear()
 
     def _tried_at(self, pc: int, fpu: int) -> tuple[int, int]:
         """Return what a head of the region that is being formed is known by."""
@@ -346,14 +362,23 @@ class Tiering:
 
     def _grow(self, place: regions.Place, follow: regions.Follow, most: int) -> Region | None:
         """Build the region at a head, and decide where its x87 registers are."""
-        region = regions.grow(*place, self.plan_at, follow, most)
+        region = regions.grow(*place, self.plan_at, follow, most, self._heat)
         if region is not None and region.uses_fpu:
             least = self.thresholds.x87_share
             region.x87_in_host = not least or (region.has_loop and region.x87_share >= least)
             region.x87_in_host = hostx87.fits(region)
             if not region.x87_in_host and any(loads_extended(n.plan) for n in region.nodes):
-                return regions.grow(*place, self._plan_of_values, follow, most)
+                return regions.grow(*place, self._plan_of_values, follow, most, self._heat)
         return region
+
+    def _heat(self, pc: int, guess: float) -> float:
+        """Return what samples show of a block; one that none shows is no hotter than one sample."""
+        if self.mode == "at once":
+            return 1.0
+        seen = self.seen[self._tried_at(pc, 0)[0]]
+        if guess == inf:
+            return max(seen, self.hottest)
+        return seen or min(guess, self.thresholds.first_slice)
 
     def _plan_of_values(self, pc: int, fpu: int, most: int) -> Plan | None:
         """Plan a block for a region whose x87 registers are LLVM's values."""
@@ -383,10 +408,15 @@ class Tiering:
 
     def plan_at(self, pc: int, fpu: int, most: int) -> Plan | None:
         """Plan a block for a region; None if it must stay outside."""
-        place = pc, fpu, most
-        if place not in self.planned:
-            self.planned[place] = self._plan(pc, fpu, most)
-        return self.planned[place]
+        place = (*self._tried_at(pc, fpu), most)
+        plan = self.planned.get(place)
+        if plan is None:
+            plan = self._plan(pc, fpu, most)
+            if plan is not None:
+                if len(self.planned) >= _PLANNED_MAX:
+                    self.planned.clear()
+                self.planned[place] = plan
+        return plan
 
     def _plan(self, pc: int, fpu: int, most: int) -> Plan | None:
         code = self.engine.code
@@ -402,7 +432,7 @@ class Tiering:
             return None
         if not plan.items or code.is_open(plan.linear, plan.end - pc):
             return None
-        if not regions.is_fit(plan):
+        if not regions.is_fit(plan) or plan.called or plan.served or plan.block_call:
             return None
         return plan
 
@@ -410,6 +440,7 @@ class Tiering:
     def invalidate(self, pages: Iterable[int], dropped: Iterable[Block]) -> None:
         """Forget regions under way that were made from these pages; blocks were dropped already."""
         changed = set(pages)
+        self.planned.clear()
         for bucket in [n for n in list(self.heat) if _page(n << _BUCKET) in changed]:
             self.heat.pop(bucket, None)
             self.asked.pop(bucket, None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import debian, forced
+from tests.hoststate import descriptors, dispositions
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +48,20 @@ def sysroot() -> Path:
         return debian.sysroot()
     except debian.SysrootError as problem:
         pytest.skip(f"no i386 Debian sysroot: {problem}")
+
+
+@pytest.fixture(scope="module")
+def tidy() -> None:
+    """Free what tests of other files left in cycles now, not while descriptors are compared."""
+    gc.collect()
+
+
+@pytest.fixture
+def untouched(tidy: None) -> Iterator[None]:
+    """Check that a test leaves this process's descriptors, signals and mask as they were."""
+    before = descriptors(), dispositions(), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    yield
+    assert (descriptors(), dispositions(), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.building import build
+from tests.commands import COMMAND, program
 from tests.running import ANY, host_environment, jitemu, run, work_directory
-from tests.test_cli import COMMAND, program
 
 GUEST = program("mix")
 ENDLESS = Path(__file__).parent / "front" / "endless.c"

@@ -10,6 +10,11 @@ from translator.semantics import STRINGS
 from translator.shape import Shape
 
 _ACCESSES = frozenset({Op.LOAD, Op.STORE, Op.CMPXCHG, Op.RMW, Op.CALL})
+HOST, SERVED, INTERP = (
+    0,
+    1,
+    2,
+)  # who executes an insn: host code; Python, on the way; the interp tier
 EVERYWHERE = (0, 0xFFFFFFFFFFFFFFFF)
 Range = tuple[int, int]  # first and last address
 
@@ -29,19 +34,29 @@ class Marks:
     """The marked addresses of one guest; whoever changes them drops the code that they are in."""
 
     stops: set[int] = field(default_factory=set)  # the insn here is handed to the interp tier
+    served: set[int] = field(
+        default_factory=set
+    )  # so is this one, which goes on behind itself
+    exits: frozenset[int] = frozenset()  # those of them where the run ends
     calls: list[Range] = field(default_factory=list)  # code leaves before each insn
     blocks: list[Range] = field(default_factory=list)  # and where a block begins
     insn_counts: dict[Range, int] = field(default_factory=dict)  # host address of a counter...
     block_counts: dict[Range, int] = field(default_factory=dict)  # ...of insns, of blocks
-    checks_memory: bool = False  # insns that access memory are handed to the interp tier
+    checks_memory: bool = False  # insns that access memory are not executed by host code
 
-    def stops_at(self, pc: int, shape: Shape) -> bool:
-        """Whether a block ends in front of an insn, which is handed to the interp tier."""
-        if pc in self.stops or (self.checks_memory and accesses(shape)):
-            return True
-        # Each iteration is called for, and once more at the end: an interpreter's affair.
+    def at(self, pc: int, shape: Shape) -> int:
+        """Say who executes an insn: HOST; SERVED or INTERP."""
+        if pc in self.stops:
+            return INTERP
         is_repeated = shape.insn.rep != 0 and shape.insn.mnemonic in STRINGS
-        return is_repeated and bool(self.calls) and covers(self.calls, pc)
+        if pc in self.served:
+            return INTERP if is_repeated else SERVED
+        if self.checks_memory and accesses(shape):
+            return INTERP if is_repeated or shape.terminal is not None else SERVED
+        # Each iteration is called for, and once more at the end: an interpreter's affair.
+        if is_repeated and bool(self.calls) and covers(self.calls, pc):
+            return INTERP
+        return HOST
 
     def touch(self, first: int, last: int) -> bool:
         """Whether anything is marked from one address to another."""
@@ -50,7 +65,7 @@ class Marks:
         for ranges in (self.calls, self.blocks, self.insn_counts, self.block_counts):
             if any(low <= last and first <= high for low, high in ranges):
                 return True
-        return any(first <= stop <= last for stop in self.stops) if self.stops else False
+        return any(first <= stop <= last for stop in (*self.stops, *self.served))
 
     def shows(self, first: int, last: int) -> bool:
         """Whether somebody may look at the flags from one address to another."""
@@ -58,4 +73,4 @@ class Marks:
             return True
         if any(low <= last and first <= high for low, high in (*self.calls, *self.blocks)):
             return True
-        return any(first <= stop <= last for stop in self.stops) if self.stops else False
+        return any(first <= stop <= last for stop in (*self.stops, *self.served))

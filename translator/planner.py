@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from translator.decode import Truncated, scan_fields
-from translator.hooks import Marks, covers
+from translator.hooks import INTERP, SERVED, Marks, covers
 from translator.ir import CondLink, Link
 from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
@@ -46,6 +46,7 @@ class Plan:
     recipe: int = -1  # the insn whose flags the successors may have to recover, or -1
     recipe_id: int = 0
     called: list[int] = field(default_factory=list)  # insns that code leaves before, for hooks
+    served: list[int] = field(default_factory=list)  # insns that Python executes, on the way
     block_call: bool = False  # the same where the block begins
     saved: int = -1  # without a recipe, the insn whose operands a region may save for the same end
     options: Any = None  # the Options it was made with
@@ -135,12 +136,14 @@ def form(
                 raise FetchFault(pc, _missing(context, pc, size)) from None
             break
         shape = shapes.get(key) or shape_of(key)
+        where = context.linear(here) if context.number else here
+        who = marks.at(where, shape) if marks is not None else 0
         need = shape.fpu
         if (
-            not shape.is_supported
-            or (precise and shape.is_float)
+            who == INTERP
+            or not (shape.is_supported or who)
+            or (precise and shape.is_float and not who)
             or (need is not None and not need.allowed(fpu))
-            or (marks is not None and marks.stops_at(here, shape))
         ):
             plan.interp_at = here
             at += length
@@ -153,10 +156,12 @@ def form(
             plan.fpu = options.fpu
             slots[7] = 0 if need.mode == "mmx" else fpu >> 8
             fpu = slots[6] = need.after(fpu)
-        if marks is not None and covers(marks.calls, here):
+        if who == SERVED:
+            plan.served.append(len(items))
+        if marks is not None and covers(marks.calls, where):
             plan.called.append(len(items))
         items.append((shape, slots))
-        if shape.terminal is not None or after < here:
+        if (shape.terminal is not None and not who) or after < here:
             break
         if options.ends_at_store and shape.stores:
             break
@@ -167,7 +172,9 @@ def form(
         slots[9] = rest
     plan.end = pc + at
     plan.looked_at += context.spans(pc, at)
-    plan.block_call = marks is not None and covers(marks.blocks, pc)
+    if marks is not None:
+        first = context.linear(pc)
+        plan.block_call = first not in marks.exits and covers(marks.blocks, first)
     _liveness(plan, peek, options.recovers)
     return plan
 
@@ -206,7 +213,8 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
     fused_reads = 0  # what a jump reads that is compiled together with the insn before it
     for index in range(len(items) - 1, -1, -1):
         shape = items[index][0]
-        if index and index not in plan.called and fuses(items[index - 1][0], shape):
+        apart = index in plan.called or index in plan.served or index - 1 in plan.served
+        if index and not apart and fuses(items[index - 1][0], shape):
             result[index] = live
             fused_reads = shape.reads
             continue
@@ -246,7 +254,7 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
                 shown = ALL_FLAGS & ~live
             else:
                 live = ALL_FLAGS
-        if index in plan.called:
+        if index in plan.called or index in plan.served:
             live, shown, changed = ALL_FLAGS, 0, 0
     plan.live = result
 

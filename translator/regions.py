@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 from translator.ir import Jump, Op
@@ -21,6 +23,7 @@ STRAIGHT_INSNS = 200  # of a region without a loop
 DUPLICATED = 6  # insns of a return that is copied
 MAX_COPIES = 4
 MAX_TARGETS = 64  # addresses that one computed jump is compared with
+_COLD = 32  # a block that runs so much less than the head stays outside
 
 Place = tuple[int, int]  # guest address, x87 stack (TOP << 8 | tags)
 
@@ -89,6 +92,7 @@ class Region:
 
 PlanAt = Callable[[int, int, int], Plan | None]  # address, x87 stack, most insns -> plan
 Follow = Callable[[Plan], Iterable[int]]
+Heat = Callable[[int, float], float]  # address, a guess -> how much runs there
 
 
 def call_return(plan: Plan) -> int | None:
@@ -118,14 +122,16 @@ def grow(
     plan_at: PlanAt,
     follow: Follow,
     max_insns: int,
+    heat: Heat = lambda pc, guess: 1.0,
 ) -> Region | None:
     """Build the region at a head; None if there is nothing to compile.
 
     *plan_at* plans a block, or returns None where code must not become part of a region; *follow*
     lists the successors that are worth following, for computed jumps too, returns apart: these lead
-    behind the calls inside the region.
+    behind the calls inside the region.  *heat* says how much runs in a block; the guess, infinite
+    for the head, is for where nothing is known.
     """
-    nodes = _discover((head, fpu), plan_at, follow, max_insns)
+    nodes = _discover((head, fpu), plan_at, follow, max_insns, heat)
     if nodes is None:
         return None
     nodes = _split(nodes, plan_at)
@@ -160,13 +166,17 @@ def grow(
 
 
 def _discover(
-    start: Place, plan_at: PlanAt, follow: Follow, max_insns: int
+    start: Place, plan_at: PlanAt, follow: Follow, max_insns: int, heat: Heat
 ) -> dict[Place, Node] | None:
-    """Find what can be reached from the head, nearest first, until there is enough."""
+    """Find what can be reached from the head, hottest and nearest first, until there is enough."""
     nodes: dict[Place, Node] = {}
-    todo, insns = [start], 0
+    first = heat(start[0], inf)
+    todo: list[tuple[float, int, Place]] = [(-first, 0, start)]
+    number = insns = 0
     while todo and len(nodes) < MAX_NODES and insns < max_insns:
-        place = todo.pop(0)
+        coldness, _, place = heappop(todo)
+        if -coldness * _COLD < first:
+            break
         if place in nodes:
             continue
         plan = plan_at(*place, max_insns)
@@ -176,11 +186,15 @@ def _discover(
             continue
         node = nodes[place] = Node(plan, place[1], stack_behind(plan, place[1]))
         insns += node.count
-        todo += [(pc, node.exit) for pc in follow(plan)]
+        following = list(follow(plan))
+        ways = [(pc, -coldness / len(following)) for pc in following]
         # A called function returns with its own x87 stack: guess that it is the caller's.
         behind = call_return(plan)
         if behind is not None:
-            todo.append((behind, node.exit))
+            ways.append((behind, -coldness))
+        for pc, guess in ways:
+            number += 1
+            heappush(todo, (-heat(pc, guess), number, (pc, node.exit)))
     return nodes
 
 

@@ -20,6 +20,7 @@ SLOTS = (
 )  # fmt: skip
 SLOT_INDEX = {name: i for i, name in enumerate(SLOTS)}
 PC, NEXT, TARGET, REST = (SLOT_INDEX[name] for name in ("pc", "next", "target", "rest"))
+IMM, IMM2, DISP = (SLOT_INDEX[name] for name in ("imm", "imm2", "disp"))
 Slots = list[int]
 
 

@@ -45,7 +45,7 @@ class Uc(Batches, Controls):
         self._r32 = self._machine.cpu.r32
         self._hooks: dict[int, Hook] = {}
         self._next = 1
-        self._finish = weakref.finalize(self, self._machine.close)
+        self._finish = weakref.finalize(self, *self._machine.finisher())
         self.reg = Attributes(self._machine)
         cpu_state = self._machine.cpu
         cpu_state.eflags = 2
@@ -149,12 +149,7 @@ class Uc(Batches, Controls):
 
         Without one, reads give 0, and writes do nothing.
         """
-        owner = weakref.ref(self)
-        device = Device(
-            address,
-            None if read_cb is None else lambda at, n: int(read_cb(owner(), at, n, read_ud)),
-            None if write_cb is None else lambda at, n, v: write_cb(owner(), at, n, v, write_ud),
-        )
+        device = Device(address, read_cb, read_ud, write_cb, write_ud, weakref.ref(self))
         perms = (read_cb is not None) * const.UC_PROT_READ
         perms |= (write_cb is not None) * const.UC_PROT_WRITE
         try:

@@ -22,6 +22,7 @@ ACCESS = {
     "read_unmapped": 19, "write_unmapped": 20, "fetch_unmapped": 21,
     "write_prot": 22, "read_prot": 23, "fetch_prot": 24, "read_after": 25,
 }  # fmt: skip
+_MASKS = [(1 << 8 * size) - 1 for size in range(9)]
 _NEEDS = {"read": READ, "write": WRITE, "fetch": EXEC}
 
 
@@ -43,11 +44,18 @@ class Access(GuestMemory):
     def __init__(self, machine: Machine, space: Space) -> None:
         super().__init__(space)
         self.machine, self.space = machine, space
-        self.by_kind = machine.hooks.by_kind
+        self.by_kind, self.devices = machine.hooks.by_kind, space.device_pages
+        self.is_watched = False  # there are hooks for accesses that can be
 
     # -- numbers -----------------------------------------------------------------------------------
     def load(self, address: int, width: int) -> int:
         """Read *width* bits."""
+        device = self.devices.get(address >> 12)
+        if device is not None and device.read is not None and not self.is_watched:
+            size = width >> 3
+            if address & 0xFFF <= 4096 - size and size <= 8:
+                owner, offset = self.machine.owner, address - device.origin
+                return device.read(owner, offset, size, device.read_data) & _MASKS[size]
         call = native.loads.get(width)
         if call is None:
             low = self.load(address, 64)
@@ -64,6 +72,13 @@ class Access(GuestMemory):
 
     def store(self, address: int, value: int, width: int) -> None:
         """Write *width* bits."""
+        device = self.devices.get(address >> 12)
+        if device is not None and device.write is not None and not self.is_watched:
+            size = width >> 3
+            if address & 0xFFF <= 4096 - size and size <= 8:
+                owner, offset = self.machine.owner, address - device.origin
+                device.write(owner, offset, size, value, device.write_data)
+                return
         call = native.stores.get(width)
         if call is None:
             self.store(address, value & 0xFFFFFFFFFFFFFFFF, 64)

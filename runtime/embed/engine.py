@@ -6,45 +6,68 @@ where host code goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from runtime import native
 from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.embed.hooks import Call, Hooks
+from runtime.embed.serving import Service, Serving
 from runtime.embed.sharing import GROUP, LOCK, SharedCache, flush
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH
 from runtime.guestcode import PAGE_SHIFT
 from runtime.memory import Memory
+from runtime.nativeserve import PAUSED
 from translator.hooks import Marks
 from translator.planner import FetchFault, Plan
 from translator.quick import layout
-from translator.shape import NEXT, PC, REST, SLOT_INDEX
+from translator.shape import NEXT, PC, REST, SLOT_INDEX, Slots
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import Piece
-from translator.strategies.stencils import BLOCK, service
+from translator.strategies.stencils import BLOCK, SERVE, service
 
 _STOP, _INFO = FIELDS["stop"].offset // 4, FIELDS["exit_info"].offset // 4
 _FPU = FIELDS["fpu"].offset // 2
 _SITE, _COUNT = SLOT_INDEX["site"], SLOT_INDEX["count"]
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
+_OURS = frozenset({Kind.CALL, PAUSED})
 _UNKNOWN = frozenset({0, Kind.LINK, Kind.LOOKUP})
 STOPPED, FETCH = 32, 33  # further reasons to leave: asked to; the insn cannot be fetched
+_FEW_PAGES = 64
 SLICE = 1_000_000  # insns between two looks at the clock and at signals
 
 
+class Server(Protocol):
+    """What an engine asks its machine for."""
+
+    owner: Any
+
+    def extent(self, pc: int) -> int:
+        """Return the size of the block at an address, as hooks are told it."""
+
+    def edge_calls(self, pc: int) -> tuple[Call, ...]:
+        """Return what to call before the hooks for a block."""
+
+    def service(self, pc: int, slots: Slots) -> Service:
+        """Return what executes the insn at an address."""
+
+    def leaves_behind(self, plan: Plan, index: int) -> bool:
+        """Whether eip shall be behind an insn of a plan as Python executes it."""
+
+
 class Site(NamedTuple):
-    """A place where code leaves for hooks."""
+    """A place where code leaves for Python."""
 
     pc: int
     size: int  # what the hooks are told: of the insn, of the block
     rest: int  # insns that the block has charged and not executed
-    calls: tuple[Call, ...]
+    calls: tuple[Call, ...]  # hooks; none where Python executes the insn
     resume: int  # host address
-    is_block: bool  # of hooks for blocks
+    kind: int  # BLOCK, SERVE, or 0 for an insn
 
 
 class EmbedCache(SharedCache):
@@ -57,12 +80,16 @@ class EmbedCache(SharedCache):
     ) -> Block:
         """Place a block's code, and number its places."""
         calls = []
-        if plan.called or plan.block_call:
+        if plan.called or plan.block_call or plan.served:
             self.call = service(b"!call")
             calls = [piece.slots[0] for piece in pieces if piece.stencil is self.call]
-        first = len(self.engine.sites)
+        first = self.engine.serving.count
         for number, slots in enumerate(calls, first):
             slots[_SITE] = number
+            index = slots[_COUNT] & ~SERVE
+            machine = self.engine.machine
+            if slots[_COUNT] & SERVE and machine is not None and machine.leaves_behind(plan, index):
+                slots[PC] = plan.items[index][1][NEXT]
         self.resumptions.clear()
         block = super().install(location, plan, pieces, tails, checks)
         for slots, offset in zip(calls, self.resumptions, strict=False):
@@ -74,7 +101,7 @@ class EmbedCache(SharedCache):
         super().clear()
         engine = getattr(self, "engine", None)
         if engine is not None:
-            engine.sites.clear()
+            engine.serving.clear()
 
 
 class EmbedEngine(Engine):
@@ -86,30 +113,52 @@ class EmbedEngine(Engine):
     def __init__(self, mem: Memory, strategy: str, hooks: Hooks, marks: Marks) -> None:
         with LOCK:
             super().__init__(mem, strategy)
-            self.sites: list[Site] = []
+            self.serving = Serving()
             self.cache.engine = self
-            self.changes = 0  # counts whatever makes it wrong to go on where code has left
+            self._changes = 0
             self.hooks, self.marks = hooks, marks
             self.code.marks = marks
             self.fetch_fault: FetchFault | None = None
-            self.extent: Callable[[int], int] = lambda pc: 0  # size of a block, for its hooks
+            self.machine: Server | None = None
             GROUP.engines.add(self)
+
+    @property
+    def changes(self) -> int:
+        """Counts whatever makes it wrong to go on where code has left."""
+        return self._changes
+
+    @changes.setter
+    def changes(self, count: int) -> None:
+        self._changes = count
+        self.serving.attend()
 
     def add_site(self, plan: Plan, index: int, rest: int, resume: int) -> None:
         """Note whom to call at a place."""
-        if index == BLOCK:
-            pc, size = plan.pc, self.extent(plan.pc)
-            calls = self.hooks.at("block", pc)
+        machine = self.machine
+        assert machine is not None
+        kind, context = index & (BLOCK | SERVE), plan.options.context
+        if kind == BLOCK:
+            pc = context.linear(plan.pc)
+            size = machine.extent(pc)
+            calls = machine.edge_calls(pc) + self.hooks.at("block", pc)
         else:
-            slots = plan.items[index][1]
-            pc, size = slots[PC], slots[NEXT] - slots[PC] & 0xFFFFFFFF
-            calls = self.hooks.at("code", pc)
-        self.sites.append(Site(pc, size, rest, calls, resume, index == BLOCK))
+            _, slots = plan.items[index & ~SERVE]
+            pc, size = context.linear(slots[PC]), slots[NEXT] - slots[PC] & 0xFFFF
+            calls = () if kind else self.hooks.at("code", pc)
+        key = pc + 1 if kind == BLOCK else 0
+        site = Site(pc, size, rest, calls, resume, kind)
+        if kind == SERVE:
+            service = machine.service(pc, slots)
+        else:
+            owner = machine.owner
+            service = Service([(call, (owner, pc, size, data)) for call, data in calls])
+        self.serving.add(site, key, service)
 
     def go(self, cpu: Cpu, code: int = 0) -> int:
         """Run on, at a host address if one is given, until the machine is needed; say why."""
-        r32, counts = cpu.r32, self.statistics.exits
-        enter, state, running = self.enter, cpu.state_address, self.running
+        r32, serving = cpu.r32, self.serving
+        serve, table, context = serving.serve, serving.address, self.cache.table.address
+        state, running = cpu.state_address, self.running
         link, is_known = 0, True
         while True:
             if r32[_STOP]:
@@ -145,14 +194,13 @@ class EmbedEngine(Engine):
                     running.discard(cpu)
                     continue
                 code = self.cache.address(block)
-            kind = enter(state, code)
+            kind: int = serve(context, state, code, table)
             running.discard(cpu)
             code = 0
             is_known = kind not in _UNKNOWN
-            if kind == 0:
+            if kind == 0 or kind == Kind.LOOKUP:
                 continue
-            counts[kind] += 1
-            if kind == Kind.CALL:
+            if kind in _OURS:
                 return kind
             if kind in _BETWEEN and r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
                 self._at_block(cpu)
@@ -163,7 +211,7 @@ class EmbedEngine(Engine):
                     return kind
             elif kind == Kind.STALE:
                 self._stale(cpu)
-            elif kind != Kind.LOOKUP:
+            else:
                 return kind
 
     def sample(self, cpu: Cpu) -> None:
@@ -194,6 +242,14 @@ class EmbedEngine(Engine):
         """Drop the code of a range whose marks changed."""
         if first >= 1 << 32:
             return
-        last = min(last, 0xFFFFFFFF)
-        start = first >> PAGE_SHIFT << PAGE_SHIFT
-        self.invalidate(start, last + 1 - start)
+        low, high = first >> PAGE_SHIFT, min(last, 0xFFFFFFFF) >> PAGE_SHIFT
+        if high - low < _FEW_PAGES:
+            self.invalidate(low << PAGE_SHIFT, high + 1 - low << PAGE_SHIFT)
+            return
+        self.changes += 1
+        with self.lock:
+            heads = np.frombuffer(self.cache.table.page_heads, dtype=np.uint32)
+            used = (np.flatnonzero(heads[low : high + 1]) + low).tolist()
+            for page in sorted({*used, *self.insn_pages, *self.code.pages}):
+                if low <= page <= high:
+                    self.invalidate(page << PAGE_SHIFT, 1)

@@ -13,9 +13,9 @@ from translator.state import FIELDS
 from translator.tiers import interp
 
 if TYPE_CHECKING:
-    from runtime.embed.machine import Machine
+    from runtime.embed.stepping import Stepping
 
-Handler = Callable[["Machine", Insn, int], None]
+Handler = Callable[["Stepping", Insn, int], None]
 _EIP = FIELDS["eip"].offset // 4
 _ZF, _IF = 0x40, 0x200
 _INVALID = 6
@@ -56,9 +56,8 @@ class System:
     tables: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
-def interrupt(machine: Machine, vector: int) -> None:
+def interrupt(machine: Stepping, vector: int) -> None:
     """Call the hooks for an interrupt; eip is behind its insn. Failure if there are none."""
-    machine.jumped = False
     hooks = machine.hooks.by_kind["interrupt"]
     if not hooks:
         raise Failure("exception")
@@ -68,7 +67,7 @@ def interrupt(machine: Machine, vector: int) -> None:
             break
 
 
-def exception(machine: Machine, vector: int) -> None:
+def exception(machine: Stepping, vector: int) -> None:
     """Call the hooks for an exception; eip is at the insn. Failure if nobody handles it."""
     if vector != _INVALID:
         interrupt(machine, vector)
@@ -88,14 +87,14 @@ def ended_by_flag(cpu: Cpu, insn: Insn) -> bool:
     return bool(cpu.eflags & _ZF) == (insn.rep == 0xF2)
 
 
-def _next(machine: Machine, insn: Insn, eip: int) -> None:
+def _next(machine: Stepping, insn: Insn, eip: int) -> None:
     """Go on behind the insn unless a hook went elsewhere."""
     if not machine.jumped:
         machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
 
 
 # -- ports -----------------------------------------------------------------------------------------
-def port_in(machine: Machine, port: int, size: int) -> int:
+def port_in(machine: Stepping, port: int, size: int) -> int:
     """Read a port: what the last hook says; 0 without hooks."""
     value = 0
     for hook in tuple(machine.hooks.by_kind["in"]):
@@ -105,7 +104,7 @@ def port_in(machine: Machine, port: int, size: int) -> int:
     return int(value or 0) & (1 << 8 * size) - 1
 
 
-def port_out(machine: Machine, port: int, size: int, value: int) -> None:
+def port_out(machine: Stepping, port: int, size: int, value: int) -> None:
     """Write to a port."""
     for hook in tuple(machine.hooks.by_kind["out"]):
         hook.callback(machine.owner, port, size, value, hook.data)
@@ -116,7 +115,7 @@ def port_out(machine: Machine, port: int, size: int, value: int) -> None:
 def _in(size: int, *, is_immediate: bool) -> Handler:
     mask = (1 << 8 * size) - 1
 
-    def run(machine: Machine, insn: Insn, eip: int) -> None:
+    def run(machine: Stepping, insn: Insn, eip: int) -> None:
         r32 = machine.cpu.r32
         port = insn.slots["imm"] & 0xFF if is_immediate else r32[2] & 0xFFFF
         value = port_in(machine, port, size)
@@ -129,7 +128,7 @@ def _in(size: int, *, is_immediate: bool) -> Handler:
 def _out(size: int, *, is_immediate: bool) -> Handler:
     mask = (1 << 8 * size) - 1
 
-    def run(machine: Machine, insn: Insn, eip: int) -> None:
+    def run(machine: Stepping, insn: Insn, eip: int) -> None:
         r32 = machine.cpu.r32
         port = insn.slots["imm"] & 0xFF if is_immediate else r32[2] & 0xFFFF
         port_out(machine, port, size, r32[0] & mask)
@@ -139,7 +138,7 @@ def _out(size: int, *, is_immediate: bool) -> Handler:
 
 
 def _string_port(size: int, *, is_in: bool) -> Handler:
-    def run(machine: Machine, insn: Insn, eip: int) -> None:
+    def run(machine: Stepping, insn: Insn, eip: int) -> None:
         cpu = machine.cpu
         r32 = cpu.r32
         mask = 0xFFFF if insn.addr_width == 16 else 0xFFFFFFFF
@@ -168,16 +167,16 @@ def _string_port(size: int, *, is_in: bool) -> Handler:
 
 # -- the rest --------------------------------------------------------------------------------------
 def _int_fixed(vector: int) -> Handler:
-    def run(machine: Machine, insn: Insn, eip: int) -> None:
+    def run(machine: Stepping, insn: Insn, eip: int) -> None:
         machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
         interrupt(machine, vector)
 
     return run
 
 
-def _hlt(machine: Machine, insn: Insn, eip: int) -> None:
+def _hlt(machine: Stepping, insn: Insn, eip: int) -> None:
     machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
-    machine.stopping = True
+    machine.stop()
 
 
 def _hooked(mnemonic: str, *, replaces: bool) -> Handler:
@@ -186,7 +185,7 @@ def _hooked(mnemonic: str, *, replaces: bool) -> Handler:
     *replaces*: what they do is all that happens; otherwise that is so if they return a true value.
     """
 
-    def run(machine: Machine, insn: Insn, eip: int) -> None:
+    def run(machine: Stepping, insn: Insn, eip: int) -> None:
         skip = replaces
         for call, data in machine.hooks.of_insn(mnemonic):
             skip = bool(call(machine.owner, data)) or skip
@@ -200,26 +199,34 @@ def _hooked(mnemonic: str, *, replaces: bool) -> Handler:
     return run
 
 
-def _rdmsr(machine: Machine, insn: Insn, eip: int) -> None:
+def _rdmsr(machine: Stepping, insn: Insn, eip: int) -> None:
     r32 = machine.cpu.r32
     value = machine.msrs.get(r32[1], 0)
     r32[0], r32[2] = value & 0xFFFFFFFF, value >> 32
     _next(machine, insn, eip)
 
 
-def _wrmsr(machine: Machine, insn: Insn, eip: int) -> None:
+def _wrmsr(machine: Stepping, insn: Insn, eip: int) -> None:
     r32 = machine.cpu.r32
     machine.msrs[r32[1]] = r32[0] | r32[2] << 32
     _next(machine, insn, eip)
 
 
 def _interrupt_flag(is_set: int) -> Handler:
-    def run(machine: Machine, insn: Insn, eip: int) -> None:
+    def run(machine: Stepping, insn: Insn, eip: int) -> None:
         cpu = machine.cpu
         cpu.eflags = cpu.eflags | _IF if is_set else cpu.eflags & ~_IF
         _next(machine, insn, eip)
 
     return run
+
+
+def vector_of(insn: Insn) -> int | None:
+    """Return the vector of a software interrupt; None for other insns."""
+    key = insn.key
+    if key[:1] == b"\xcd":
+        return key[-1]
+    return {b"\xcc": 3, b"\xf1": 1}.get(key)
 
 
 _PREFIXES = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3\xf0")

@@ -6,77 +6,63 @@ There is no operating system: interrupts, ports and what is not mapped are the h
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from runtime import native
 from runtime.cpu import UNLIMITED, Cpu
 from runtime.embed import events
-from runtime.embed.access import Access, Failure, Stopped
-from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine
+from runtime.embed.access import Access, Stopped
+from runtime.embed.compiling import share
+from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
 from runtime.embed.hooks import Hook, Hooks
 from runtime.embed.sharing import GROUP, flush
 from runtime.embed.space import Space
-from translator.decode import Truncated, decode
-from translator.faults import GuestFault
+from runtime.embed.stepping import MARKS_MAX, Stepping
+from runtime.hostmap import release
+from runtime.memory import GUARD, SIZE
+from runtime.nativeserve import PAUSED
 from translator.hooks import EVERYWHERE, Marks
-from translator.insn import Insn
-from translator.planner import FetchFault
-from translator.semantics import STRINGS
 from translator.state import FIELDS
 from translator.state import Exit as Kind
-from translator.tiers import interp
+from translator.strategies.stencils import BLOCK, SERVE
 
-_EIP, _INFO = FIELDS["eip"].offset // 4, FIELDS["exit_info"].offset // 4
+_EIP, _INFO, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "exit_info", "exit_kind"))
 _BUDGET = FIELDS["budget"].offset // 8
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
 _FEW = 16  # insns that are run one by one
-_STOPS_MAX = 4096  # places that are marked because code leaves there
 _MEMORY = ("read", "write", "read_after", "fetch")
 
 
-class Block(NamedTuple):
-    """A block as hooks for edges are told it: address, insns, bytes."""
-
-    pc: int
-    icount: int
-    size: int
-
-
-class Machine:
+class Machine(Stepping):
     """One CPU with its memory and hooks.
 
     `owner` is what hooks get as their first argument.
     """
 
     def __init__(self, strategy: str = "tiered") -> None:
+        super().__init__()
         self.space = Space()
         self.cpu = Cpu(self.space)
         self.hooks, self.marks = Hooks(), Marks()
         self.engine = EmbedEngine(self.space, strategy, self.hooks, self.marks)
-        self.engine.extent = self.extent
+        self.engine.machine = self
+        share(self.engine.tiering)
         self.access = Access(self, self.space)
+        self.space.on_devices = self._remark_served
         self.owner: Any = None
         self.exits: frozenset[int] = frozenset()
         self.fixed_exits: frozenset[int] | None = None  # instead of what `run` says
         self.stopping = self.timed_out = False
-        self.jumped = False  # a hook wrote eip
-        self.called_at = -1  # the hooks of the insn here have been called already
-        self.inside = -1  # where code is looked up next although no block begins there
         self.depth = 0
         self.deadline = 0.0
         self.timeout = 0  # of the last run, µs
         self.msrs: dict[int, int] = {}
         self.system = events.System()
-        self._last_block: Block | None = None
-        self._seen: set[int] = set()  # blocks that hooks for edges were told of
-        self._handlers: dict[bytes, events.Handler | None] = {}
 
-    def close(self) -> None:
-        """Give the memory back; nothing may run any more."""
-        self.engine.tiering.close()
-        self.engine.retire(self.cpu)
-        self.space.close()
+    def finisher(self) -> tuple[Any, ...]:
+        """Return what to call, with which arguments, when nobody knows this machine any more."""
+        return release, self.space.base, SIZE + GUARD
 
     # -- hooks -------------------------------------------------------------------------------------
     def add_hook(self, hook: Hook) -> None:
@@ -95,10 +81,16 @@ class Machine:
         marks.blocks = hooks.ranges("block") + hooks.ranges("edge")
         checks = any(hooks.by_kind[kind] for kind in _MEMORY)
         if checks != marks.checks_memory:
-            marks.checks_memory = checks
+            marks.checks_memory = self.access.is_watched = checks
             self.engine.remark(*EVERYWHERE)
         elif hook.kinds & {"code", "block", "edge"}:
             self.engine.remark(*hook.range)
+        elif hook.kinds & {"interrupt", "insn", "in", "out"}:
+            self._remark_served()
+
+    def _remark_served(self) -> None:
+        for page in {address >> 12 for address in self.marks.served}:
+            self.engine.remark(page << 12, page << 12)
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, begin: int, until: int, seconds: float = 0, count: int = 0) -> None:
@@ -118,12 +110,16 @@ class Machine:
         self.depth += 1
         cpu.slice = self.engine.tiering.slice or SLICE
         cpu.budget = count or UNLIMITED
+        self.engine.serving.calm()
+        self.jumped = False
         native.clear_stop(cpu)
-        GROUP.enter()
+        GROUP.enter(self.engine)
         try:
             if count and count <= _FEW:
                 self._step_few()
             else:
+                if self.depth == 1:
+                    self.engine.serving.old.clear()
                 self._mark_exits()
                 self._loop()
         except Stopped:
@@ -133,7 +129,7 @@ class Machine:
             flush()  # perhaps code was being made
             raise
         finally:
-            GROUP.leave()
+            GROUP.leave(self.engine)
             self.depth -= 1
             self.engine.running.discard(cpu)  # an exception may have come at any place
             if outer is not None:
@@ -142,6 +138,7 @@ class Machine:
     def stop(self) -> None:
         """Make `run` return; from a hook or from any thread."""
         self.stopping = True
+        self.engine.serving.attend()
         self.cpu.request_stop()
 
     def _outer(self) -> tuple[Any, ...]:
@@ -155,19 +152,26 @@ class Machine:
         cpu = self.cpu
         (self.exits, self.deadline, cpu.reserve, cpu.held), rest = outer
         cpu.r64[_BUDGET], cpu.slice, self.inside = rest
+        cpu._look_ahead()
         self.stopping = self.jumped = False
         self.engine.changes += 1  # where the outer run left, nothing is as it was
         native.clear_stop(cpu)
+        self._mark_exits()
 
     def _mark_exits(self) -> None:
         marks = self.marks
         for address in self.exits:
             if address not in marks.stops and address < 1 << 32:
                 self._mark(address)
+        if self.exits != marks.exits:
+            changed = self.exits ^ marks.exits if marks.blocks else ()
+            marks.exits = self.exits
+            for address in changed:
+                self.engine.remark(address, address)
 
     def _mark(self, address: int) -> None:
         stops = self.marks.stops
-        if len(stops) >= _STOPS_MAX:
+        if len(stops) >= MARKS_MAX:
             stops.clear()
         stops.add(address)
         self.engine.remark(address, address)
@@ -198,12 +202,26 @@ class Machine:
             with engine.lock:
                 engine.cpus.add(cpu)
         engine._let_proceed()
+        serving = engine.serving
         while True:
-            kind = go(cpu, code)
-            inside, self.inside = self.inside, -1
+            if not code:
+                serving.skip(self.inside + 1)
+            try:
+                kind = go(cpu, code)
+            except BaseException:
+                self._abandon()
+                raise
+            self.inside = -1
             if kind == Kind.CALL:
-                code = self._called(inside)
+                code = self._attend()
                 if code < 0:
+                    return
+                continue
+            if kind == PAUSED:
+                serving.refill()
+                code = serving.sites[int(r32[_INFO])].resume
+                if self._is_over():
+                    self._abandon()
                     return
                 continue
             code = 0
@@ -213,12 +231,16 @@ class Machine:
                 self.inside = r32[_EIP]
                 if kind == Kind.FAULT:
                     self._note_fault()
+                else:
+                    self._note_insn()
                 if self.step():
                     return
             elif kind == Kind.TRAP:
                 if self._trapped():
                     return
             elif kind == Kind.SYSCALL:
+                if self.space.fetch(r32[_EIP] - 2, 2) == b"\xcd\x80":
+                    self._serve(r32[_EIP] - 2)
                 events.interrupt(self, 0x80)
                 if self.stopping:
                     return
@@ -241,203 +263,56 @@ class Machine:
             if native.current.base != self.space.base:
                 native.use_memory(self.space.base)
 
-    def _called(self, inside: int) -> int:
-        """Call the hooks of a place; return where host code goes on, 0: look again, -1: stop."""
-        engine, cpu, owner = self.engine, self.cpu, self.owner
-        site = engine.sites[int(cpu.r32[_INFO])]
-        pc, size, rest, calls, resume, is_block = site
-        before = engine.changes
-        if is_block:
-            if pc == inside:
-                return resume
-            if pc in self.exits:
-                self._leave(pc, rest)
-                return -1
-        self.jumped = False
-        try:
-            if is_block and self.hooks.by_kind["edge"]:
-                self._tell_edge(pc)
-            for call, data in calls:
-                call(owner, pc, size, data)
-                if self.stopping:
-                    break
-            if not (self.stopping or self.jumped or engine.changes != before):
-                if not self.deadline or not self._is_over():
-                    return resume
-                self.stopping = True
-        except BaseException:
-            self._leave(pc, rest)
-            raise
-        self._leave(pc, rest)
+    def _attend(self) -> int:
+        """Deal with what a callee asked for; return where host code goes on, 0: look; -1: stop."""
+        cpu, serving = self.cpu, self.engine.serving
+        site = serving.sites[int(cpu.r32[_INFO])]
+        pc, size, _, calls, _, kind = site
+        serving.calm()
+        if kind != SERVE:
+            try:
+                for call, data in calls[serving.done :]:
+                    if self.stopping or self.jumped:
+                        break
+                    call(self.owner, pc, size, data)
+            except BaseException:
+                self._abandon()
+                raise
+            serving.calm()
+        jumped = self._leave(site)
         if self.stopping:
             return -1
-        if self.jumped:
+        if kind == SERVE or jumped:
             return 0
         self.inside = pc
-        if is_block:
+        if kind == BLOCK:
             return 0
         self.called_at = pc
         return -1 if self.step() else 0
 
-    def _leave(self, pc: int, rest: int) -> None:
-        """Give back what the block charged for insns that it does not execute now."""
+    def _abandon(self) -> None:
+        """Set registers and budget right where a callee raised, or has taken too long."""
+        cpu, serving = self.cpu, self.engine.serving
+        if cpu.r32[_KIND] == Kind.CALL:
+            self._leave(serving.sites[int(cpu.r32[_INFO])])
+        serving.calm()
+
+    def _leave(self, site: Site) -> bool:
+        """Give back what the block charged for insns that it does not execute; whether one jumped.
+
+        An insn that Python executes has left eip where it goes on.
+        """
         cpu = self.cpu
+        jumped, self.jumped = self.jumped, False
+        rest = site.rest
+        if site.kind == SERVE:
+            rest -= cpu.r32[_EIP] != self._offset(site.pc)
+        elif not jumped:
+            cpu.r32[_EIP] = self._offset(site.pc)
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + rest & _MASK64
-        if not self.jumped:
-            cpu.r32[_EIP] = pc
+        cpu.r32[_KIND] = 0
+        return jumped
 
-    # -- single insns ------------------------------------------------------------------------------
-    def step(self) -> bool:
-        """Execute one insn with all its hooks; say whether to stop."""
-        cpu, hooks, owner = self.cpu, self.hooks, self.owner
-        r32 = cpu.r32
-        eip = r32[_EIP]
-        try:
-            insn = self.decode()
-        except FetchFault as fault:
-            self.fetch(fault)
-            return self.stopping
-        is_called = False
-        if hooks.by_kind["code"] or hooks.by_kind["block"] or hooks.by_kind["edge"]:
-            if self.called_at != eip:
-                calls = [(call, insn.length) for call in hooks.at("code", eip)]
-                if self.inside != eip:
-                    self._tell_edge(eip)
-                    blocks = hooks.at("block", eip)
-                    calls = [(call, self.extent(eip)) for call in blocks] + calls
-                self.jumped = False
-                before = self.engine.changes
-                for (call, data), size in calls:
-                    call(owner, eip, size, data)
-                    if self.stopping:
-                        return True
-                if self.jumped:
-                    self.called_at = self.inside = -1
-                    return False
-                r32[_EIP] = eip
-                if self.engine.changes != before:
-                    insn = self.decode()
-            is_called = bool(hooks.at("code", eip))
-        self.called_at = -1
-        handler = self._handler(insn)
-        self.jumped = False
-        cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & _MASK64
-        if handler is not None:
-            handler(self, insn, eip)
-        else:
-            self._execute(insn, eip, is_called)
-        self.inside = -1 if insn.mnemonic in events.TRANSFERS else r32[_EIP]
-        return self.stopping
-
-    def _execute(self, insn: Insn, eip: int, is_called: bool) -> None:
-        """Execute an insn that is nobody's affair but the CPU's, and the memory hooks'."""
-        cpu = self.cpu
-        r32 = cpu.r32
-        is_string = insn.rep and insn.mnemonic in STRINGS
-        left = r32[1] & (0xFFFF if insn.addr_width == 16 else 0xFFFFFFFF) if is_string else 0
-        try:
-            kind = interp.execute(insn, cpu, self.access)
-        except GuestFault as fault:
-            events.exception(self, fault.vector)
-            return
-        self.engine.statistics.insns_interpreted += 1
-        if kind == Kind.SYSCALL:
-            events.interrupt(self, 0x80)
-        elif kind:
-            vector = r32[_INFO]
-            if r32[_EIP] == eip:
-                events.exception(self, vector)
-            else:
-                events.interrupt(self, vector)
-        elif is_called and left == 1 and r32[_EIP] != eip and not events.ended_by_flag(cpu, insn):
-            r32[_EIP] = eip  # hooks are called once more, for a count of 0
-
-    def decode(self) -> Insn:
-        """Return the insn at eip. FetchFault."""
-        return self.engine._decode(self.cpu)
-
-    def _handler(self, insn: Insn) -> events.Handler | None:
-        try:
-            return self._handlers[insn.key]
-        except KeyError:
-            handler = self._handlers[insn.key] = events.handler_of(insn)
-            return handler
-
-    def _trapped(self) -> bool:
-        """Deal with an exception that host code met at eip, or behind the insn that is a trap."""
-        r32 = self.cpu.r32
-        vector, eip = r32[_INFO], r32[_EIP]
-        self.jumped = False
-        if vector in (1, 3, 4) and self._is_behind_trap(eip):
-            events.interrupt(self, vector)
-            return self.stopping
-        try:
-            handler = self._handler(self.decode())
-        except FetchFault:
-            handler = None
-        if handler is None:
-            self.cpu.r64[_BUDGET] = self.cpu.r64[_BUDGET] - 1 & _MASK64
-            events.exception(self, vector)
-            return self.stopping
-        if eip in self.exits:
-            return True
-        self._mark(eip)  # from now on the block ends in front of it
-        self.called_at = eip if self.hooks.by_kind["code"] else -1
-        self.inside = eip
-        return self.step()
-
-    def _is_behind_trap(self, eip: int) -> bool:
-        return self.space.fetch(eip - 1 & 0xFFFFFFFF, 1) in (b"\xcc", b"\xce", b"\xf1")
-
-    def _note_fault(self) -> None:
-        """Mark an insn that accesses a device, so that the host need not fault there again."""
-        address = self.cpu.r32[FIELDS["fault_address"].offset // 4]
-        part = self.space.part_at(address)
-        eip = self.cpu.r32[_EIP]
-        if part is not None and part.device is not None and eip not in self.marks.stops:
-            self._mark(eip)
-        self.called_at = eip if self.hooks.by_kind["code"] else -1
-        self.inside = eip
-
-    def fetch(self, fault: FetchFault) -> None:
-        """Deal with code that cannot be fetched; return once hooks have made that possible."""
-        address, access = fault.address, self.access
-        if address is None:  # behind the end of CS
-            events.exception(self, _GP)
-            return
-        access.permitted("fetch", address, address, 1, 0)
-        if not self.space.fetch(address, 1):
-            raise Failure("fetch_unmapped")
-        self.engine.changes += 1
-
-    def _tell_edge(self, pc: int) -> None:
-        """Call the hooks for edges when a block is reached for the first time."""
-        calls = self.hooks.at("edge", pc)
-        before = self._last_block
-        if not calls:
-            return
-        now = self._last_block = self._walk(pc)
-        if pc in self._seen:
-            return
-        self._seen.add(pc)
-        if before is not None:
-            for call, data in calls:
-                call(self.owner, now, before, data)
-
-    def extent(self, pc: int) -> int:
-        """Return the size of the block at an address, as hooks are told it."""
-        return self._walk(pc).size
-
-    def _walk(self, pc: int) -> Block:
-        """Decode to the end of the block at an address."""
-        end, code, count = pc, self.space.fetch(pc, 1024), 0
-        while end - pc < 1000:
-            try:
-                insn = decode(code, end - pc)
-            except Truncated:
-                break
-            end += insn.length
-            count += 1
-            if insn.mnemonic in events.TRANSFERS or end in self.exits:
-                break
-        return Block(pc, count, end - pc)
+    def _offset(self, linear: int) -> int:
+        """Return where in CS a linear address is."""
+        return linear

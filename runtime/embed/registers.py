@@ -52,6 +52,7 @@ def _general(index: int, width: int, shift: int = 0) -> Register:
 def _set_eip(machine: Machine, value: Any) -> None:
     machine.cpu.r32[_EIP] = number(value) & 0xFFFFFFFF
     machine.jumped = True
+    machine.engine.changes += 1
 
 
 def _set_ip(machine: Machine, value: Any) -> None:

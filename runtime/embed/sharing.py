@@ -56,6 +56,7 @@ class Group:
     def __init__(self) -> None:
         self.engines: weakref.WeakSet[EmbedEngine] = weakref.WeakSet()
         self.threads: dict[int, int] = {}  # host thread -> how deeply it runs guests
+        self.active: list[EmbedEngine] = []  # that run, as often as they do
         self.counters = END
 
     @property
@@ -63,18 +64,21 @@ class Group:
         """Whether at most one thread runs guests."""
         return len(self.threads) < 2
 
-    def enter(self) -> None:
+    def enter(self, engine: EmbedEngine) -> None:
         """Note that the calling thread runs a guest; keep native code of others from growing."""
         me = threading.get_ident()
+        with LOCK:  # nobody is putting a region anywhere
+            self.active.append(engine)
         depth = self.threads.get(me, 0)
         self.threads[me] = depth + 1
         if not depth and len(self.threads) == 2:
-            for engine in list(self.engines):
-                with engine.lock:  # waits until native code is not making a block
-                    engine._let_proceed()
+            for other in self.active.copy():
+                with other.lock:  # waits until native code is not making a block
+                    other._let_proceed()
 
-    def leave(self) -> None:
+    def leave(self, engine: EmbedEngine) -> None:
         """Note that it does not any more."""
+        self.active.remove(engine)
         me = threading.get_ident()
         depth = self.threads.get(me, 1) - 1
         if depth:
@@ -94,7 +98,13 @@ def flush() -> None:
             engine.flushed.clear()
             engine.flushing.set()
         try:
-            while busy := [cpu for engine in engines for cpu in list(engine.running)]:
+            # A thread that is calling Python may wait for our lock; it will not go on from there.
+            while busy := [
+                cpu
+                for engine in engines
+                if engine.serving.is_in_guest
+                for cpu in list(engine.running)
+            ]:
                 for cpu in busy:
                     cpu.request_stop()
                 time.sleep(0.0002)

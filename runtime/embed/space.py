@@ -13,6 +13,7 @@ import mmap
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from runtime import hostmap
 from runtime.memory import EXEC, READ, WRITE, Memory
@@ -21,8 +22,6 @@ from runtime.regions import PAGE
 LOW = 1 << 32  # where addresses begin that 32-bit code cannot reach
 TOP = 1 << 64
 _READ_WRITE = hostmap.PROT_READ | hostmap.PROT_WRITE
-Read = Callable[[int, int], int]  # offset, size -> number
-Write = Callable[[int, int, int], None]  # offset, size, number
 
 
 class SpaceError(Exception):
@@ -35,11 +34,17 @@ class SpaceError(Exception):
 
 @dataclass(slots=True)
 class Device:
-    """Callbacks for accesses, which get offsets from `origin`; None: reads as 0, ignores writes."""
+    """Callbacks for accesses, which get offsets from `origin`; None: reads as 0, ignores writes.
+
+    They are called with `owner()`, offset, size, the value to write, and their last argument.
+    """
 
     origin: int
-    read: Read | None
-    write: Write | None
+    read: Callable[..., int] | None
+    read_data: Any
+    write: Callable[..., Any] | None
+    write_data: Any
+    owner: Callable[[], Any]
 
 
 @dataclass(slots=True)
@@ -69,6 +74,9 @@ class Space(Memory):
         self.min_address = 0
         self.parts: list[Part] = []  # by address
         self.starts: list[int] = []
+        self.on_devices: Callable[[], None] = lambda: None  # they change
+        self.device_pages: dict[int, Device] = {}  # in the lowest 4 GiB
+        self.flat = memoryview((ctypes.c_ubyte * LOW).from_address(self.base)).cast("B")
         self.has_odd_pages = False  # parts in the lowest 4 GiB that are no plain readable memory
 
     # -- finding -----------------------------------------------------------------------------------
@@ -134,6 +142,7 @@ class Space(Memory):
                 self.has_odd_pages = True
         else:
             self.has_odd_pages = True
+            self._note_devices(start, end, device)
         self._insert(Part(start, end, perms, host, device, keep))
 
     def remove(self, start: int, size: int) -> None:
@@ -141,6 +150,7 @@ class Space(Memory):
         end = self.check(start, size)
         for part in self.covering(start, end):
             self._replace(part, start, end, None)
+        self._note_devices(start, end, None)
         if start < LOW:
             self.unmap(start, min(end, LOW) - start)
 
@@ -150,6 +160,8 @@ class Space(Memory):
         for part in self.covering(start, end):
             first, last = max(start, part.start), min(end, part.end)
             self._replace(part, start, end, perms)
+            if part.device is not None:
+                self._note_devices(first, last, None)  # permissions are checked the long way
             if first < LOW and self.prot_at(first) is not None:
                 self.protect(first, last - first, perms)
                 self._hide(first, last - first, perms)
@@ -165,6 +177,17 @@ class Space(Memory):
                     continue
             found.append((part.start, part.end - 1, part.perms))
         return found
+
+    def _note_devices(self, start: int, end: int, device: Device | None) -> None:
+        """Note which pages are a device's, for those who have no time to search."""
+        pages = range(start >> 12, min(end, LOW) >> 12)
+        if device is not None or self.device_pages:
+            self.on_devices()
+        if device is not None:
+            self.device_pages.update(dict.fromkeys(pages, device))
+        elif self.device_pages:
+            for page in [page for page in self.device_pages if page in pages]:
+                del self.device_pages[page]
 
     def _insert(self, part: Part) -> None:
         index = bisect.bisect_left(self.starts, part.start)
@@ -214,13 +237,11 @@ class Space(Memory):
     # -- contents ----------------------------------------------------------------------------------
     def peek(self, address: int, size: int) -> bytearray:
         """Copy memory, whatever its permissions; SpaceError("read") where nothing is mapped."""
+        end = address + size
+        if 0 <= address < end <= LOW and not self.has_odd_pages and self.is_mapped(address, size):
+            return bytearray(self.flat[address:end])
         if size < 0 or address < 0:
             raise SpaceError("read")
-        end = address + size
-        if end <= LOW and not self.has_odd_pages:
-            if size and not self.is_mapped(address, size):
-                raise SpaceError("read")
-            return bytearray(ctypes.string_at(self.base + address, size))
         data = bytearray()
         while address < end:
             part = self.part_at(address)
@@ -249,6 +270,10 @@ class Space(Memory):
     def poke(self, address: int, data: bytes) -> None:
         """Write memory, whatever its permissions; SpaceError("write") where nothing is mapped."""
         size, done = len(data), 0
+        page, end = address >> 12, address + size
+        if 0 <= address < end <= min((page + 1) << 12, LOW) and self._is_plain(page):
+            self.flat[address:end] = data
+            return
         if size and address >= 0:
             try:
                 self.covering(address, address + size)
@@ -262,6 +287,10 @@ class Space(Memory):
             count = min(size - done, part.end - address - done)
             self.poke_part(part, address + done, data[done : done + count])
             done += count
+
+    def _is_plain(self, page: int) -> bool:
+        """Whether guest code may read and write a page, and none was translated from there."""
+        return self._pages[page] & 3 == 3 and not (self._watched[page] or self.has_odd_pages)
 
     def poke_part(self, part: Part, address: int, data: bytes) -> None:
         """Write to one part."""
@@ -339,8 +368,10 @@ def _read_device(device: Device, offset: int, size: int) -> bytes:
     data = b""
     while size:
         count = next(n for n in (8, 4, 2, 1) if n <= size)
-        number = device.read(offset, count) if device.read is not None else 0
-        data += (number & (1 << 8 * count) - 1).to_bytes(count, "little")
+        number = 0
+        if device.read is not None:
+            number = device.read(device.owner(), offset, count, device.read_data)
+        data += (int(number) & (1 << 8 * count) - 1).to_bytes(count, "little")
         offset, size = offset + count, size - count
     return data
 
@@ -349,5 +380,6 @@ def _write_device(device: Device, offset: int, data: bytes) -> None:
     while data:
         count = next(n for n in (8, 4, 2, 1) if n <= len(data))
         if device.write is not None:
-            device.write(offset, count, int.from_bytes(data[:count], "little"))
+            value = int.from_bytes(data[:count], "little")
+            device.write(device.owner(), offset, count, value, device.write_data)
         offset, data = offset + count, data[count:]

@@ -17,7 +17,8 @@ from translator.features import llvm_features
 
 _ROOT = Path(__file__).parent.parent.parent
 # Where IR and host code come from; the rest of the runtime only places it.
-_SOURCES = ("translator", "runtime/nativecode.py")
+_NATIVE = ("base", "code", "serve", "signals", "x87")
+_SOURCES = ("translator", *(f"runtime/native{part}.py" for part in _NATIVE))
 
 
 class Version(NamedTuple):

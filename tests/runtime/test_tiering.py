@@ -12,7 +12,7 @@ from runtime.codecache import Full
 from runtime.compiler import Compiler, PlainDescriptors
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine, Exit
-from runtime.following import _CACHE, Follow
+from runtime.following import CACHE, Follow
 from runtime.memory import Memory
 from runtime.tiering import Tiering
 from translator import regions
@@ -108,6 +108,37 @@ def test_late_result_is_used_if_the_code_comes_back(tiering: Tiering) -> None:
     tiering.engine.mem.close()
 
 
+def test_slices_grow_in_a_long_run(tiering: Tiering) -> None:
+    """Samples, and regions of what is hardly ever run, cost a small part of it."""
+    thresholds, cold = tiering.thresholds, CODE + 0x1000
+    tiering.engine.mem.write(cold, LOOP)
+    tiering.sample(cold + 5, 0, is_inside=False)
+    assert tiering.slice == thresholds.first_slice
+    tiering.counts.insns_sampled = 100_000_000_000
+    tiering.slice = 1_000_000
+    tiering.sample(cold + 5, 0, is_inside=False)
+    assert tiering.slice > 4 * thresholds.first_slice
+    assert tiering.observed < 0  # nothing is wanted yet: that is no hundred thousandth of it
+    tiering.slice = 20_000_000
+    tiering.sample(cold + 5, 0, is_inside=False)
+    assert tiering.observed == 0
+    tiering.engine.mem.close()
+
+
+def test_plans_are_kept_until_code_changes(tiering: Tiering) -> None:
+    """A block that many regions hold is planned once; what was written is planned anew."""
+    with tiering.engine.lock:
+        plan = tiering.plan_at(CODE + 5, 0, 8)
+        assert plan is not None
+        assert tiering.plan_at(CODE + 5, 0, 8) is plan
+    tiering.engine.mem.write(CODE + 5, b"\x42")  # inc edx
+    with tiering.engine.lock:
+        other = tiering.plan_at(CODE + 5, 0, 8)
+        assert other is not None
+        assert other.items[0][0].key != plan.items[0][0].key
+    tiering.engine.mem.close()
+
+
 def run(tiering: Tiering, insns: int) -> None:
     """Let so many insns run in the loop, until a sample."""
     tiering.slice = insns
@@ -142,7 +173,7 @@ def test_computed_jumps_are_observed(tiering: Tiering) -> None:
         engine._install(place, 0)
 
     def jump(place: int) -> None:
-        cpu.r64[_CACHE + 2 * (place & JUMP_CACHE_ENTRIES - 1)] = place
+        cpu.r64[CACHE + 2 * (place & JUMP_CACHE_ENTRIES - 1)] = place
 
     jump(places[1])
     run(tiering, tiering.thresholds.hot)

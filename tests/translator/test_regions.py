@@ -23,8 +23,16 @@ def _unknown(pc: int) -> Peek:
     return Peek(ALL_FLAGS, False, 0, 0, [])
 
 
-def grow(code: bytes, head: int, base: int = BASE) -> regions.Region:
-    """Form the region of some code, all of whose direct edges count as taken."""
+def grow(
+    code: bytes, head: int, base: int = BASE, heat: dict[int, float] | None = None
+) -> regions.Region:
+    """Form the region of some code, all of whose direct edges count as taken.
+
+    *heat* says what samples have shown of blocks, by offset; None: all are the same.
+    """
+
+    def known(pc: int, guess: float) -> float:
+        return 1.0 if heat is None else heat.get(pc - base, min(guess, 1.0))
 
     def plan_at(pc: int, fpu: int, most: int) -> Plan | None:
         at = pc - base
@@ -33,7 +41,7 @@ def grow(code: bytes, head: int, base: int = BASE) -> regions.Region:
         options = Options(fpu, max_insns=min(most, 64), recovers=True)
         return form(pc, code[at:], options, _unknown)
 
-    region = regions.grow(base + head, 0, plan_at, Plan.successors, 600)
+    region = regions.grow(base + head, 0, plan_at, Plan.successors, 600, known)
     assert region is not None
     return region
 
@@ -48,6 +56,14 @@ def test_loop_with_a_branch() -> None:
     assert region.insns == 6
     assert region.head.need == 6
     assert all(BASE + len(BRANCHY) - 1 not in node.edges for node in region.nodes)
+
+
+def test_loop_without_its_cold_branch() -> None:
+    """A way that samples do not show stays outside, though it was taken once."""
+    region = grow(BRANCHY, 5, heat={5: 100.0, 11: 90.0})
+    assert sorted(node.plan.pc - BASE for node in region.nodes) == [5, 11]
+    region = grow(BRANCHY, 5, heat={5: 100.0, 11: 90.0, 10: 4.0})
+    assert sorted(node.plan.pc - BASE for node in region.nodes) == [5, 10, 11]
 
 
 def test_block_that_runs_into_the_loop() -> None:
@@ -73,6 +89,17 @@ def test_description_has_no_addresses(code: bytes) -> None:
     here, there = grow(code, 0), grow(code, 0, 0x7F003000)
     assert regions.plain(here) == regions.plain(there)
     assert source(here) == source(there)
+
+
+def test_faults_that_leave_the_same_share_their_way_out() -> None:
+    """Stores change no register: mov [ecx], eax; mov [ecx+4], eax; then loads; dec edx; jnz."""
+    stores, loads = bytes.fromhex("8901894104"), bytes.fromhex("8b018b4904")
+    ends = {}
+    for name, insns in (("stores", stores), ("loads", loads)):
+        text = source(grow(insns + bytes.fromhex("4a75") + bytes([0xFD - len(insns)]), 0))
+        ends[name] = {line for line in text.splitlines() if line.startswith("fault")}
+    assert len(ends["stores"]) == 1
+    assert len(ends["loads"]) == 2
 
 
 @pytest.mark.parametrize("code", [BRANCHY, CALLING])

@@ -10,7 +10,8 @@ from translator.strategies import Lowered, Piece, strategy
 from translator.tiers.stencil import Request, Stencil
 from translator.tiers.store import STORE
 
-BLOCK = 1 << 16  # in place of an insn's index: a call where the block begins
+# What `!call` is for: BLOCK, where the block begins; SERVE | index, in place of that insn; index.
+BLOCK, SERVE = 1 << 16, 1 << 17
 
 
 @cache
@@ -22,15 +23,19 @@ def service(name: bytes) -> Stencil:
 def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     """Find the stencils of a plan's insns; name in *missing* those that are not compiled yet."""
     pieces = []
-    items, live, called = plan.items, plan.live, plan.called
+    items, live, called, served = plan.items, plan.live, plan.called, plan.served
     index, last = 0, len(items) - 1
     while index <= last:
         shape, slots = items[index]
         if index in called:
             pieces.append(call(plan, index))
+        if index in served:
+            pieces.append(call(plan, index, SERVE))
+            index += 1
+            continue
         if index == plan.recipe:
             pieces.append(Piece(service(b"!recipe"), [numbers(recipe=plan.recipe_id)]))
-        if index < last and index + 1 not in called and fuses(shape, jump := items[index + 1][0]):
+        if index < last and can_fuse(plan, index) and fuses(shape, jump := items[index + 1][0]):
             mask = live[index] & shape.writes
             index += 1
             stencil = shape.pairs.get((jump, mask))
@@ -51,10 +56,16 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     return pieces
 
 
-def call(plan: Plan, index: int) -> Piece:
+def can_fuse(plan: Plan, index: int) -> bool:
+    """Whether nothing happens between an insn and the next."""
+    behind = index + 1
+    return behind not in plan.called and behind not in plan.served
+
+
+def call(plan: Plan, index: int, kind: int = 0) -> Piece:
     """Leave before an insn; what stands behind this piece is where to go on."""
     pc, rest = plan.items[index][1][PC], plan.items[index][1][REST]
-    return Piece(service(b"!call"), [numbers(pc=pc, rest=rest, count=index)])
+    return Piece(service(b"!call"), [numbers(pc=pc, rest=rest, count=index | kind)])
 
 
 def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
@@ -80,7 +91,7 @@ def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     pieces += inner
     if plan.interp_at is not None:
         pieces.append(Piece(service(b"!interp"), [numbers(pc=plan.interp_at)]))
-    elif plan.items[-1][0].terminal is None:
+    elif plan.items[-1][0].terminal is None or count - 1 in plan.served:
         after = numbers(next=plan.next)
         pieces.append(Piece(service(b"!goto"), [after]))
     return Lowered(pieces, tails, checks)

@@ -9,8 +9,17 @@ from translator.features import llvm_features
 
 # llvmlite serialises its own calls, but a module and its passes are several calls.
 LOCK = threading.RLock()
-# Passes that cost a quarter of the time and gain nothing on functions of ten machine insns.
-_OPTIONS = ("-enable-misched=false", "-disable-cgp", "-disable-lsr", "-disable-select-optimize")
+_OPTIONS = (
+    # Passes that cost a quarter of the time and gain nothing on functions of ten machine insns.
+    "-enable-misched=false",
+    "-disable-cgp",
+    "-disable-lsr",
+    "-disable-select-optimize",
+    # Comparing each of a region's many exits with all others would be a fifth of its time.
+    "-tail-merge-threshold=8",
+    # Takes what only exits need to the head of a region, where each entry pays for it.
+    "-disable-machine-licm",
+)
 _machines: dict[str, Any] = {}
 
 

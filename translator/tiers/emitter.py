@@ -101,6 +101,8 @@ class Emitter:
         self.snapshot = self.save()
         self.parts: dict[Value, list[str]] = {}
         self.has_carry = True  # an insn reads the carry that this one leaves
+        # The label of the last access's fault edge, and what is left there; None behind a join.
+        self.last_fault: tuple[str, object] | None = None
         self.slot_of: dict[Value, str] = {}  # slots as i64 constants, looked up with their insn
 
     # -- text ----------------------------------------------------------------------------------
@@ -130,6 +132,7 @@ class Emitter:
 
     def label(self, name: str) -> None:
         """Start a basic block."""
+        self.last_fault = None
         self.lines.append(name + ":")
 
     def fresh(self, stem: str) -> str:

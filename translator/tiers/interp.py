@@ -361,16 +361,22 @@ _functions: dict[bytes, Run] = {}
 _FUNCTIONS_MAX = 1 << 14
 
 
-def execute(insn: Insn, cpu: CpuLike, mem: MemoryLike) -> int:
-    """Execute one insn at the state's eip. Return 0, or the kind of exit (state.Exit).
-
-    A fault raises GuestFault and leaves eip at the insn.
-    """
+def function_of(insn: Insn) -> Run:
+    """Return what `compile_unit` makes of an insn; made once for a shape."""
     function = _functions.get(insn.key)
     if function is None:
         if len(_functions) >= _FUNCTIONS_MAX:
             _functions.clear()
         function = _functions[insn.key] = compile_unit(lift(insn))
+    return function
+
+
+def execute(insn: Insn, cpu: CpuLike, mem: MemoryLike) -> int:
+    """Execute one insn at the state's eip. Return 0, or the kind of exit (state.Exit).
+
+    A fault raises GuestFault and leaves eip at the insn.
+    """
+    function = function_of(insn)
     slots = insn.slots
     r32 = cpu.r32
     pc = r32[_EIP]

@@ -87,14 +87,27 @@ class Lowering(Emitter):
     # -- memory ------------------------------------------------------------------------------------
     def _access(self, v: Value, template: hostasm.Access, address: Value, *values: str) -> str:
         pointer = hostasm.guest_pointer(self.t, self.address(address))
-        ok, fault = self.fresh("ok"), self.fresh("fault")
+        ok, fault = self.fresh("ok"), self._fault_label()
         call = template.call(pointer, values, self.slots.constant("pc"), ok, fault)
         result = self.t(call) if template.result else ""
         if not template.result:
             self.do(call)
+        before = self.last_fault
         self.label(ok)
-        self._fault_edge(fault)
+        self.last_fault = before
         return result
+
+    def _fault_label(self) -> str:
+        """Return where an access goes that faults: where the last one does if that is the same."""
+        regs, vectors, fields, dirty, pending = self.snapshot
+        stored = {name: fields.get(name) for name in dirty}
+        ways = {group: (p.rule, [id(v) for v in p.args]) for group, p in pending.items()}
+        known = regs, vectors, stored, ways, self.budget
+        if self.last_fault is None or self.last_fault[1] != known:
+            label = self.fresh("fault")
+            self._fault_edge(label)
+            self.last_fault = label, known
+        return self.last_fault[0]
 
     def _fault_edge(self, label: str) -> None:
         # The handler itself stores eip and the kind of exit: most fault edges are a bare jump.

@@ -421,19 +421,22 @@ class RegionLowering(SumsKept):
     def _computed(self, node: Node, target: str) -> None:
         """Compare a computed target with the addresses inside; else look it up."""
         slots = self.slots
-        head = self.region.head.plan.pc
-        self.used.add("h0_pc")
         out = self.fresh("out")
         labels = {pc: self.fresh("inside") for pc in node.edges}
         if len(labels) <= _FEW_TARGETS:
             for pc, label in labels.items():
-                known = f"ptrtoint (ptr getelementptr (i8, ptr @h0_pc, i64 {pc - head}) to i32)"
+                # Its own address, which becomes an immediate; a sum would be computed.
+                inside = node.edges[pc]
+                own = RegionSlots(self._first(inside), service_slots(inside), self.used)
+                known = own.value("pc", 32)
                 hit = self.t(f"icmp eq i32 {target}, {known}")
                 other = self.fresh("other")
                 self.do(f"br i1 {hit}, label %{label}, label %{other}")
                 self.label(other)
             self.do(f"br label %{out}")
         else:
+            head = self.region.head.plan.pc
+            self.used.add("h0_pc")
             place = self.t(f"sub i32 {target}, ptrtoint (ptr @h0_pc to i32)")
             cases = " ".join(f"i32 {pc - head}, label %{label}" for pc, label in labels.items())
             self.do(f"switch i32 {place}, label %{out} [ {cases} ]")

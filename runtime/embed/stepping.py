@@ -1,0 +1,284 @@
+"""The machine's part that executes guest insns one by one, with all their hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from runtime.cpu import Cpu
+from runtime.embed import direct, events
+from runtime.embed.access import Access, Failure
+from runtime.embed.engine import EmbedEngine
+from runtime.embed.hooks import Call, Hooks
+from runtime.embed.serving import Service
+from runtime.embed.space import Space
+from translator.decode import Truncated, decode
+from translator.faults import GuestFault
+from translator.hooks import Marks
+from translator.insn import Insn
+from translator.planner import FetchFault, Plan
+from translator.semantics import STRINGS
+from translator.shape import DISP, IMM, IMM2, NEXT, PC, TARGET, Slots, shape_of
+from translator.state import FIELDS
+from translator.state import Exit as Kind
+from translator.tiers import interp
+
+_EIP, _INFO = FIELDS["eip"].offset // 4, FIELDS["exit_info"].offset // 4
+_BUDGET = FIELDS["budget"].offset // 8
+_MASK64 = 0xFFFFFFFFFFFFFFFF
+_GP = 13
+MARKS_MAX = 4096  # places that are marked because code leaves there
+
+
+class Block(NamedTuple):
+    """A block as hooks for edges are told it: address, insns, bytes."""
+
+    pc: int
+    icount: int
+    size: int
+
+
+class Stepping:
+    """What a machine does without host code."""
+
+    space: Space
+    cpu: Cpu
+    engine: EmbedEngine
+    access: Access
+    hooks: Hooks
+    marks: Marks
+    owner: Any
+    exits: frozenset[int]
+    stopping: bool
+    msrs: dict[int, int]
+
+    def stop(self) -> None:
+        """Make the machine stop."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        self.jumped = False  # a hook wrote eip
+        self.called_at = -1  # the hooks of the insn here have been called already
+        self.inside = -1  # where code is looked up next although no block begins there
+        self._last_block: Block | None = None
+        self._seen: set[int] = set()  # blocks that hooks for edges were told of
+        self._handlers: dict[bytes, events.Handler | None] = {}
+
+    def step(self) -> bool:
+        """Execute one insn with all its hooks; say whether to stop."""
+        cpu, hooks, owner = self.cpu, self.hooks, self.owner
+        r32 = cpu.r32
+        eip = r32[_EIP]
+        try:
+            insn = self.decode()
+        except FetchFault as fault:
+            self.fetch(fault)
+            return self.stopping
+        is_called = False
+        if hooks.by_kind["code"] or hooks.by_kind["block"] or hooks.by_kind["edge"]:
+            if self.called_at != eip:
+                calls = [(call, insn.length) for call in hooks.at("code", eip)]
+                if self.inside != eip:
+                    blocks = self.edge_calls(eip) + hooks.at("block", eip)
+                    calls = [(call, self.extent(eip)) for call in blocks] + calls
+                before = self.engine.changes
+                for (call, data), size in calls:
+                    call(owner, eip, size, data)
+                    if self.stopping:
+                        return True
+                if self.jumped:
+                    self.jumped = False
+                    self.called_at = self.inside = -1
+                    return False
+                r32[_EIP] = eip
+                if self.engine.changes != before:
+                    insn = self.decode()
+            is_called = bool(hooks.at("code", eip))
+        self.called_at = -1
+        handler = self._handler(insn)
+        cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & _MASK64
+        if handler is not None:
+            handler(self, insn, eip)
+        else:
+            self._execute(insn, eip, is_called)
+        begins = self.jumped or insn.mnemonic in events.TRANSFERS
+        self.inside, self.jumped = -1 if begins else r32[_EIP], False
+        return self.stopping
+
+    def _execute(self, insn: Insn, eip: int, is_called: bool) -> None:
+        """Execute an insn that is nobody's affair but the CPU's, and the memory hooks'."""
+        cpu = self.cpu
+        r32 = cpu.r32
+        is_string = insn.rep and insn.mnemonic in STRINGS
+        left = r32[1] & (0xFFFF if insn.addr_width == 16 else 0xFFFFFFFF) if is_string else 0
+        try:
+            kind = interp.execute(insn, cpu, self.access)
+        except GuestFault as fault:
+            events.exception(self, fault.vector)
+            return
+        self.engine.statistics.insns_interpreted += 1
+        if kind == Kind.SYSCALL:
+            events.interrupt(self, 0x80)
+        elif kind:
+            vector = r32[_INFO]
+            if r32[_EIP] == eip:
+                events.exception(self, vector)
+            else:
+                events.interrupt(self, vector)
+        elif is_called and left == 1 and r32[_EIP] != eip and not events.ended_by_flag(cpu, insn):
+            r32[_EIP] = eip  # hooks are called once more, for a count of 0
+
+    def decode(self) -> Insn:
+        """Return the insn at eip. FetchFault."""
+        return self.engine._decode(self.cpu)
+
+    def _handler(self, insn: Insn) -> events.Handler | None:
+        try:
+            return self._handlers[insn.key]
+        except KeyError:
+            handler = self._handlers[insn.key] = events.handler_of(insn)
+            return handler
+
+    def _trapped(self) -> bool:
+        """Deal with an exception that host code met at eip, or behind the insn that is a trap."""
+        r32 = self.cpu.r32
+        vector, eip = r32[_INFO], r32[_EIP]
+        if vector in (1, 3, 4) and self._is_behind_trap(eip):
+            events.interrupt(self, vector)
+            return self.stopping
+        try:
+            handler = self._handler(self.decode())
+        except FetchFault:
+            handler = None
+        if handler is None:
+            self.cpu.r64[_BUDGET] = self.cpu.r64[_BUDGET] - 1 & _MASK64
+            events.exception(self, vector)
+            return self.stopping
+        if eip in self.exits:
+            return True
+        self._serve(eip)
+        self.called_at = eip if self.hooks.by_kind["code"] else -1
+        self.inside = eip
+        return self.step()
+
+    def _is_behind_trap(self, eip: int) -> bool:
+        return self.space.fetch(eip - 1 & 0xFFFFFFFF, 1) in (b"\xcc", b"\xce", b"\xf1")
+
+    def _note_fault(self) -> None:
+        """Mark an insn that accesses a device, so that the host need not fault there again."""
+        address = self.cpu.r32[FIELDS["fault_address"].offset // 4]
+        part = self.space.part_at(address)
+        eip = self.cpu.r32[_EIP]
+        if part is not None and (part.device is not None or part.perms & 3 == 3):
+            self._note_insn(is_fault=True)
+        self.called_at = eip if self.hooks.by_kind["code"] else -1
+        self.inside = eip
+
+    def _note_insn(self, *, is_fault: bool = False) -> None:
+        """Mark an insn that host code leaves for, so that it comes back behind it."""
+        eip = self.cpu.r32[_EIP]
+        if eip not in self.marks.stops:
+            try:
+                insn = self.decode()
+            except FetchFault:
+                return
+            shape = shape_of(insn.key)
+            is_plain = shape.terminal is None and not shape.is_supported
+            if self._handler(insn) is not None or is_plain or (is_fault and not shape.terminal):
+                self._serve(eip)
+
+    def _serve(self, eip: int) -> None:
+        """Let Python execute an insn on the way, from now on."""
+        served = self.marks.served
+        if eip not in served:
+            if len(served) >= MARKS_MAX:
+                served.clear()
+            served.add(eip)
+            self.engine.remark(eip, eip)
+
+    def leaves_behind(self, plan: Plan, index: int) -> bool:
+        """Whether eip shall be behind an insn of a plan as Python executes it."""
+        insn = plan.items[index][0].insn
+        return bool(self.hooks.by_kind["interrupt"]) and events.vector_of(insn) is not None
+
+    def service(self, pc: int, slots: Slots) -> Service:
+        """Return what executes the insn at an address, for native code to call."""
+        mode = self.engine.context(self.cpu).mode
+        insn = decode(self.space.fetch(pc, 15), 0, mode)
+        return direct.service(self, insn, slots) or Service([(self._server(insn, slots), ())])
+
+    def _server(self, insn: Insn, slots: Slots) -> Callable[[], object]:
+        """Return what executes an insn at any place."""
+        eip, after, handler = slots[PC], slots[NEXT], self._handler(insn)
+        if handler is not None:
+            return partial(handler, self, insn, eip)
+        function = interp.function_of(insn)
+        cpu, r32, access, attend = self.cpu, self.cpu.r32, self.access, self.engine.serving.attend
+        numbers = slots[IMM], slots[IMM2], slots[DISP], eip, after, slots[TARGET]
+
+        def run() -> None:
+            try:
+                result = function(cpu, access, *numbers)
+            except GuestFault as fault:
+                attend()
+                events.exception(self, fault.vector)
+                return
+            r32[_EIP] = result & 0xFFFFFFFF
+            if result != after:
+                attend()
+                self._ended(result)
+
+        return run
+
+    def _ended(self, result: int) -> None:
+        """Deal with an insn that did not just end."""
+        kind = result >> 32 & 0xFF
+        if kind == Kind.SYSCALL:
+            events.interrupt(self, 0x80)
+        elif kind:
+            events.exception(self, result >> 40)
+
+    def fetch(self, fault: FetchFault) -> None:
+        """Deal with code that cannot be fetched; return once hooks have made that possible."""
+        address, access = fault.address, self.access
+        if address is None:  # behind the end of CS
+            events.exception(self, _GP)
+            return
+        access.permitted("fetch", address, address, 1, 0)
+        if not self.space.fetch(address, 1):
+            raise Failure("fetch_unmapped")
+        self.engine.changes += 1
+
+    def edge_calls(self, pc: int) -> tuple[Call, ...]:
+        """Return what to call before the hooks for a block, for those that are told of edges."""
+        return ((self._tell_edge, None),) if self.hooks.at("edge", pc) else ()
+
+    def _tell_edge(self, owner: Any, pc: int, size: int, data: None) -> None:
+        """Call the hooks for edges when a block is reached for the first time."""
+        before = self._last_block
+        now = self._last_block = self._walk(pc)
+        if pc in self._seen:
+            return
+        self._seen.add(pc)
+        if before is not None:
+            for call, more in self.hooks.at("edge", pc):
+                call(owner, now, before, more)
+
+    def extent(self, pc: int) -> int:
+        """Return the size of the block at an address, as hooks are told it."""
+        return self._walk(pc).size
+
+    def _walk(self, pc: int) -> Block:
+        """Decode to the end of the block at an address."""
+        end, code, count = pc, self.space.fetch(pc, 1024), 0
+        while end - pc < 1000:
+            try:
+                insn = decode(code, end - pc)
+            except Truncated:
+                break
+            end += insn.length
+            count += 1
+            if insn.mnemonic in events.TRANSFERS or end in self.exits:
+                break
+        return Block(pc, count, end - pc)
