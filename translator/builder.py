@@ -101,9 +101,9 @@ class Builder:
         return total & 0xFFFF if mem.addr_width == 16 else total
 
     def behind(self, mem: Mem, offset: Value, size: int) -> Value:
-        """Offset of what lies *size* bytes into an operand; on the 8086 it wraps."""
+        """Offset of what lies *size* bytes into an operand; on 8086 and 80286 it wraps."""
         further = offset + size
-        return further & 0xFFFF if self.mode.wraps else further
+        return further if self.mode.has_386 else further & 0xFFFF
 
     def linear(self, seg: int, offset: Value) -> Value:
         """Add the segment's base; ES CS SS DS of a flat mode have none."""

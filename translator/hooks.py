@@ -54,7 +54,7 @@ class Marks:
         if self.checks_memory and accesses(shape):
             return INTERP if is_repeated or shape.terminal is not None else SERVED
         # Each iteration is called for, and once more at the end: an interpreter's affair.
-        if is_repeated and bool(self.calls) and covers(self.calls, pc):
+        if is_repeated and covers((*self.calls, *self.blocks), pc):
             return INTERP
         return HOST
 

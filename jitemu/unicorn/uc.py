@@ -20,8 +20,7 @@ from runtime.embed.machine import Machine
 from runtime.embed.space import Device, SpaceError
 
 _PERMS = const.UC_PROT_ALL
-_MODES = (const.UC_MODE_32,)
-_LATER = (const.UC_MODE_16, const.UC_MODE_64)
+_MODES = (const.UC_MODE_16, const.UC_MODE_32)
 _CPUS = 39
 
 
@@ -34,14 +33,14 @@ class Uc(Batches, Controls):
         if not isinstance(mode, int):
             raise TypeError(f"a mode is a number (UC_MODE_*), not {mode!r}")
         if mode not in _MODES:
-            if mode in _LATER:
-                raise UcError(const.UC_ERR_MODE, "jitemu does not emulate this mode yet")
+            if mode == const.UC_MODE_64:
+                raise UcError(const.UC_ERR_MODE, "jitemu does not emulate 64-bit code yet")
             raise UcError(const.UC_ERR_MODE)
         if cpu is not None and not 0 <= cpu < _CPUS:
             raise UcError(const.UC_ERR_ARG)
         self._arch, self._mode = arch, mode
         self._model = const_cpu(cpu)
-        self._machine = self._registers = Machine()
+        self._machine = self._registers = Machine(is_real=mode == const.UC_MODE_16)
         self._r32 = self._machine.cpu.r32
         self._hooks: dict[int, Hook] = {}
         self._next = 1
@@ -49,8 +48,9 @@ class Uc(Batches, Controls):
         self.reg = Attributes(self._machine)
         cpu_state = self._machine.cpu
         cpu_state.eflags = 2
-        for name in ("cs", "ds", "es", "ss"):
-            setattr(cpu_state, name, 0)
+        if mode == const.UC_MODE_32:
+            for name in ("cs", "ds", "es", "ss"):
+                setattr(cpu_state, name, 0)
 
     # -- registers ---------------------------------------------------------------------------------
     def reg_read(self, reg_id: int, aux: Any = None) -> Any:

@@ -54,6 +54,8 @@ class Snapshot:
             buffer[start:end] = self.state[start:end]
         machine.system = copy.deepcopy(self.system)
         machine.msrs = dict(self.msrs)
+        if machine.pins is not None:
+            machine.pins.update_context()
         machine.engine.changes += 1  # where a hook's caller goes on, stays what it was
 
     def to_bytes(self) -> bytes:

@@ -14,6 +14,7 @@ from runtime import native
 from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
+from runtime.embed import events
 from runtime.embed.hooks import Call, Hooks
 from runtime.embed.serving import Service, Serving
 from runtime.embed.sharing import GROUP, LOCK, SharedCache, flush
@@ -68,6 +69,7 @@ class Site(NamedTuple):
     calls: tuple[Call, ...]  # hooks; none where Python executes the insn
     resume: int  # host address
     kind: int  # BLOCK, SERVE, or 0 for an insn
+    ends: bool  # a block begins behind
 
 
 class EmbedCache(SharedCache):
@@ -146,7 +148,8 @@ class EmbedEngine(Engine):
             pc, size = context.linear(slots[PC]), slots[NEXT] - slots[PC] & 0xFFFF
             calls = () if kind else self.hooks.at("code", pc)
         key = pc + 1 if kind == BLOCK else 0
-        site = Site(pc, size, rest, calls, resume, kind)
+        ends = kind == SERVE and events.ends_block(plan.items[index & ~SERVE][0].insn)
+        site = Site(pc, size, rest, calls, resume, kind, ends)
         if kind == SERVE:
             service = machine.service(pc, slots)
         else:

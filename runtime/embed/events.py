@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.cpu import Cpu
 from runtime.embed.access import Failure, Stopped
 from translator.insn import Insn
+from translator.semantics import STRINGS
 from translator.state import FIELDS
 from translator.tiers import interp
 
@@ -45,6 +46,11 @@ TRANSFERS = frozenset(
         *("j" + condition for condition in _JUMPS),
     ]
 )
+
+
+def ends_block(insn: Insn) -> bool:
+    """Whether a block begins behind an insn, as hooks are told it."""
+    return insn.mnemonic in TRANSFERS or (bool(insn.rep) and insn.mnemonic in STRINGS)
 
 
 @dataclass(slots=True)

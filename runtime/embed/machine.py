@@ -15,6 +15,7 @@ from runtime.embed.access import Access, Stopped
 from runtime.embed.compiling import share
 from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
 from runtime.embed.hooks import Hook, Hooks
+from runtime.embed.processor import Pins
 from runtime.embed.sharing import GROUP, flush
 from runtime.embed.space import Space
 from runtime.embed.stepping import MARKS_MAX, Stepping
@@ -40,7 +41,7 @@ class Machine(Stepping):
     `owner` is what hooks get as their first argument.
     """
 
-    def __init__(self, strategy: str = "tiered") -> None:
+    def __init__(self, strategy: str = "tiered", *, is_real: bool = False) -> None:
         super().__init__()
         self.space = Space()
         self.cpu = Cpu(self.space)
@@ -59,6 +60,8 @@ class Machine(Stepping):
         self.timeout = 0  # of the last run, µs
         self.msrs: dict[int, int] = {}
         self.system = events.System()
+        self.is_real = is_real
+        self.pins = Pins(self) if is_real else None
 
     def finisher(self) -> tuple[Any, ...]:
         """Return what to call, with which arguments, when nobody knows this machine any more."""
@@ -100,7 +103,7 @@ class Machine(Stepping):
         """
         cpu = self.cpu
         outer = self._outer() if self.depth else None
-        cpu.eip = begin & 0xFFFFFFFF
+        cpu.r32[_EIP] = self.offset(begin & 0xFFFFFFFF)
         self.exits = self.fixed_exits if self.fixed_exits is not None else frozenset((until,))
         self.stopping = self.timed_out = False
         self.timeout = round(seconds * 1e6)
@@ -179,7 +182,7 @@ class Machine(Stepping):
     def _step_few(self) -> None:
         cpu, exits = self.cpu, self.exits
         for _ in range(cpu.budget):
-            if self.stopping or self._is_over() or cpu.r32[_EIP] in exits:
+            if self.stopping or self._is_over() or self.pc() in exits:
                 return
             if self.step():
                 return
@@ -226,9 +229,10 @@ class Machine(Stepping):
                 continue
             code = 0
             if kind in (Kind.INTERP, Kind.FAULT):
-                if r32[_EIP] in self.exits or cpu.budget <= 0:
+                pc = self.pc()
+                if pc in self.exits or cpu.budget <= 0:
                     return
-                self.inside = r32[_EIP]
+                self.inside = pc
                 if kind == Kind.FAULT:
                     self._note_fault()
                 else:
@@ -244,8 +248,14 @@ class Machine(Stepping):
                 events.interrupt(self, 0x80)
                 if self.stopping:
                     return
+            elif kind == Kind.INT:
+                events.interrupt(self, r32[_INFO])
+                if self.stopping:
+                    return
+            elif kind == Kind.HALT:
+                return
             elif kind == FETCH:
-                if r32[_EIP] in self.exits:
+                if self.pc() in self.exits:
                     return
                 fault = engine.fetch_fault
                 assert fault is not None
@@ -267,7 +277,7 @@ class Machine(Stepping):
         """Deal with what a callee asked for; return where host code goes on, 0: look; -1: stop."""
         cpu, serving = self.cpu, self.engine.serving
         site = serving.sites[int(cpu.r32[_INFO])]
-        pc, size, _, calls, _, kind = site
+        pc, size, _, calls, _, kind, ends = site
         serving.calm()
         if kind != SERVE:
             try:
@@ -283,6 +293,8 @@ class Machine(Stepping):
         if self.stopping:
             return -1
         if kind == SERVE or jumped:
+            if not (ends or jumped):
+                self.inside = self.pc()
             return 0
         self.inside = pc
         if kind == BLOCK:
@@ -306,13 +318,9 @@ class Machine(Stepping):
         jumped, self.jumped = self.jumped, False
         rest = site.rest
         if site.kind == SERVE:
-            rest -= cpu.r32[_EIP] != self._offset(site.pc)
+            rest -= cpu.r32[_EIP] != self.offset(site.pc)
         elif not jumped:
-            cpu.r32[_EIP] = self._offset(site.pc)
+            cpu.r32[_EIP] = self.offset(site.pc)
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + rest & _MASK64
         cpu.r32[_KIND] = 0
         return jumped
-
-    def _offset(self, linear: int) -> int:
-        """Return where in CS a linear address is."""
-        return linear

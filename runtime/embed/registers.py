@@ -83,6 +83,10 @@ def descriptor(machine: Machine, selector: int) -> int:
 def _segment(name: str) -> Register:
     def write(machine: Machine, value: Any) -> None:
         cpu, selector = machine.cpu, number(value) & 0xFFFF
+        if cpu.system is not None:
+            cpu.system.set_real_segment(SEGMENTS.index(name), selector)
+            machine.engine.changes += 1
+            return
         base = 0
         if selector & ~3:
             found = descriptor(machine, selector)

@@ -24,7 +24,7 @@ from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.tiers import interp
 
-_EIP, _INFO = FIELDS["eip"].offset // 4, FIELDS["exit_info"].offset // 4
+_EIP, _INFO, _CS_BASE = (FIELDS[name].offset // 4 for name in ("eip", "exit_info", "cs_base"))
 _BUDGET = FIELDS["budget"].offset // 8
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
@@ -52,6 +52,7 @@ class Stepping:
     exits: frozenset[int]
     stopping: bool
     msrs: dict[int, int]
+    is_real = False  # in real mode: addresses in CS are not linear
 
     def stop(self) -> None:
         """Make the machine stop."""
@@ -65,11 +66,21 @@ class Stepping:
         self._seen: set[int] = set()  # blocks that hooks for edges were told of
         self._handlers: dict[bytes, events.Handler | None] = {}
 
+    def pc(self) -> int:
+        """Return the linear address of the insn at eip."""
+        r32 = self.cpu.r32
+        eip: int = r32[_EIP]
+        return r32[_CS_BASE] + eip & 0xFFFFFFFF if self.is_real else eip
+
+    def offset(self, linear: int) -> int:
+        """Return where in CS a linear address is."""
+        return linear - self.cpu.r32[_CS_BASE] & 0xFFFFFFFF if self.is_real else linear
+
     def step(self) -> bool:
         """Execute one insn with all its hooks; say whether to stop."""
         cpu, hooks, owner = self.cpu, self.hooks, self.owner
         r32 = cpu.r32
-        eip = r32[_EIP]
+        eip, pc = r32[_EIP], self.pc()
         try:
             insn = self.decode()
         except FetchFault as fault:
@@ -77,14 +88,14 @@ class Stepping:
             return self.stopping
         is_called = False
         if hooks.by_kind["code"] or hooks.by_kind["block"] or hooks.by_kind["edge"]:
-            if self.called_at != eip:
-                calls = [(call, insn.length) for call in hooks.at("code", eip)]
-                if self.inside != eip:
-                    blocks = self.edge_calls(eip) + hooks.at("block", eip)
-                    calls = [(call, self.extent(eip)) for call in blocks] + calls
+            if self.called_at != pc:
+                calls = [(call, insn.length) for call in hooks.at("code", pc)]
+                if self.inside != pc:
+                    blocks = self.edge_calls(pc) + hooks.at("block", pc)
+                    calls = [(call, self.extent(pc)) for call in blocks] + calls
                 before = self.engine.changes
                 for (call, data), size in calls:
-                    call(owner, eip, size, data)
+                    call(owner, pc, size, data)
                     if self.stopping:
                         return True
                 if self.jumped:
@@ -94,7 +105,7 @@ class Stepping:
                 r32[_EIP] = eip
                 if self.engine.changes != before:
                     insn = self.decode()
-            is_called = bool(hooks.at("code", eip))
+            is_called = bool(hooks.at("code", pc) or hooks.at("block", pc))
         self.called_at = -1
         handler = self._handler(insn)
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & _MASK64
@@ -102,8 +113,8 @@ class Stepping:
             handler(self, insn, eip)
         else:
             self._execute(insn, eip, is_called)
-        begins = self.jumped or insn.mnemonic in events.TRANSFERS
-        self.inside, self.jumped = -1 if begins else r32[_EIP], False
+        begins = self.jumped or events.ends_block(insn)
+        self.inside, self.jumped = -1 if begins else self.pc(), False
         return self.stopping
 
     def _execute(self, insn: Insn, eip: int, is_called: bool) -> None:
@@ -120,6 +131,8 @@ class Stepping:
         self.engine.statistics.insns_interpreted += 1
         if kind == Kind.SYSCALL:
             events.interrupt(self, 0x80)
+        elif kind == Kind.HALT:
+            self.stop()
         elif kind:
             vector = r32[_INFO]
             if r32[_EIP] == eip:
@@ -143,7 +156,7 @@ class Stepping:
     def _trapped(self) -> bool:
         """Deal with an exception that host code met at eip, or behind the insn that is a trap."""
         r32 = self.cpu.r32
-        vector, eip = r32[_INFO], r32[_EIP]
+        vector, eip = r32[_INFO], self.pc()
         if vector in (1, 3, 4) and self._is_behind_trap(eip):
             events.interrupt(self, vector)
             return self.stopping
@@ -169,7 +182,7 @@ class Stepping:
         """Mark an insn that accesses a device, so that the host need not fault there again."""
         address = self.cpu.r32[FIELDS["fault_address"].offset // 4]
         part = self.space.part_at(address)
-        eip = self.cpu.r32[_EIP]
+        eip = self.pc()
         if part is not None and (part.device is not None or part.perms & 3 == 3):
             self._note_insn(is_fault=True)
         self.called_at = eip if self.hooks.by_kind["code"] else -1
@@ -177,7 +190,7 @@ class Stepping:
 
     def _note_insn(self, *, is_fault: bool = False) -> None:
         """Mark an insn that host code leaves for, so that it comes back behind it."""
-        eip = self.cpu.r32[_EIP]
+        eip = self.pc()
         if eip not in self.marks.stops:
             try:
                 insn = self.decode()
@@ -272,13 +285,14 @@ class Stepping:
     def _walk(self, pc: int) -> Block:
         """Decode to the end of the block at an address."""
         end, code, count = pc, self.space.fetch(pc, 1024), 0
+        mode = self.engine.context(self.cpu).mode
         while end - pc < 1000:
             try:
-                insn = decode(code, end - pc)
+                insn = decode(code, end - pc, mode)
             except Truncated:
                 break
             end += insn.length
             count += 1
-            if insn.mnemonic in events.TRANSFERS or end in self.exits:
+            if events.ends_block(insn) or end in self.exits:
                 break
         return Block(pc, count, end - pc)

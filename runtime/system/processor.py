@@ -14,7 +14,7 @@ from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.interpreting import Exit
 from runtime.memory import Memory
-from runtime.system import control, interrupts, segments
+from runtime.system import control, interrupts, old, segments
 from runtime.system.debug import Debug
 from runtime.system.engine import LinearAccess, SystemEngine
 from runtime.system.linear import Linear
@@ -27,6 +27,7 @@ _CR = {i: FIELDS[f"cr{i}"].offset // 4 for i in (0, 2, 3, 4)}
 _IDTR_LIMIT, _GDTR_LIMIT = (FIELDS[f"{n}_limit"].offset // 2 for n in ("idtr", "gdtr"))
 _TR_LIMIT, _TR_ATTR = (FIELDS[f"tr_{n}"].offset // 4 for n in ("limit", "attr"))
 _LDTR_LIMIT, _LDTR_ATTR = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("limit", "attr"))
+_EIP = FIELDS["eip"].offset // 4
 SHUTDOWN = Exit("shutdown")
 _DB, _BP, _OF = 1, 3, 4
 
@@ -144,6 +145,8 @@ class Processor:
                 elif exit.kind == "fault":
                     self.fault(exit.vector, exit.error, exit.address)
                 else:
+                    if self.model in (Model.I8086, Model.I286):
+                        self.cpu.r32[_EIP] &= 0xFFFF  # it was the segment's last insn
                     return exit
         except interrupts.Shutdown:
             return SHUTDOWN
@@ -170,6 +173,8 @@ class Processor:
 
         Raises interrupts.Shutdown if the processor stops.
         """
+        if self.model == Model.I286:
+            old.before_fault(self, vector)
         interrupts.deliver_fault(self, vector, error, address)
         if vector == _DB:
             self.debug.begin_handler()

@@ -117,6 +117,14 @@ def blocks(lib: Lib, log: Log) -> None:
 
 
 @scenario
+def repeats_as_blocks(lib: Lib, log: Log) -> None:
+    for kinds in (8, 12):
+        uc = machine(lib, "40 f3aa 40 f3a6 90", ecx=3, edi=DATA, esi=DATA + 256, eax=0x41)
+        uc.hook_add(kinds, code_hook(log))
+        run(lib, log, uc, until=CODE + 7)
+
+
+@scenario
 def repeats(lib: Lib, log: Log) -> None:
     for count in (0, 1, 3):
         for code in ("f3aa", "f3a4", "f3a6", "f2ae", "f3a5"):
@@ -621,3 +629,32 @@ def errors(lib: Lib, log: Log) -> None:
         )
     for arch in range(12):
         log(lib.uc_arch_supported(arch) if arch in (4, 0, 11) else "")
+
+
+@scenario
+def real_mode(lib: Lib, log: Log) -> None:
+    uc = lib.Uc(lib.UC_ARCH_X86, lib.UC_MODE_16)
+    uc.mem_map(0, 0x20000)
+    code = bytes.fromhex("b83412 8ed8 a30500 bb1000 8b07 40 cd10 e460 e662 f3aa 83c301 50 58 f4")
+    uc.mem_write(0x7C00, code)
+    for name, value in (("CS", 0x700), ("CX", 3), ("DI", 0x100), ("SS", 0x10), ("SP", 0x7000)):
+        uc.reg_write(register(lib, name), value)
+    uc.hook_add(lib.UC_HOOK_CODE, code_hook(log))
+    uc.hook_add(lib.UC_HOOK_BLOCK, code_hook(log, "block"))
+    uc.hook_add(
+        lib.UC_HOOK_INTR, lambda uc, number, data: log(number, uc.reg_read(register(lib, "IP")))
+    )
+    uc.hook_add(lib.UC_HOOK_MEM_WRITE, memory_hook(log, "write"))
+    run(lib, log, uc, 0x7C00, 0x7C00 + len(code))
+    log([uc.reg_read(register(lib, name)) for name in ("AX", "CX", "DI", "IP", "CS", "DS")])
+
+
+@scenario
+def real_mode_runs_hot(lib: Lib, log: Log) -> None:
+    uc = lib.Uc(lib.UC_ARCH_X86, lib.UC_MODE_16)
+    uc.mem_map(0, 0x20000)
+    uc.mem_write(0x1000, bytes.fromhex("01c8 31c8 d1c0 e2f8 cd21 f4"))
+    uc.reg_write(register(lib, "CX"), 0xFFFF)
+    run(lib, log, uc, 0x1000, 0x1008)
+    uc.reg_write(register(lib, "CX"), 0xFFFF)
+    run(lib, log, uc, 0x1000, 0x1010, count=50_001)

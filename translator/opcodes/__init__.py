@@ -121,6 +121,8 @@ def _is_286(row: Row) -> bool:
     """Whether the 80286 has a row: no FS and GS, and few of two bytes."""
     if row.opcode[0] == 0x0F and row.opcode not in old.TWO_BYTE_286:
         return False
+    if row.opcode[0] in old.SEGMENT_MOVES and row.reg > old.LAST_SEGMENT:
+        return False
     return row.prefix in ("", "np") and not {"fs", "gs"} & set(row.operands)
 
 

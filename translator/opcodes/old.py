@@ -8,6 +8,8 @@ TWO_BYTE_286 = frozenset({b"\x0f\x00", b"\x0f\x01", b"\x0f\x02", b"\x0f\x03", b"
 NEW_186 = frozenset(
     {*(bytes([op]) for op in range(0x60, 0x70)), b"\xc0", b"\xc1", b"\xc8", b"\xc9", b"\x0f"}
 )
+# mov from and to segment registers: there are four of them.
+SEGMENT_MOVES, LAST_SEGMENT = frozenset({0x8C, 0x8E}), 3
 _CODES = (
     "o",
     "no",
@@ -26,6 +28,7 @@ _CODES = (
     "le",
     "nle",
 )
+_SEGMENTS = ("es", "cs", "ss", "ds")
 
 # What the 8086 makes of the opcodes that Intel left out: the decoder ignores a bit.
 ROWS_8086 = "\n".join(
@@ -36,5 +39,15 @@ ROWS_8086 = "\n".join(
         "c1 ret",
         "c8 retfn Iw",
         "c9 retf",
+        "ff /7 push Ev",
+        "8f /r pop Ev",
+        "c6 /r mov Eb,Ib",
+        "c7 /r mov Ev,Iz",
+        *(f"8c /{4 + i} mov Ew,{seg}" for i, seg in enumerate(_SEGMENTS)),
+        "8e /1 movseg cs,Ew",
+        *(f"8e /{4 + i} movseg {seg},Ew" for i, seg in enumerate(_SEGMENTS)),
+        *(f"d{i} /6 setmo E{size},1" for i, size in ((0, "b"), (1, "v"))),
+        *(f"d{i} /6 setmoc E{size},cl" for i, size in ((2, "b"), (3, "v"))),
+        *(f"d{i:x} /r esc Ew" for i in range(8, 16)),
     ]
 )

@@ -1,6 +1,8 @@
 """Decimal adjustment (SDM vol. 1, 7.3.2.5).
 
 Undefined flags are as on hardware: OF 0, the others those of AL, after aad those of the addition.
+On 8086 and 80286 they are those of the addition or subtraction that adjusts; aad's OF is the
+80286's CF.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from translator import flags
 from translator.builder import Builder
 from translator.insn import Imm
 from translator.ir import Value
+from translator.mode import Model
 from translator.semantics import insn
 
 
@@ -21,14 +24,24 @@ def _set_flags(b: Builder, res: Value, cf: Value, af: Value) -> None:
     b.set_flags(flags.BCD, res, cf, af.zext(8).shl(flags.AF))
 
 
+def _adjusts_high(b: Builder, al: Value) -> Value:
+    """Return whether the high digit needs adjusting; the 8086 forgets the low one's carry."""
+    limit = b.const(0x99, 8)
+    if b.mode.model == Model.I8086:
+        limit = b.flag("af").bit(flags.AF).select(b.const(0x9F, 8), limit)
+    return limit.ult(al) | b.flag("cf")
+
+
 @insn("daa")
 def daa(b: Builder) -> None:
     """AL ← decimal sum, after an addition."""
     al = b.reg("al")
-    low = _adjusts_low(b, al)
-    high = b.const(0x99, 8).ult(al) | b.flag("cf")
-    res = al + low.select(b.const(6, 8), 0) + high.select(b.const(0x60, 8), 0)
+    low, high = _adjusts_low(b, al), _adjusts_high(b, al)
+    adjust = low.select(b.const(6, 8), 0) + high.select(b.const(0x60, 8), 0)
+    res = al + adjust
     _set_flags(b, res, high, low)
+    if not b.mode.has_386:
+        b.set_flag("of", ((res ^ al) & (res ^ adjust)).msb())
     b.set_reg("al", res)
 
 
@@ -36,39 +49,57 @@ def daa(b: Builder) -> None:
 def das(b: Builder) -> None:
     """AL ← decimal difference, after a subtraction."""
     al = b.reg("al")
-    low = _adjusts_low(b, al)
-    high = b.const(0x99, 8).ult(al) | b.flag("cf")
-    res = al - low.select(b.const(6, 8), 0) - high.select(b.const(0x60, 8), 0)
-    _set_flags(b, res, high | (low & al.ult(6)), low)
+    low, high = _adjusts_low(b, al), _adjusts_high(b, al)
+    adjust = low.select(b.const(6, 8), 0) + high.select(b.const(0x60, 8), 0)
+    res = al - adjust
+    borrow = high if b.mode.model == Model.I8086 else high | (low & al.ult(6))
+    _set_flags(b, res, borrow, low)
+    if not b.mode.has_386:
+        b.set_flag("of", ((al ^ adjust) & (al ^ res)).msb())
     b.set_reg("al", res)
 
 
-def _unpacked(b: Builder, ax: Value, res: Value, adjusts: Value) -> None:
-    """Finish aaa and aas: AX ← res where it adjusts, and only the low digit of AL."""
-    res = adjusts.select(res, ax) & 0xFF0F
-    _set_flags(b, res.trunc(8), adjusts, adjusts)
+def _unpack(b: Builder, step: int) -> None:
+    """Add *step* to AL where it needs adjusting, and count in AH; keep the low digit of AL.
+
+    On the 8086 nothing is carried from AL to AH.
+    """
+    ax = b.reg("ax")
+    al, up = ax.trunc(8), 1 if step > 0 else -1
+    adjusts = _adjusts_low(b, al)
+    if b.mode.model == Model.I8086:
+        moved = (ax.bits(8, 8) + up).concat(al + step)
+    else:
+        moved = ax + (0x100 * up + step)
+    whole = adjusts.select(moved, ax)
+    res = whole & 0xFF0F
+    if b.mode.has_386:
+        _set_flags(b, res.trunc(8), adjusts, adjusts)
+    else:
+        low = whole.trunc(8)
+        _set_flags(b, low, adjusts, adjusts)
+        changed = (low & ~al if step > 0 else al & ~low).msb()
+        b.set_flag("of", changed)
     b.set_reg("ax", res)
 
 
 @insn("aaa")
 def aaa(b: Builder) -> None:
     """AX ← unpacked decimal sum."""
-    ax = b.reg("ax")
-    _unpacked(b, ax, ax + 0x106, _adjusts_low(b, ax.trunc(8)))
+    _unpack(b, 6)
 
 
 @insn("aas")
 def aas(b: Builder) -> None:
     """AX ← unpacked decimal difference."""
-    ax = b.reg("ax")
-    _unpacked(b, ax, ax - 0x106, _adjusts_low(b, ax.trunc(8)))
+    _unpack(b, -6)
 
 
 @insn("aam")
 def aam(b: Builder, base: Imm) -> None:
     """AH, AL ← AL / base, AL mod base; #DE for base 0."""
     if not base.value:
-        b.trap("#DE")
+        b.trap("#DE", after=b.mode.model == Model.I8086)
         return
     al = b.reg("al")
     rem = al.urem(base.value)
@@ -82,4 +113,6 @@ def aad(b: Builder, base: Imm) -> None:
     al, product = b.reg("al"), b.reg("ah") * (base.value or 0)
     res = al + product
     b.set_flags(flags.ADD, res, al, product)
+    if b.mode.model == Model.I286:
+        b.set_flag("of", res.ult(al))
     b.set_reg("ax", res.zext(16))

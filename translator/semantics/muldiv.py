@@ -1,11 +1,19 @@
-"""Multiplication and division (SDM vol. 1, 7.3.2.3 and 7.3.2.4)."""
+"""Multiplication and division (SDM vol. 1, 7.3.2.3 and 7.3.2.4).
+
+Undefined flags are today's hardware's, on 8086 and 80286 those that their microcode leaves: of the
+high half of a product, and on the 8086 of the last subtraction of a division.
+"""
 
 from __future__ import annotations
 
 from translator import flags
 from translator.builder import Builder
-from translator.ir import Value
+from translator.ir import Leave, Value
+from translator.mode import Model
 from translator.semantics import Dst, insn
+from translator.state import Exit
+
+DIVIDE_ERROR = 0
 
 
 def _wide_result(b: Builder, product: Value, width: int) -> None:
@@ -23,8 +31,21 @@ def mul(b: Builder, src: Value) -> None:
     w = src.width
     product = b.reg(0, w).zext(2 * w) * src.zext(2 * w)
     over = product.bits(w, w).ne(0)
-    b.set_flags(flags.MULTIPLY, product.trunc(w), over, over)
+    if b.mode.has_386:
+        b.set_flags(flags.MULTIPLY, product.trunc(w), over, over)
+    else:
+        _old_flags(b, product.bits(w, w), over, b.const(0, 1))
     _wide_result(b, product, w)
+
+
+def _old_flags(b: Builder, high: Value, over: Value, carry: Value) -> None:
+    """Set flags of a product as the 8086 and the 80286 do; *carry* counts into the high half."""
+    af = b.const(1 << flags.AF, 8)
+    if b.mode.model == Model.I8086:
+        res = high + carry.zext(high.width)
+        af = high.trunc(8) ^ res.trunc(8)
+        high = res
+    b.set_flags(flags.OLD_MULTIPLY, high, over, af)
 
 
 @insn("imul1")
@@ -41,7 +62,10 @@ def _signed_product(b: Builder, left: Value, right: Value) -> tuple[Value, Value
     product = left.sext(2 * w) * right.sext(2 * w)
     res = product.trunc(w)
     over = product.ne(res.sext(2 * w))
-    b.set_flags(flags.MULTIPLY, res, over, over)
+    if b.mode.has_386:
+        b.set_flags(flags.MULTIPLY, res, over, over)
+    else:
+        _old_flags(b, product.bits(w, w), over, res.msb())
     return product, res
 
 
@@ -73,6 +97,36 @@ def _set_quotient(b: Builder, quot: Value, rem: Value, width: int) -> None:
         b.set_reg(2, rem.trunc(width))
 
 
+def _divide_error(b: Builder, cond: Value) -> None:
+    """Raise #DE; on the 8086 its return address is behind the insn."""
+    if b.mode.model == Model.I8086:
+        b.exit_if(cond, Leave(Exit.TRAP, "next", DIVIDE_ERROR))
+    else:
+        b.fault_if(cond, "#DE")
+
+
+def _flags_8086(b: Builder, num: Value, den: Value, *, is_signed: bool) -> None:
+    """Set the flags that the 8086's division leaves, of magnitudes of 2w and w bits.
+
+    They are those of the last subtraction that it tried; a bit shifted out of the remainder spares
+    the trial.  CF is the complement of the quotient's top bit; idiv clears it and OF.
+    """
+    w = den.width
+    rest, low = num.bits(w, w), num.trunc(w)
+    left, first = rest, b.const(0, 1)
+    for i in range(w):
+        out = rest.msb()
+        tried = rest.shl(1) | low.bit(w - 1 - i).zext(w)
+        left = out.select(left, tried)
+        goes = out | den.ule(tried)
+        rest = goes.select(tried - den, tried)
+        first = first if i else goes
+    b.set_flags(flags.SUB, left - den, left, den)
+    b.set_flag("cf", b.const(0, 1) if is_signed else ~first)
+    if is_signed:
+        b.set_flag("of", b.const(0, 1))
+
+
 @insn("div")
 def div(b: Builder, src: Value) -> None:
     """Quotient and remainder of (E)DX:(E)AX / src; #DE if it does not fit. Flags stay."""
@@ -80,10 +134,16 @@ def div(b: Builder, src: Value) -> None:
     # Eight-bit division is done at 32 bits, 16 and 32 at twice their width.
     calc = max(2 * w, 32)
     num, den = _dividend(b, w).zext(calc), src.zext(calc)
-    b.fault_if(den.eq(0), "#DE")
+    _divide_error(b, den.eq(0))
     quot = num.udiv(den)
-    b.fault_if(quot.lshr(w).ne(0), "#DE")
+    _divide_error(b, quot.lshr(w).ne(0))
+    if b.mode.model == Model.I8086:
+        _flags_8086(b, num.trunc(2 * w), src, is_signed=False)
     _set_quotient(b, quot, num.urem(den), w)
+
+
+def _magnitude(value: Value) -> Value:
+    return value.msb().select(-value, value)
 
 
 @insn("idiv")
@@ -92,10 +152,17 @@ def idiv(b: Builder, src: Value) -> None:
     w = src.width
     calc = 32 if w == 8 else 64
     num, den = _dividend(b, w).sext(calc), src.sext(calc)
-    b.fault_if(den.eq(0), "#DE")
+    _divide_error(b, den.eq(0))
     if 2 * w == calc:
         # The smallest number / -1 fits no integer: the op itself must not see it.
         b.fault_if(num.eq(1 << (calc - 1)) & den.eq(-1), "#DE")
     quot = num.sdiv(den)
-    b.fault_if(quot.ne(quot.trunc(w).sext(calc)), "#DE")
+    if b.mode.model == Model.I8086:
+        # The smallest number is no quotient; REP negates it (undocumented).
+        _divide_error(b, b.const((1 << (w - 1)) - 1, calc).ult(_magnitude(quot)))
+        whole = num.trunc(2 * w)
+        _flags_8086(b, _magnitude(whole), _magnitude(src), is_signed=True)
+        quot = -quot if b.insn.rep else quot
+    else:
+        _divide_error(b, quot.ne(quot.trunc(w).sext(calc)))
     _set_quotient(b, quot, num.srem(den), w)

@@ -4,6 +4,8 @@ The count is masked to five bits; a masked count of zero leaves every flag alone
 for a count of one only; like today's hardware, others give it the value of the first step, and AF
 becomes 0.  A count known at translation (shape) makes straight code, one in CL keeps the old
 flags by selection.
+
+The 8086 does not mask the count.  It and the 80286 give OF the value of the last step.
 """
 
 from __future__ import annotations
@@ -14,25 +16,46 @@ from translator import flags
 from translator.builder import Builder
 from translator.insn import Imm, Operand
 from translator.ir import Value
+from translator.mode import Model
 from translator.semantics import insn
 
 Count = int | Value  # from 1 up, or a Value that may be 0
 Compute = Callable[[Count], tuple[Value, Value]]  # count -> result, CF
 
 
-def _shift(b: Builder, dst: Value, count: Operand, of: Value, compute: Compute) -> Value:
+def _shift(
+    b: Builder, dst: Value, count: Operand, of: Value, compute: Compute, *, is_left: bool = False
+) -> Value:
     """Shift by a static or dynamic count and set the flags."""
+    unless = None
     if isinstance(count, Imm):
         static = (count.value or 0) & 31
         if not static:
             return dst
         res, cf = compute(static)
-        b.set_flags(flags.SHIFT, res, cf, of)
-        return res
-    dynamic = b.read(count) & 31
-    res, cf = compute(dynamic)
-    b.set_flags(flags.SHIFT, res, cf, of, unless=dynamic.eq(0))
+    else:
+        dynamic = _dynamic_count(b, b.read(count), dst.width)
+        res, cf = compute(dynamic)
+        unless = dynamic.eq(0)
+    rule = flags.SHIFT
+    if not b.mode.has_386:
+        of = last_step(res, cf, is_left=is_left)
+        right = rule if b.mode.model == Model.I8086 else flags.SHIFT_RIGHT_286
+        rule = flags.OLD_SHIFT_LEFT if is_left else right
+    b.set_flags(rule, res, cf, of, unless=unless)
     return res
+
+
+def _dynamic_count(b: Builder, count: Value, width: int) -> Value:
+    if b.mode.model != Model.I8086:
+        return count & 31
+    # Nothing is left after width + 1 steps, however many come.
+    return count.ult(width + 1).select(count, b.const(width + 1, 8))
+
+
+def last_step(res: Value, cf: Value, *, is_left: bool) -> Value:
+    """OF of the last step: whether it changed the sign; only the result knows."""
+    return res.msb() ^ (cf if is_left else res.bit(res.width - 2))
 
 
 def first_step_left(dst: Value) -> Value:
@@ -55,7 +78,16 @@ def shl(b: Builder, dst: Value, count: Operand) -> Value:
         wide = dst.zext(64).shl(_count(count))
         return wide.trunc(dst.width), wide.bit(dst.width)
 
-    return _shift(b, dst, count, first_step_left(dst), compute)
+    return _shift(b, dst, count, first_step_left(dst), compute, is_left=True)
+
+
+@insn("setmo", "setmoc")
+def setmo(b: Builder, dst: Value, count: Operand) -> Value:
+    """Dst ← all ones, unless the count is 0 (8086, undocumented: D0 to D3 /6)."""
+    unless = None if isinstance(count, Imm) else b.read(count).eq(0)
+    ones = b.const(-1, dst.width)
+    b.set_flags(flags.LOGIC, ones, ones, ones, unless=unless)
+    return ones if unless is None else unless.select(dst, ones)
 
 
 def _right(wide: Value, count: Count, width: int) -> tuple[Value, Value]:

@@ -6,7 +6,6 @@ from translator import flags
 from translator.builder import Builder
 from translator.insn import Mem, Operand, Reg, Special
 from translator.ir import Jump, Leave, Value
-from translator.mode import Model
 from translator.semantics import Dst, insn
 from translator.semantics.strings import EDI, ESI, advance
 from translator.state import Exit
@@ -16,8 +15,8 @@ CR0_TS = 1 << 3
 
 @insn("toolong")
 def too_long(b: Builder) -> None:
-    """#GP: no insn is longer than 15 bytes (80286: 10, and #UD)."""
-    b.trap("#UD" if b.mode.model == Model.I286 else "#GP")
+    """#GP: no insn is longer than 15 bytes (80286: 10)."""
+    b.trap("#GP")
 
 
 def _is_allowed(b: Builder) -> bool:

@@ -29,6 +29,11 @@ IMAGE = {name: helpers.declare(name, (32,)) for name in ("fxsave", "fxrstor")}
 _MASKS = 0x3F
 
 
+@insn("esc")
+def esc(b: Builder, src: Operand) -> None:
+    """8086 without a coprocessor: nothing."""
+
+
 @insn("fbld", "fbstp")
 def fbld(b: Builder, operand: Mem) -> None:
     """Push packed decimal, or store ST(0) as packed decimal and pop."""

@@ -1,0 +1,1 @@
+"""Vectors captured from real processors, on every tier; README.md says how to run them."""

@@ -1,0 +1,74 @@
+"""Run captured vectors: python -m tests.vectors SUITE --tier TIER [--jobs N] [FILE...]
+
+Status 0 if nothing differs, 1 if something does, 2 for a suite or file that is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+from tqdm import tqdm
+
+from tests.vectors.campaign import Report, run_work
+from tests.vectors.chips import SUITES_OF_CHIPS
+
+SHOWN = 3
+
+
+def _reports(work: list[tuple[str, str, str, int]], jobs: int) -> Iterator[Report]:
+    """Run everything in this process or in several."""
+    if jobs == 1:
+        yield from map(run_work, work)
+        return
+    # Fresh interpreters: a fork would share the parent's code arena.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        for done in as_completed([pool.submit(run_work, item) for item in work]):
+            yield done.result()
+
+
+def main() -> int:
+    """Run the campaign that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.vectors",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument("suite", choices=sorted(SUITES_OF_CHIPS))
+    parser.add_argument("files", nargs="*", help="files of the suite, such as F7.6 (all)")
+    parser.add_argument("--tier", default="stencil", help="a strategy (stencil)")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel processes (1)")
+    parser.add_argument("--step", type=int, default=1, help="every how manieth vector (1)")
+    parser.add_argument("--shown", type=int, default=SHOWN, help=f"failures of a file ({SHOWN})")
+    options = parser.parse_intermixed_args()
+    there = SUITES_OF_CHIPS[options.suite].files()
+    if missing := set(options.files) - set(there) or (not there and {options.suite}):
+        print(f"tests.vectors: not there: {' '.join(sorted(missing))}", file=sys.stderr)
+        return 2
+    files = options.files or there
+    start = time.monotonic()
+    work = [(options.suite, file, options.tier, options.step) for file in files]
+    reports = []
+    for report in tqdm(_reports(work, options.jobs), total=len(work), unit="file", disable=None):
+        reports.append(report)
+        for text in report.failed[: options.shown]:
+            tqdm.write(text, file=sys.stdout)
+    failed = Counter({r.file: len(r.failed) for r in reports if r.failed})
+    total, excluded = sum(r.vectors for r in reports), sum(r.excluded for r in reports)
+    for file, number in failed.most_common():
+        print(f"{file}: {number} differ")
+    print(
+        f"{options.suite}, tier {options.tier}: {total:,} vectors, {failed.total():,} differ, "
+        f"{excluded} excluded, {time.monotonic() - start:.0f} s"
+    )
+    return int(failed.total() > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
