@@ -15,9 +15,11 @@ from jitemu.unicorn.hooks import make_hook
 from jitemu.unicorn.registers import WORDS, Attributes, Batches, read, write
 from runtime.embed.access import Failure
 from runtime.embed.context import Snapshot
+from runtime.embed.counting import Counter, Coverage
 from runtime.embed.hooks import Hook
 from runtime.embed.machine import Machine
 from runtime.embed.space import Device, SpaceError
+from translator.hooks import EVERYWHERE, Range
 
 _PERMS = const.UC_PROT_ALL
 _MODES = (const.UC_MODE_16, const.UC_MODE_32)
@@ -194,6 +196,18 @@ class Uc(Batches, Controls):
         """Remove a hook. KeyError if there is none with this handle."""
         self._machine.remove_hook(self._hooks.pop(handle))
 
+    # -- beyond the original -----------------------------------------------------------------------
+    def counter(self, begin: int = 1, end: int = 0, *, blocks: bool = False) -> Counter:
+        """Count insns, or blocks, from *begin* to *end* (everywhere if end < begin), without calls.
+
+        `value` is the number so far; `remove()` ends it.
+        """
+        return Counter(self._machine, _range(begin, end), blocks=blocks)
+
+    def coverage(self, begin: int = 1, end: int = 0) -> Coverage:
+        """Note which blocks from *begin* to *end* are run: `blocks`, `bitmap`, `write_drcov()`."""
+        return Coverage(self._machine, _range(begin, end))
+
     # -- contexts ----------------------------------------------------------------------------------
     def context_save(self) -> UcContext:
         """Return a copy of all registers."""
@@ -222,6 +236,10 @@ def const_cpu(cpu: int | None) -> int:
     from jitemu.unicorn.x86_const import UC_CPU_X86_HASWELL
 
     return UC_CPU_X86_HASWELL if cpu is None else cpu
+
+
+def _range(begin: int, end: int) -> Range:
+    return EVERYWHERE if begin > end else (begin, end)
 
 
 def _check_perms(perms: int) -> None:

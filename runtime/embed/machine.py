@@ -22,7 +22,7 @@ from runtime.embed.stepping import MARKS_MAX, Stepping
 from runtime.hostmap import release
 from runtime.memory import GUARD, SIZE
 from runtime.nativeserve import PAUSED
-from translator.hooks import EVERYWHERE, Marks
+from translator.hooks import EVERYWHERE, Marks, Range
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
@@ -90,6 +90,11 @@ class Machine(Stepping):
             self.engine.remark(*hook.range)
         elif hook.kinds & {"interrupt", "insn", "in", "out"}:
             self._remark_served()
+
+    def remark(self, *ranges: Range) -> None:
+        """Let code of some ranges do what the marks say now."""
+        for first, last in ranges:
+            self.engine.remark(first, last)
 
     def _remark_served(self) -> None:
         for page in {address >> 12 for address in self.marks.served}:
@@ -167,7 +172,7 @@ class Machine(Stepping):
             if address not in marks.stops and address < 1 << 32:
                 self._mark(address)
         if self.exits != marks.exits:
-            changed = self.exits ^ marks.exits if marks.blocks else ()
+            changed = self.exits ^ marks.exits if marks.counts_blocks else ()
             marks.exits = self.exits
             for address in changed:
                 self.engine.remark(address, address)
@@ -208,6 +213,10 @@ class Machine(Stepping):
         serving = engine.serving
         while True:
             if not code:
+                while self.inside >= 0 and (self.marks.block_counts or self.marks.covers):
+                    # Host code would count the rest of this block as one.
+                    if self.inside in self.exits or cpu.budget <= 0 or self.step():
+                        return
                 serving.skip(self.inside + 1)
             try:
                 kind = go(cpu, code)

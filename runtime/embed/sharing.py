@@ -6,6 +6,7 @@ which holds a lock that all engines share, makes new code.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 import weakref
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = threading.RLock()
 _CONSTANTS = 1 << 14
-_COUNTERS = 8 << 20  # bytes at the arena's end that are never dropped
+_COUNTERS = 32 << 20  # bytes at the arena's end that are never dropped
 _MARGIN = 1 << 20
 END = native.ARENA_SIZE - _COUNTERS
 
@@ -58,6 +59,7 @@ class Group:
         self.threads: dict[int, int] = {}  # host thread -> how deeply it runs guests
         self.active: list[EmbedEngine] = []  # that run, as often as they do
         self.counters = END
+        self.free: dict[int, list[int]] = {}  # numbers that are not used: size -> addresses
 
     @property
     def is_alone(self) -> bool:
@@ -125,11 +127,21 @@ def flush() -> None:
 
 
 def new_counters(count: int) -> int:
-    """Return the host address of some 64-bit numbers that code can count in. Full."""
-    size = 8 * count
+    """Return the host address of some 64-bit numbers, 0, that host code can count in. Full."""
     with LOCK:
-        if GROUP.counters + size > native.ARENA_SIZE:
+        free = GROUP.free.get(count)
+        if free:
+            at = free.pop()
+            ctypes.memset(at, 0, 8 * count)
+            return at
+        if GROUP.counters + 8 * count > native.ARENA_SIZE:
             raise Full
         at = native.arena.base + GROUP.counters
-        GROUP.counters += size
+        GROUP.counters += 8 * count
     return at
+
+
+def free_counters(at: int, count: int) -> None:
+    """Give numbers back; no code counts in them any more."""
+    with LOCK:
+        GROUP.free.setdefault(count, []).append(at)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from translator import flags
+from translator.hooks import BLOCK, SET
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import Plan, fuses
 from translator.regions import Node, Region, service_slots
@@ -279,6 +280,8 @@ class RegionLowering(SumsKept):
             slots = RegionSlots(number + 1 + index, items[index][1], self.used)
             if node.is_check and index == at:
                 self._check(slots, rest=True)
+            if plan.tallies:
+                self._count(plan, index, index == (at if node.is_check else 0))
             self.begin_status(unit)
             self.has_carry = _reads_carry(plan, index + 1)
             self.insn(unit, slots)
@@ -293,6 +296,18 @@ class RegionLowering(SumsKept):
         if terminal is None:
             self.slots = service
         self._end(node, terminal, service)
+
+    def _count(self, plan: Plan, index: int, begins: bool) -> None:
+        """Count an insn; the block, too, once it is certain that it runs to its end from here."""
+        for which, how, place in plan.tallies:
+            if which != index and not (begins and which == BLOCK):
+                continue
+            pointer = f"inttoptr (i64 {place} to ptr)"
+            if how == SET:
+                self.do(f"store i8 1, ptr {pointer}")
+            else:
+                before = self.t(f"load i64, ptr {pointer}")
+                self.do(f"store i64 {self.t(f'add i64 {before}, 1')}, ptr {pointer}")
 
     def _recipe(self, service: RegionSlots) -> None:
         """Say whose flags a fault in the next node shows; see `recipe` in services.py."""
