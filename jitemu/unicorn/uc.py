@@ -44,6 +44,7 @@ class Uc(Batches, Controls):
         self._model = const_cpu(cpu)
         self._machine = self._registers = Machine(is_real=mode == const.UC_MODE_16)
         self._r32 = self._machine.cpu.r32
+        self._peek, self._poke = self._machine.space.peek, self._machine.space.poke
         self._hooks: dict[int, Hook] = {}
         self._next = 1
         self._finish = weakref.finalize(self, *self._machine.finisher())
@@ -116,14 +117,14 @@ class Uc(Batches, Controls):
         if size < 0:
             raise ValueError(f"size must not be negative: {size}")
         try:
-            return self._machine.space.peek(address, size)
+            return self._peek(address, size)
         except SpaceError as error:
             raise of_space(error) from None
 
     def mem_write(self, address: int, data: bytes) -> None:
         """Write memory, whatever its permissions; code that was there is forgotten."""
         try:
-            self._machine.space.poke(address, bytes(memoryview(data)))
+            self._poke(address, data if type(data) is bytes else bytes(memoryview(data)))
         except SpaceError as error:
             raise of_space(error) from None
 
@@ -165,7 +166,7 @@ class Uc(Batches, Controls):
         machine = self._machine
         machine.owner = self
         try:
-            machine.run(begin, until, timeout / 1e6, count)
+            machine.run(begin, until, timeout / 1e6 if timeout else 0, count)
         except Failure as failure:
             raise UcError(OF_GUEST[failure.kind]) from None
         finally:

@@ -58,6 +58,8 @@ class Group:
         self.engines: weakref.WeakSet[EmbedEngine] = weakref.WeakSet()
         self.threads: dict[int, int] = {}  # host thread -> how deeply it runs guests
         self.active: list[EmbedEngine] = []  # that run, as often as they do
+        self.is_installing = False  # a region is put into the arena by the compiler's thread
+        self.was_crowded = False  # there were two threads since all engines were told
         self.counters = END
         self.free: dict[int, list[int]] = {}  # numbers that are not used: size -> addresses
 
@@ -69,18 +71,24 @@ class Group:
     def enter(self, engine: EmbedEngine) -> None:
         """Note that the calling thread runs a guest; keep native code of others from growing."""
         me = threading.get_ident()
-        with LOCK:  # nobody is putting a region anywhere
-            self.active.append(engine)
+        self.active.append(engine)
+        if self.is_installing:
+            with LOCK:
+                pass
         depth = self.threads.get(me, 0)
         self.threads[me] = depth + 1
         if not depth and len(self.threads) == 2:
+            self.was_crowded = True
             for other in self.active.copy():
                 with other.lock:  # waits until native code is not making a block
                     other._let_proceed()
 
     def leave(self, engine: EmbedEngine) -> None:
         """Note that it does not any more."""
-        self.active.remove(engine)
+        if self.active[-1] is engine:
+            self.active.pop()
+        else:
+            self.active.remove(engine)
         me = threading.get_ident()
         depth = self.threads.get(me, 1) - 1
         if depth:
@@ -98,7 +106,7 @@ def flush() -> None:
         engines = list(GROUP.engines)
         for engine in engines:
             engine.flushed.clear()
-            engine.flushing.set()
+            engine.is_flushing = True
         try:
             # A thread that is calling Python may wait for our lock; it will not go on from there.
             while busy := [
@@ -122,7 +130,7 @@ def flush() -> None:
                 engine.forget_jumps()
         finally:
             for engine in engines:
-                engine.flushing.clear()
+                engine.is_flushing = False
                 engine.flushed.set()
 
 
