@@ -57,10 +57,14 @@ class RegionLowering(SumsKept):
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
-        # Inside, a budget whose end is near is kept without what may run between two checks.
-        self.spare = max(node.need + node.count for node in region.nodes)
         # Nothing leads back to the head: what the insns leave alone stays in the state, unread.
-        self.is_straight = region.head.sources == 1
+        head, *others = region.nodes
+        self.is_straight = head.sources == 1
+        # Inside, a budget whose end is near is kept without what may run between two tests.
+        self.spare = max(node.need + node.count for node in region.nodes)
+        self.is_tested_once = self.is_straight and not any(node.is_check for node in others)
+        if self.is_tested_once:
+            self.spare = head.need - head.count
         self._survey()
 
     # -- what the region touches -------------------------------------------------------------------
@@ -127,7 +131,8 @@ class RegionLowering(SumsKept):
             self.allocas.append(f"  %y{i} = alloca {VECTOR}, align 16")
             self.do(f"store {VECTOR} %x{i}, ptr %y{i}")
         self.allocas.append("  %left = alloca i64")
-        self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
+        if not self.is_tested_once:
+            self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
         self.do(f"store i64 {self.budget}, ptr %left")
         head = self.region.head
         for field, width in self.known.items():
@@ -143,7 +148,6 @@ class RegionLowering(SumsKept):
         self.declare_status()
         self.enter()
         if self.is_straight:
-            self._registers()
             self.left[head.index] = self._known()
         else:
             self._fresh(head)
@@ -152,8 +156,8 @@ class RegionLowering(SumsKept):
         for node in self.region.nodes:
             self._node(node)
 
-    def _registers(self) -> None:
-        """Start from the variables, as to registers."""
+    def _fresh(self, node: Node) -> None:
+        """Start from the variables."""
         self.names = {}
         self.wide = {}
         for i in range(8):
@@ -161,10 +165,6 @@ class RegionLowering(SumsKept):
             self.regs[i] = self.t(f"trunc i64 {wide} to i32")
             self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
-
-    def _fresh(self, node: Node) -> None:
-        """Start from the variables."""
-        self._registers()
         self.fields, self.flags = {}, {}
         self.dirty = dict.fromkeys(f for f in self.written if not self.is_out(f, node.entry))
         for field, width in self.known.items():
@@ -199,7 +199,8 @@ class RegionLowering(SumsKept):
     def tail(self, symbol: str) -> None:
         """Emit the tail call that hands the pinned registers on."""
         inside, regs = self.budget, self.regs
-        self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
+        if not self.is_tested_once:
+            self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
         if symbol == "jitemu_leave":  # behind a link the registers are what the loop has now
             self.regs = [self.again(name) for name in regs]
         super().tail(symbol)
@@ -348,7 +349,10 @@ class RegionLowering(SumsKept):
         self.snapshot = self.save()
         floor = self.t(f"load i64, ptr {self.pointer('floor')}")
         over, on = self.fresh("over"), self.fresh("on")
-        cond = self.t(f"icmp slt i64 {self.budget}, {floor}")
+        left = self.budget
+        if self.is_tested_once:
+            left = self.t(f"sub i64 {left}, {self._ahead()}")
+        cond = self.t(f"icmp slt i64 {left}, {floor}")
         self.do(f"br i1 {cond}, label %{over}, label %{on}, !prof !0")
 
         def leave() -> None:
