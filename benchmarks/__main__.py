@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks import embed, figures, machine, peers, plot, results, suites
+from benchmarks import bare, embed, figures, machine, peers, plot, results, suites
 from benchmarks.progress import progress
 from benchmarks.race import Row, WrongResultError, run_row
 from benchmarks.table import Look, table
@@ -179,7 +179,11 @@ def _embed(
     with progress((len(names) + 1) * (found.rounds + 1)) as step:
         measured = embed.run(names, settings, found.rounds, step)
     print(embed.table(measured), flush=True)
-    save(results.of_measurements(measured))
+    print("\nBare code, behind the unicorn package's interface (seconds of the calling thread):\n")
+    with embed.cache(settings.folder):
+        compared = bare.compare(found.rounds)
+    print(bare.table(compared), flush=True)
+    save(results.of_measurements(measured) | {"bare": bare.plain(compared)})
 
 
 def measure(found: argparse.Namespace, folder: Path) -> None:

@@ -14,7 +14,7 @@ from translator.state import Exit
 # The table, 8 bytes each: functions, then the rows of places, then what passes to and fro.
 TABLE = (
     "save", "restore", "call", "release", "make", "number", "occurred",
-    "places", "attention", "inside", "done", "skip", "left",
+    "context", "state", "places", "attention", "inside", "done", "skip", "left",
 )  # fmt: skip
 _FUNCTIONS = TABLE[:7]
 # A row, 8 bytes each. `calls`: rows of CALL; `resume`: host address; `key`: where `skip` skips the
@@ -55,16 +55,18 @@ def _register(name: str) -> str:
 
 
 def text() -> str:
-    """Return jitemu_serve(context, state, code, table): the kind of exit."""
+    """Return jitemu_serve(table, code): the kind of exit."""
     pointers = "\n".join(map(_entry, TABLE))
     functions = "\n".join(f"  %{name} = load ptr, ptr %{name}_at" for name in _FUNCTIONS)
     columns = "\n".join(
         _column(name, "ptr" if name in ("calls", "resume", "other") else "i64") for name in PLACE
     )
     return f"""
-define i32 @jitemu_serve(i64 %context, ptr %st, ptr %code, ptr %table) nounwind {{
+define i32 @jitemu_serve(ptr %table, ptr %code) nounwind {{
 {pointers}
 {functions}
+  %context = load i64, ptr %context_at
+  %st = load ptr, ptr %state_at
 {field("exit_info", "info_at")}
 {field("eip", "eip_at")}
   br label %go

@@ -185,11 +185,15 @@ class Tiering:
                     self.heat[bucket] = 0
                     return
         hot = max(hot, ran >> _SHARES)
+        if len(self.jobs) >= thresholds.waiting:
+            # Nothing follows from it: most samples of a large program that becomes warm.
+            self.slice = min(self.slice * 5 // 4, most)
+            return
         missing = (hot << patience) - self.heat[bucket]
         self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
         if self.observed >= 0:
             self.observed += before
-        if missing > 0 or len(self.jobs) >= thresholds.waiting:
+        if missing > 0:
             return
         with self.engine.lock:
             if self.observed < thresholds.observed:

@@ -31,10 +31,16 @@ def _offered(**bits: int) -> dict[str, int]:
     return {name: bit for name, bit in bits.items() if name in GUEST}
 
 
-FEATURES_ECX = {"pni": 0, "ssse3": 9, **_offered(sse4_1=19, sse4_2=20, popcnt=23)}
+FEATURES_ECX = {
+    "pni": 0,
+    **_offered(pclmulqdq=1),
+    "ssse3": 9,
+    **_offered(sse4_1=19, sse4_2=20, movbe=22, popcnt=23, aes=25),
+}
 EXTENDED_ECX = _offered(abm=5)  # leaf 80000001
-STRUCTURED_EBX = _offered(bmi1=3, bmi2=8)  # leaf 7
-FLAGS = (*FEATURES_EDX, *FEATURES_ECX, *EXTENDED_ECX, *STRUCTURED_EBX)
+STRUCTURED_EBX = _offered(bmi1=3, bmi2=8, adx=19, sha_ni=29)  # leaf 7
+STRUCTURED_ECX = _offered(gfni=8, movdiri=27, movdir64b=28)
+FLAGS = (*FEATURES_EDX, *FEATURES_ECX, *EXTENDED_ECX, *STRUCTURED_EBX, *STRUCTURED_ECX)
 
 _LEAVES = 7
 _EXTENDED = 0x80000000
@@ -83,4 +89,6 @@ def leaf(number: int, subleaf: int = 0) -> tuple[int, int, int, int]:
         return _CACHES[subleaf] if subleaf < len(_CACHES) else (0, 0, 0, 0)
     if number in (3, 5, 6):  # serial number, monitor, power: nothing
         return 0, 0, 0, 0
-    return 0, _bits(STRUCTURED_EBX) if subleaf == 0 else 0, 0, 0
+    if subleaf:
+        return 0, 0, 0, 0
+    return 0, _bits(STRUCTURED_EBX), _bits(STRUCTURED_ECX), 0

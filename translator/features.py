@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 # Extensions whose insns need no help of the host, and those that its own units compute.
-PORTABLE = ("popcnt", "abm", "bmi1", "bmi2")
-HOSTED = ("sse4_1", "sse4_2")
+PORTABLE = ("popcnt", "abm", "bmi1", "bmi2", "adx", "movbe", "movdiri", "movdir64b")
+HOSTED = ("sse4_1", "sse4_2", "aes", "pclmulqdq", "sha_ni", "gfni")
 # What compiled code may use where the host has it -> LLVM's name.
 LLVM_NAMES = {
     "sse4_1": "sse4.1",
@@ -18,6 +18,10 @@ LLVM_NAMES = {
     "abm": "lzcnt",
     "bmi1": "bmi",
     "bmi2": "bmi2",
+    "aes": "aes",
+    "pclmulqdq": "pclmul",
+    "sha_ni": "sha",
+    "gfni": "gfni",
 }
 _FIRST = 8192  # bytes of /proc/cpuinfo that hold the first processor's flags
 

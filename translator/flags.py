@@ -78,8 +78,10 @@ SHIFT = Rule("shift", {**SZP, **ROTATE.groups, "af": _zero(8)})
 MULTIPLY = Rule("multiply", {**SHIFT.groups, "szp": lambda r, a, b: r.sext(64) | 0x100})
 SZP_ONLY = Rule("szp", SZP)
 # On 8086 and 80286 a shift to the left adds: AF is the carry into bit 4. The 80286's others set it.
-OLD_SHIFT_LEFT = Rule("shift", {**SHIFT.groups, "af": lambda r, a, b: r.trunc(8)})
-SHIFT_RIGHT_286 = Rule("shift", {**SHIFT.groups, "af": lambda r, a, b: r.unit.const(1 << AF, 8)})
+OLD_SHIFT_LEFT = Rule("old shift left", {**SHIFT.groups, "af": lambda r, a, b: r.trunc(8)})
+SHIFT_RIGHT_286 = Rule(
+    "shift right 286", {**SHIFT.groups, "af": lambda r, a, b: r.unit.const(1 << AF, 8)}
+)
 # 8086 and 80286: result = high half, left = CF and OF, right = AF (bit 4).
 OLD_MULTIPLY = Rule(
     "old multiply",

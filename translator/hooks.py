@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from translator.ir import Op
 from translator.semantics import STRINGS
@@ -29,19 +30,37 @@ def covers(ranges: Iterable[Range], address: int) -> bool:
     return any(first <= address <= last for first, last in ranges)
 
 
+class Counter(NamedTuple):
+    """A number of 64 bits that host code counts in."""
+
+    range: Range
+    address: int  # on the host, near host code
+
+
+class Cover(NamedTuple):
+    """Bytes that host code sets to 1 where blocks begin."""
+
+    range: Range
+    place: Callable[[int], int]  # address of a block -> host address of its byte
+
+
+COUNT, SET = 0, 1
+Tally = tuple[int, int, int]  # index of an insn, BLOCK: of none; COUNT or SET; host address
+BLOCK = -1
+
+
 @dataclass(slots=True)
 class Marks:
     """The marked addresses of one guest; whoever changes them drops the code that they are in."""
 
     stops: set[int] = field(default_factory=set)  # the insn here is handed to the interp tier
-    served: set[int] = field(
-        default_factory=set
-    )  # so is this one, which goes on behind itself
+    served: set[int] = field(default_factory=set)  # so is this one, which goes on behind itself
     exits: frozenset[int] = frozenset()  # those of them where the run ends
     calls: list[Range] = field(default_factory=list)  # code leaves before each insn
     blocks: list[Range] = field(default_factory=list)  # and where a block begins
-    insn_counts: dict[Range, int] = field(default_factory=dict)  # host address of a counter...
-    block_counts: dict[Range, int] = field(default_factory=dict)  # ...of insns, of blocks
+    insn_counts: list[Counter] = field(default_factory=list)
+    block_counts: list[Counter] = field(default_factory=list)
+    covers: list[Cover] = field(default_factory=list)
     checks_memory: bool = False  # insns that access memory are not executed by host code
 
     def at(self, pc: int, shape: Shape) -> int:
@@ -58,13 +77,29 @@ class Marks:
             return INTERP
         return HOST
 
+    @property
+    def counts_blocks(self) -> bool:
+        """Whether anything happens where blocks begin."""
+        return bool(self.blocks or self.block_counts or self.covers)
+
+    def of_insn(self, pc: int) -> list[int]:
+        """Return the counters of an insn."""
+        return [one.address for one in self.insn_counts if covers((one.range,), pc)]
+
+    def of_block(self, pc: int) -> list[tuple[int, int]]:
+        """Return what to count and to set where a block begins."""
+        counts = [(COUNT, one.address) for one in self.block_counts if covers((one.range,), pc)]
+        return counts + [(SET, one.place(pc)) for one in self.covers if covers((one.range,), pc)]
+
     def touch(self, first: int, last: int) -> bool:
         """Whether anything is marked from one address to another."""
         if self.checks_memory:
             return True
-        for ranges in (self.calls, self.blocks, self.insn_counts, self.block_counts):
-            if any(low <= last and first <= high for low, high in ranges):
-                return True
+        ranges = [*self.calls, *self.blocks]
+        ranges += [one.range for one in (*self.insn_counts, *self.block_counts)]
+        ranges += [one.range for one in self.covers]
+        if any(low <= last and first <= high for low, high in ranges):
+            return True
         return any(first <= stop <= last for stop in (*self.stops, *self.served))
 
     def shows(self, first: int, last: int) -> bool:

@@ -1,4 +1,4 @@
-"""HOST rows of x86-64 hosts: insns of SSE4.1, SSE4.2 and BMI2, used where the host has them."""
+"""HOST rows of x86-64 hosts: insns that came after SSSE3, used where the host has them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ _R = ("r", 32)
 _FLAGS = "; lahf; seto %al"
 _AX = ("={ax}", 16)
 _LENGTHS = (("{ax}", 32), ("{dx}", 32))
+
+_CRYPTO = (
+    "aesenc", "aesenclast", "aesdec", "aesdeclast", "gf2p8mulb", "sha1nexte", "sha1msg1",
+    "sha1msg2", "sha256msg1", "sha256msg2",
+)  # fmt: skip
 
 
 def _unary(name: str) -> HostOp:
@@ -43,6 +48,12 @@ def _crc32(letter: str, constraint: str, width: int) -> HostOp:
 ROWS: dict[str, HostOp] = {
     **{name: _unary(name) for name in ("roundps", "roundpd")},
     **{name: _binary(name) for name in ("roundss", "roundsd", "dpps", "dppd", "mpsadbw")},
+    **{name: HostOp(f"{name} $2, $0", (_X,), (("0", 128), _IN)) for name in _CRYPTO},
+    **{name: _binary(name) for name in ("pclmulqdq", "sha1rnds4")},
+    **{name: _binary(name) for name in ("gf2p8affineqb", "gf2p8affineinvqb")},
+    "aesimc": HostOp("aesimc $1, $0", (_X,), (_IN,)),
+    "aeskeygenassist": _unary("aeskeygenassist"),
+    "sha256rnds2": HostOp("sha256rnds2 $2, $0", (_X,), (("0", 128), _IN, ("{xmm0}", 128))),
     "phminposuw": HostOp("phminposuw $1, $0", (_X,), (_IN,)),
     **{name: _strings(name) for name in ("pcmpistri", "pcmpistrm")},
     **{name: _strings(name) for name in ("pcmpestri", "pcmpestrm")},

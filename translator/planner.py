@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from translator.decode import Truncated, scan_fields
-from translator.hooks import INTERP, SERVED, Marks, covers
+from translator.hooks import BLOCK, COUNT, INTERP, SERVED, Marks, Tally, covers
 from translator.ir import CondLink, Link
 from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
@@ -47,6 +47,7 @@ class Plan:
     recipe_id: int = 0
     called: list[int] = field(default_factory=list)  # insns that code leaves before, for hooks
     served: list[int] = field(default_factory=list)  # insns that Python executes, on the way
+    tallies: list[Tally] = field(default_factory=list)  # what is counted, and where
     block_call: bool = False  # the same where the block begins
     saved: int = -1  # without a recipe, the insn whose operands a region may save for the same end
     options: Any = None  # the Options it was made with
@@ -72,6 +73,13 @@ class Plan:
     def next(self) -> int:
         """Offset in CS behind the last insn."""
         return self.end & (0xFFFF if self.context.mode.wraps else 0xFFFFFFFF)
+
+    def splits(self, index: int) -> bool:
+        """Whether something happens between an insn and the one before it."""
+        if not (self.called or self.served or self.tallies):
+            return False
+        is_counted = any(at == index for at, _, _ in self.tallies)
+        return is_counted or index in self.called or not {index, index - 1}.isdisjoint(self.served)
 
     def successors(self) -> list[int]:
         """Return the guest addresses that the block can go to, as far as they are known."""
@@ -160,6 +168,8 @@ def form(
             plan.served.append(len(items))
         if marks is not None and covers(marks.calls, where):
             plan.called.append(len(items))
+        if marks is not None and marks.insn_counts:
+            plan.tallies += [(len(items), COUNT, place) for place in marks.of_insn(where)]
         items.append((shape, slots))
         if (shape.terminal is not None and not who) or after < here:
             break
@@ -174,7 +184,9 @@ def form(
     plan.looked_at += context.spans(pc, at)
     if marks is not None:
         first = context.linear(pc)
-        plan.block_call = first not in marks.exits and covers(marks.blocks, first)
+        if first not in marks.exits:
+            plan.block_call = covers(marks.blocks, first)
+            plan.tallies += [(BLOCK, how, place) for how, place in marks.of_block(first)]
     _liveness(plan, peek, options.recovers)
     return plan
 
@@ -213,8 +225,7 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
     fused_reads = 0  # what a jump reads that is compiled together with the insn before it
     for index in range(len(items) - 1, -1, -1):
         shape = items[index][0]
-        apart = index in plan.called or index in plan.served or index - 1 in plan.served
-        if index and not apart and fuses(items[index - 1][0], shape):
+        if index and not plan.splits(index) and fuses(items[index - 1][0], shape):
             result[index] = live
             fused_reads = shape.reads
             continue

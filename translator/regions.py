@@ -391,7 +391,7 @@ def plain(region: Region) -> tuple[Any, ...]:
         nodes.append(
             (
                 (plan.pc - base & _MASK, plan.end - base & _MASK, stops, plan.fpu),
-                (tuple(plan.live), plan.recipe, plan.saved),
+                (tuple(plan.live), plan.recipe, plan.saved, tuple(plan.tallies)),
                 items,
                 (node.entry, node.exit, node.sources, node.is_check, node.need),
                 edges,
@@ -405,10 +405,10 @@ def rebuild(described: tuple[Any, ...]) -> Region:
     x87_in_host, rows = described
     nodes = []
     for index, ((pc, end, stops, fpu), needs, items, about, _) in enumerate(rows):
-        live, recipe, saved = needs
+        live, recipe, saved, tallies = needs
         plan = Plan(pc, [(shape_of(key), slots) for key, *slots in items], list(live), end, fpu)
         plan.interp_at = None if stops < 0 else stops
-        plan.recipe, plan.saved = recipe, saved
+        plan.recipe, plan.saved, plan.tallies = recipe, saved, list(tallies)
         entry, leave, sources, is_check, need = about
         nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
     for node, (*_, edges) in zip(nodes, rows, strict=True):

@@ -15,9 +15,11 @@ from jitemu.unicorn.hooks import make_hook
 from jitemu.unicorn.registers import WORDS, Attributes, Batches, read, write
 from runtime.embed.access import Failure
 from runtime.embed.context import Snapshot
+from runtime.embed.counting import Counter, Coverage
 from runtime.embed.hooks import Hook
 from runtime.embed.machine import Machine
 from runtime.embed.space import Device, SpaceError
+from translator.hooks import EVERYWHERE, Range
 
 _PERMS = const.UC_PROT_ALL
 _MODES = (const.UC_MODE_16, const.UC_MODE_32)
@@ -42,6 +44,7 @@ class Uc(Batches, Controls):
         self._model = const_cpu(cpu)
         self._machine = self._registers = Machine(is_real=mode == const.UC_MODE_16)
         self._r32 = self._machine.cpu.r32
+        self._peek, self._poke = self._machine.space.peek, self._machine.space.poke
         self._hooks: dict[int, Hook] = {}
         self._next = 1
         self._finish = weakref.finalize(self, *self._machine.finisher())
@@ -114,14 +117,14 @@ class Uc(Batches, Controls):
         if size < 0:
             raise ValueError(f"size must not be negative: {size}")
         try:
-            return self._machine.space.peek(address, size)
+            return self._peek(address, size)
         except SpaceError as error:
             raise of_space(error) from None
 
     def mem_write(self, address: int, data: bytes) -> None:
         """Write memory, whatever its permissions; code that was there is forgotten."""
         try:
-            self._machine.space.poke(address, bytes(memoryview(data)))
+            self._poke(address, data if type(data) is bytes else bytes(memoryview(data)))
         except SpaceError as error:
             raise of_space(error) from None
 
@@ -163,7 +166,7 @@ class Uc(Batches, Controls):
         machine = self._machine
         machine.owner = self
         try:
-            machine.run(begin, until, timeout / 1e6, count)
+            machine.run(begin, until, timeout / 1e6 if timeout else 0, count)
         except Failure as failure:
             raise UcError(OF_GUEST[failure.kind]) from None
         finally:
@@ -194,6 +197,18 @@ class Uc(Batches, Controls):
         """Remove a hook. KeyError if there is none with this handle."""
         self._machine.remove_hook(self._hooks.pop(handle))
 
+    # -- beyond the original -----------------------------------------------------------------------
+    def counter(self, begin: int = 1, end: int = 0, *, blocks: bool = False) -> Counter:
+        """Count insns, or blocks, from *begin* to *end* (everywhere if end < begin), without calls.
+
+        `value` is the number so far; `remove()` ends it.
+        """
+        return Counter(self._machine, _range(begin, end), blocks=blocks)
+
+    def coverage(self, begin: int = 1, end: int = 0) -> Coverage:
+        """Note which blocks from *begin* to *end* are run: `blocks`, `bitmap`, `write_drcov()`."""
+        return Coverage(self._machine, _range(begin, end))
+
     # -- contexts ----------------------------------------------------------------------------------
     def context_save(self) -> UcContext:
         """Return a copy of all registers."""
@@ -222,6 +237,10 @@ def const_cpu(cpu: int | None) -> int:
     from jitemu.unicorn.x86_const import UC_CPU_X86_HASWELL
 
     return UC_CPU_X86_HASWELL if cpu is None else cpu
+
+
+def _range(begin: int, end: int) -> Range:
+    return EVERYWHERE if begin > end else (begin, end)
 
 
 def _check_perms(perms: int) -> None:

@@ -71,9 +71,13 @@ class _Shared:
             return
         # The region goes to where native code of others may be putting blocks just now.
         with LOCK, ExitStack() as locks:
-            for engine in list(GROUP.active):
-                locks.enter_context(engine.lock)
-            tiering._done(own, result)
+            GROUP.is_installing = True
+            try:
+                for engine in list(GROUP.active):
+                    locks.enter_context(engine.lock)
+                tiering._done(own, result)
+            finally:
+                GROUP.is_installing = False
 
     def close(self) -> None:
         if self.compiler is not None:

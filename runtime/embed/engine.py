@@ -112,14 +112,17 @@ class EmbedEngine(Engine):
     make_cache = EmbedCache
     cache: EmbedCache
 
-    def __init__(self, mem: Memory, strategy: str, hooks: Hooks, marks: Marks) -> None:
+    def __init__(self, mem: Memory, cpu: Cpu, strategy: str, hooks: Hooks, marks: Marks) -> None:
         with LOCK:
             super().__init__(mem, strategy)
-            self.serving = Serving()
+            self.serving = Serving(self.cache.table.address, cpu.state_address)
+            self.cpus.add(cpu)
+            self.running.add(cpu)  # for good; `serving` knows when it really does
             self.cache.engine = self
             self._changes = 0
             self.hooks, self.marks = hooks, marks
             self.code.marks = marks
+            self.is_flushing = False
             self.fetch_fault: FetchFault | None = None
             self.machine: Server | None = None
             GROUP.engines.add(self)
@@ -160,8 +163,7 @@ class EmbedEngine(Engine):
     def go(self, cpu: Cpu, code: int = 0) -> int:
         """Run on, at a host address if one is given, until the machine is needed; say why."""
         r32, serving = cpu.r32, self.serving
-        serve, table, context = serving.serve, serving.address, self.cache.table.address
-        state, running = cpu.state_address, self.running
+        serve, table = serving.serve, serving.address
         link, is_known = 0, True
         while True:
             if r32[_STOP]:
@@ -174,16 +176,13 @@ class EmbedEngine(Engine):
                 return STOPPED
             if not code:
                 location = self._location(cpu)
-            running.add(cpu)
-            if self.flushing.is_set():
-                running.discard(cpu)
+            if self.is_flushing:
                 if code:
                     return STOPPED
                 self.flushed.wait()
                 link = 0
                 continue
             if not is_known:
-                running.discard(cpu)
                 try:
                     block = self._translate(cpu, location, link)
                 except FetchFault as fault:
@@ -192,13 +191,10 @@ class EmbedEngine(Engine):
                 link = 0
                 if block is None:
                     continue
-                running.add(cpu)
-                if not block.is_valid or self.flushing.is_set():
-                    running.discard(cpu)
+                if not block.is_valid or self.is_flushing:
                     continue
                 code = self.cache.address(block)
-            kind: int = serve(context, state, code, table)
-            running.discard(cpu)
+            kind: int = serve(table, code)
             code = 0
             is_known = kind not in _UNKNOWN
             if kind == 0 or kind == Kind.LOOKUP:

@@ -16,21 +16,23 @@ from runtime.embed.compiling import share
 from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
 from runtime.embed.hooks import Hook, Hooks
 from runtime.embed.processor import Pins
+from runtime.embed.serving import ATTENTION, SKIP
 from runtime.embed.sharing import GROUP, flush
 from runtime.embed.space import Space
 from runtime.embed.stepping import MARKS_MAX, Stepping
 from runtime.hostmap import release
 from runtime.memory import GUARD, SIZE
 from runtime.nativeserve import PAUSED
-from translator.hooks import EVERYWHERE, Marks
+from translator.hooks import EVERYWHERE, Marks, Range
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
 
 _EIP, _INFO, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "exit_info", "exit_kind"))
-_BUDGET = FIELDS["budget"].offset // 8
+_BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
+_PLENTY = UNLIMITED >> 1  # insns: no need to set the budget anew
 _FEW = 16  # insns that are run one by one
 _MEMORY = ("read", "write", "read_after", "fetch")
 
@@ -46,13 +48,14 @@ class Machine(Stepping):
         self.space = Space()
         self.cpu = Cpu(self.space)
         self.hooks, self.marks = Hooks(), Marks()
-        self.engine = EmbedEngine(self.space, strategy, self.hooks, self.marks)
+        self.engine = EmbedEngine(self.space, self.cpu, strategy, self.hooks, self.marks)
         self.engine.machine = self
         share(self.engine.tiering)
         self.access = Access(self, self.space)
         self.space.on_devices = self._remark_served
         self.owner: Any = None
         self.exits: frozenset[int] = frozenset()
+        self._until = -1
         self.fixed_exits: frozenset[int] | None = None  # instead of what `run` says
         self.stopping = self.timed_out = False
         self.depth = 0
@@ -91,6 +94,11 @@ class Machine(Stepping):
         elif hook.kinds & {"interrupt", "insn", "in", "out"}:
             self._remark_served()
 
+    def remark(self, *ranges: Range) -> None:
+        """Let code of some ranges do what the marks say now."""
+        for first, last in ranges:
+            self.engine.remark(first, last)
+
     def _remark_served(self) -> None:
         for page in {address >> 12 for address in self.marks.served}:
             self.engine.remark(page << 12, page << 12)
@@ -103,40 +111,45 @@ class Machine(Stepping):
         """
         cpu = self.cpu
         outer = self._outer() if self.depth else None
-        cpu.r32[_EIP] = self.offset(begin & 0xFFFFFFFF)
-        self.exits = self.fixed_exits if self.fixed_exits is not None else frozenset((until,))
-        self.stopping = self.timed_out = False
-        self.timeout = round(seconds * 1e6)
-        self.deadline = time.monotonic() + seconds if seconds else 0.0
+        r32 = cpu.r32
+        r32[_EIP] = self.offset(begin & 0xFFFFFFFF) if self.is_real else begin & 0xFFFFFFFF
+        if self.fixed_exits is not None:
+            self.exits = self.fixed_exits
+        elif until != self._until or len(self.exits) != 1:
+            self.exits, self._until = frozenset((until,)), until
+        self.stopping = self.timed_out = self.jumped = False
+        self.timeout, self.deadline = 0, 0.0
+        if seconds:
+            self.timeout = round(seconds * 1e6)
+            self.deadline = time.monotonic() + seconds
         self.called_at = self.inside = -1
         self._last_block = None
         self.depth += 1
-        cpu.slice = self.engine.tiering.slice or SLICE
-        cpu.budget = count or UNLIMITED
-        self.engine.serving.calm()
-        self.jumped = False
-        native.clear_stop(cpu)
+        if count or outer or cpu.held < _PLENTY:
+            cpu.slice = self.engine.tiering.slice or SLICE
+            cpu.budget = count or UNLIMITED
+        self.engine.serving.table[ATTENTION] = r32[_STOP] = 0
         GROUP.enter(self.engine)
         try:
             if count and count <= _FEW:
                 self._step_few()
             else:
-                if self.depth == 1:
-                    self.engine.serving.old.clear()
-                self._mark_exits()
+                if self.exits is not self.marks.exits:
+                    self._mark_exits()
                 self._loop()
         except Stopped:
             pass
         except KeyboardInterrupt:
-            self.engine.running.discard(cpu)
+            self.engine.serving.leave()
             flush()  # perhaps code was being made
             raise
         finally:
             GROUP.leave(self.engine)
             self.depth -= 1
-            self.engine.running.discard(cpu)  # an exception may have come at any place
             if outer is not None:
                 self._restore(outer)
+            elif self.engine.serving.old:
+                self.engine.serving.old.clear()
 
     def stop(self) -> None:
         """Make `run` return; from a hook or from any thread."""
@@ -166,8 +179,8 @@ class Machine(Stepping):
         for address in self.exits:
             if address not in marks.stops and address < 1 << 32:
                 self._mark(address)
-        if self.exits != marks.exits:
-            changed = self.exits ^ marks.exits if marks.blocks else ()
+        if self.exits is not marks.exits:
+            changed = self.exits ^ marks.exits if marks.counts_blocks else ()
             marks.exits = self.exits
             for address in changed:
                 self.engine.remark(address, address)
@@ -200,15 +213,16 @@ class Machine(Stepping):
         code = 0
         if native.current.base != self.space.base:
             native.use_memory(self.space.base)
-        if not cpu.is_known:
-            cpu.is_known = True
-            with engine.lock:
-                engine.cpus.add(cpu)
-        engine._let_proceed()
+        if GROUP.was_crowded:
+            engine._let_proceed()
         serving = engine.serving
         while True:
             if not code:
-                serving.skip(self.inside + 1)
+                while self.inside >= 0 and (self.marks.block_counts or self.marks.covers):
+                    # Host code would count the rest of this block as one.
+                    if self.inside in self.exits or cpu.budget <= 0 or self.step():
+                        return
+                serving.table[SKIP] = self.inside + 1
             try:
                 kind = go(cpu, code)
             except BaseException:
@@ -229,7 +243,7 @@ class Machine(Stepping):
                 continue
             code = 0
             if kind in (Kind.INTERP, Kind.FAULT):
-                pc = self.pc()
+                pc = self.pc() if self.is_real else r32[_EIP]
                 if pc in self.exits or cpu.budget <= 0:
                     return
                 self.inside = pc

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runtime.embed.engine import Site
 
 _u64 = ctypes.c_uint64
-_SERVE = native.arena.function("jitemu_serve", ctypes.c_uint32, *[_u64] * 4, keep_gil=True)
+_SERVE = native.arena.function("jitemu_serve", ctypes.c_uint32, *[_u64] * 2, keep_gil=True)
 _FUNCTIONS = (
     *("PyEval_SaveThread", "PyEval_RestoreThread", "PyObject_Vectorcall", "Py_DecRef"),
     *("PyLong_FromUnsignedLong", "PyLong_AsUnsignedLongMask", "PyErr_Occurred"),
@@ -23,8 +23,9 @@ _FUNCTIONS = (
 _ADDRESSES = [
     ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in _FUNCTIONS
 ]
-_PLACES, _ATTENTION, _INSIDE = (TABLE.index(n) for n in ("places", "attention", "inside"))
-_DONE, _SKIP, _LEFT = (TABLE.index(name) for name in ("done", "skip", "left"))
+_PLACES, ATTENTION, _INSIDE = (TABLE.index(n) for n in ("places", "attention", "inside"))
+_DONE, SKIP, _LEFT = (TABLE.index(name) for name in ("done", "skip", "left"))
+# table[SKIP]: the key of the place where no calls are made, if it comes first; 0: of none.
 _CAPACITY = 1 << 18
 _ROW = len(PLACE)
 Callee = tuple[Any, tuple[Any, ...]]
@@ -52,11 +53,13 @@ class Service(NamedTuple):
 class Serving:
     """Rows of places; what they call lives as long as they do, but the first arguments do not."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: int, state: int) -> None:
+        """Take the addresses of the engine's tables and of the CPU's state."""
         self.serve = _SERVE
         self.area, places = native.reserve(8 * _ROW * _CAPACITY, 3)
         self.rows = memoryview(self.area).cast("q")
-        self.table = array("Q", [*_ADDRESSES, places, *[0] * (len(TABLE) - _PLACES - 1)])
+        fixed = [*_ADDRESSES, context, state, places]
+        self.table = array("Q", [*fixed, *[0] * (len(TABLE) - _PLACES - 1)])
         self.address = self.table.buffer_info()[0]
         self.sites: list[Site] = []
         self.kept: list[Any] = []
@@ -101,25 +104,25 @@ class Serving:
     # -- what passes between native code and Python ------------------------------------------------
     def attend(self) -> None:
         """Make native code return when the callee that is running does."""
-        self.table[_ATTENTION] = 1
+        self.table[ATTENTION] = 1
 
     def calm(self) -> None:
         """Undo `attend`."""
-        self.table[_ATTENTION] = 0
+        self.table[ATTENTION] = 0
 
     @property
     def is_in_guest(self) -> bool:
         """Whether host code of the guest runs now, without the interpreter's lock."""
         return bool(self.table[_INSIDE])
 
+    def leave(self) -> None:
+        """Note that no host code of the guest runs."""
+        self.table[_INSIDE] = 0
+
     @property
     def done(self) -> int:
         """Calls that were made at the last place."""
         return self.table[_DONE]
-
-    def skip(self, key: int) -> None:
-        """Let no calls be made at the place with a key, if it comes first; 0: at none."""
-        self.table[_SKIP] = key
 
     def refill(self) -> None:
         """Let so many calls be made until the clock is looked at."""

@@ -6,6 +6,7 @@ which holds a lock that all engines share, makes new code.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 import weakref
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = threading.RLock()
 _CONSTANTS = 1 << 14
-_COUNTERS = 8 << 20  # bytes at the arena's end that are never dropped
+_COUNTERS = 32 << 20  # bytes at the arena's end that are never dropped
 _MARGIN = 1 << 20
 END = native.ARENA_SIZE - _COUNTERS
 
@@ -57,7 +58,10 @@ class Group:
         self.engines: weakref.WeakSet[EmbedEngine] = weakref.WeakSet()
         self.threads: dict[int, int] = {}  # host thread -> how deeply it runs guests
         self.active: list[EmbedEngine] = []  # that run, as often as they do
+        self.is_installing = False  # a region is put into the arena by the compiler's thread
+        self.was_crowded = False  # there were two threads since all engines were told
         self.counters = END
+        self.free: dict[int, list[int]] = {}  # numbers that are not used: size -> addresses
 
     @property
     def is_alone(self) -> bool:
@@ -67,18 +71,24 @@ class Group:
     def enter(self, engine: EmbedEngine) -> None:
         """Note that the calling thread runs a guest; keep native code of others from growing."""
         me = threading.get_ident()
-        with LOCK:  # nobody is putting a region anywhere
-            self.active.append(engine)
+        self.active.append(engine)
+        if self.is_installing:
+            with LOCK:
+                pass
         depth = self.threads.get(me, 0)
         self.threads[me] = depth + 1
         if not depth and len(self.threads) == 2:
+            self.was_crowded = True
             for other in self.active.copy():
                 with other.lock:  # waits until native code is not making a block
                     other._let_proceed()
 
     def leave(self, engine: EmbedEngine) -> None:
         """Note that it does not any more."""
-        self.active.remove(engine)
+        if self.active[-1] is engine:
+            self.active.pop()
+        else:
+            self.active.remove(engine)
         me = threading.get_ident()
         depth = self.threads.get(me, 1) - 1
         if depth:
@@ -96,7 +106,7 @@ def flush() -> None:
         engines = list(GROUP.engines)
         for engine in engines:
             engine.flushed.clear()
-            engine.flushing.set()
+            engine.is_flushing = True
         try:
             # A thread that is calling Python may wait for our lock; it will not go on from there.
             while busy := [
@@ -120,16 +130,26 @@ def flush() -> None:
                 engine.forget_jumps()
         finally:
             for engine in engines:
-                engine.flushing.clear()
+                engine.is_flushing = False
                 engine.flushed.set()
 
 
 def new_counters(count: int) -> int:
-    """Return the host address of some 64-bit numbers that code can count in. Full."""
-    size = 8 * count
+    """Return the host address of some 64-bit numbers, 0, that host code can count in. Full."""
     with LOCK:
-        if GROUP.counters + size > native.ARENA_SIZE:
+        free = GROUP.free.get(count)
+        if free:
+            at = free.pop()
+            ctypes.memset(at, 0, 8 * count)
+            return at
+        if GROUP.counters + 8 * count > native.ARENA_SIZE:
             raise Full
         at = native.arena.base + GROUP.counters
-        GROUP.counters += size
+        GROUP.counters += 8 * count
     return at
+
+
+def free_counters(at: int, count: int) -> None:
+    """Give numbers back; no code counts in them any more."""
+    with LOCK:
+        GROUP.free.setdefault(count, []).append(at)

@@ -271,7 +271,12 @@ class Space(Memory):
         """Write memory, whatever its permissions; SpaceError("write") where nothing is mapped."""
         size, done = len(data), 0
         page, end = address >> 12, address + size
-        if 0 <= address < end <= min((page + 1) << 12, LOW) and self._is_plain(page):
+        if (
+            0 <= address < end <= LOW
+            and end - 1 >> 12 == page
+            and self._pages[page] & 3 == 3
+            and not (self._watched[page] or self.has_odd_pages)
+        ):  # one page that guest code may read and write, and none was translated from there
             self.flat[address:end] = data
             return
         if size and address >= 0:
@@ -287,10 +292,6 @@ class Space(Memory):
             count = min(size - done, part.end - address - done)
             self.poke_part(part, address + done, data[done : done + count])
             done += count
-
-    def _is_plain(self, page: int) -> bool:
-        """Whether guest code may read and write a page, and none was translated from there."""
-        return self._pages[page] & 3 == 3 and not (self._watched[page] or self.has_odd_pages)
 
     def poke_part(self, part: Part, address: int, data: bytes) -> None:
         """Write to one part."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from runtime.embed.serving import Service
 from runtime.embed.space import Space
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
-from translator.hooks import Marks
+from translator.hooks import COUNT, Marks
 from translator.insn import Insn
 from translator.planner import FetchFault, Plan
 from translator.semantics import STRINGS
@@ -107,6 +108,8 @@ class Stepping:
                     insn = self.decode()
             is_called = bool(hooks.at("code", pc) or hooks.at("block", pc))
         self.called_at = -1
+        if self.marks.insn_counts or self.marks.counts_blocks:
+            self._count(pc)
         handler = self._handler(insn)
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & _MASK64
         if handler is not None:
@@ -141,6 +144,17 @@ class Stepping:
                 events.interrupt(self, vector)
         elif is_called and left == 1 and r32[_EIP] != eip and not events.ended_by_flag(cpu, insn):
             r32[_EIP] = eip  # hooks are called once more, for a count of 0
+
+    def _count(self, pc: int) -> None:
+        """Count an insn, and a block where one begins."""
+        tallies = [(COUNT, place) for place in self.marks.of_insn(pc)]
+        if self.inside != pc:
+            tallies += self.marks.of_block(pc)
+        for how, place in tallies:
+            if how == COUNT:
+                ctypes.c_uint64.from_address(place).value += 1
+            else:
+                ctypes.c_uint8.from_address(place).value = 1
 
     def decode(self) -> Insn:
         """Return the insn at eip. FetchFault."""

@@ -10,7 +10,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from runtime.store import version
@@ -29,6 +29,7 @@ _WHAT = {
     "features": "a processor with other features",
 }
 Counts = dict[str, int]  # kind -> records
+Find = Callable[[str], Library | None]
 
 
 class BadArchive(Exception):  # noqa: N818 (the user's file)
@@ -57,30 +58,39 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def load(file: BinaryIO, find: Callable[[str], Library | None], limit: int) -> Counts:
-    """Add what an archive holds to the cache; return how many records of each kind.
+def load(file: BinaryIO, find: Find, limit: int) -> Counts:
+    """Add what an archive holds to the cache, all or nothing; return how many records of each kind.
 
     *find* returns the library of a kind, if there is such a kind. BadArchive if it is none.
     """
     counts: Counts = {}
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            _check_manifest(tar)
-            while (member := tar.next()) is not None:
-                kind = member.name.removesuffix(_SUFFIX)
-                library = find(kind) if kind != member.name else None
-                if library is None:
-                    raise BadArchive(f"it holds {member.name!r}, which no export has")
-                if not member.isreg() or not 0 <= member.size <= min(size, limit):
-                    raise BadArchive(f"{member.name} is no pack that fits into the cache")
-                stream = tar.extractfile(member)
-                data = stream.read() if stream is not None else b""
-                counts[kind] = counts.get(kind, 0) + _take(library, data)
+        for library, data in _packs(file, find, limit):
+            _records(library, data)
+        for library, data in _packs(file, find, limit):
+            records, insns = _records(library, data)
+            if records and not library.add(records, insns, wait=True):
+                raise BadArchive("another process holds the cache's lock; try again")
+            counts[library.kind] = counts.get(library.kind, 0) + len(records)
     except (tarfile.TarError, EOFError, UnicodeError, Damaged) as error:
         raise BadArchive(f"it is damaged ({error})") from None
     return counts
+
+
+def _packs(file: BinaryIO, find: Find, limit: int) -> Iterator[tuple[Library, bytes]]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        _check_manifest(tar)
+        while (member := tar.next()) is not None:
+            kind = member.name.removesuffix(_SUFFIX)
+            library = find(kind) if kind != member.name else None
+            if library is None:
+                raise BadArchive(f"it holds {member.name!r}, which no export has")
+            if not member.isreg() or not 0 <= member.size <= min(size, limit):
+                raise BadArchive(f"{member.name} is no pack that fits into the cache")
+            stream = tar.extractfile(member)
+            yield library, stream.read() if stream is not None else b""
 
 
 def _check_manifest(tar: tarfile.TarFile) -> None:
@@ -99,8 +109,8 @@ def _check_manifest(tar: tarfile.TarFile) -> None:
             raise BadArchive(f"it was made by {_WHAT[name]} ({found.get(name)}, here {value})")
 
 
-def _take(library: Library, data: bytes) -> int:
-    """Add a pack's records to the cache, if every one is whole."""
+def _records(library: Library, data: bytes) -> tuple[dict[bytes, bytes], dict[bytes, int]]:
+    """Return a pack's records and the guest insns of each. Damaged unless every one is whole."""
     pack = Pack(library.kind, data, library.kind, version.current().digest())
     records: dict[bytes, bytes] = {}
     insns: dict[bytes, int] = {}
@@ -109,6 +119,4 @@ def _take(library: Library, data: bytes) -> int:
         if found is None:
             raise Damaged(f"a record of {library.kind}")
         records[key], insns[key] = found
-    if records and not library.add(records, insns, wait=True):
-        raise BadArchive("another process holds the cache's lock; try again")
-    return len(records)
+    return records, insns

@@ -92,17 +92,18 @@ class Debug:
 
     # -- breakpoints -------------------------------------------------------------------------------
     def match(self, kinds: tuple[int, ...], address: int, size: int) -> int:
-        """Return bits of DR6 for the enabled breakpoints that an access meets."""
+        """Return bits of DR6 for the breakpoints that an access meets; 0 if none is enabled."""
         r32 = self.processor.cpu.r32
-        control, found = r32[_DR[7]], 0
+        control, found, is_enabled = r32[_DR[7]], 0, False
         for index in range(4):
-            if not control >> 2 * index & 3 or control >> 16 + 4 * index & 3 not in kinds:
+            if control >> 16 + 4 * index & 3 not in kinds:
                 continue
             length = _LENGTHS[control >> 18 + 4 * index & 3]
             start = r32[_DR[index]] & -length
             if start < address + size and address < start + length:
                 found |= 1 << index
-        return found
+                is_enabled |= bool(control >> 2 * index & 3)
+        return found if is_enabled else 0
 
     def port(self, port: int, size: int) -> None:
         """Note a port access."""

@@ -41,6 +41,8 @@ _TR, _TR_BASE = FIELDS["tr"].offset // 2, FIELDS["tr_base"].offset // 4
 _TR_LIMIT, _TR_ATTR = FIELDS["tr_limit"].offset // 4, FIELDS["tr_attr"].offset // 4
 _CR0, _REST = FIELDS["cr0"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUSY = 2 << 8
+# What lar shows; bits 16 to 19, which the manual leaves undefined, are the limit's on hardware.
+SHOWN_RIGHTS = 0x00FFFF00
 _FULL = 0xFFFFFFFF
 # What lar and lsl answer for, beside code and data.
 _HAS_RIGHTS = frozenset({TSS16, LDT, TSS16_BUSY, CALL16, TASK_GATE, TSS32, TSS32_BUSY, CALL32})
@@ -310,7 +312,7 @@ def _visible(cpu: Cpu, mem: Memory, selector: int, kinds: frozenset[int]) -> Des
 def rights(cpu: Cpu, mem: Memory, selector: int) -> int:
     """Return 1 << 32 | access rights, or 0 where they are not to be seen."""
     found = _visible(cpu, mem, selector, _HAS_RIGHTS)
-    return 0 if found is None else 1 << 32 | found.high & 0x00FFFF00
+    return 0 if found is None else 1 << 32 | found.high & SHOWN_RIGHTS
 
 
 def limit(cpu: Cpu, mem: Memory, selector: int) -> int:

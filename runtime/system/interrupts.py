@@ -36,10 +36,10 @@ _CONTRIBUTORY = frozenset({0, 10, 11, 12, 13})
 _HAS_ERROR_CODE = frozenset({8, 10, 11, 12, 13, 14, 17})
 # Exceptions whose saved EIP is that of the insn: RF is set in the saved EFLAGS, so that a
 # breakpoint there does not come a second time (SDM vol. 3, 17.3.1.1).
-_FAULTS = frozenset({0, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19})
+FAULTS = frozenset({0, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19})
 _CLEARED_REAL = 1 << flags.IF | 1 << flags.TF | 1 << flags.AC
 _CLEARED = 1 << flags.TF | 1 << flags.RF | tasks.NT | segments.EFLAGS_VM
-_IN_IDT, _EXTERNAL = 2, 1
+_IN_IDT, EXTERNAL = 2, 1
 _FULL = 0xFFFFFFFF
 
 
@@ -149,14 +149,14 @@ def _gate(p: Processor, vector: int, *, is_software: bool, ext: int) -> Descript
 
 def _image(p: Processor, vector: int, *, is_software: bool) -> int:
     """Return EFLAGS to be saved."""
-    if not is_software and vector in _FAULTS:
+    if not is_software and vector in FAULTS:
         return p.cpu.eflags | 1 << flags.RF
     return p.cpu.eflags
 
 
 def _deliver_protected(p: Processor, vector: int, *, is_software: bool, error: int | None) -> None:
     cpu, mem = p.cpu, p.access
-    ext = 0 if is_software else _EXTERNAL
+    ext = 0 if is_software else EXTERNAL
     gate = _gate(p, vector, is_software=is_software, ext=ext)
     image = _image(p, vector, is_software=is_software)
     if gate.kind == TASK_GATE:

@@ -53,7 +53,8 @@ def stack_of(cpu: Cpu, mem: Memory, level: int, ext: int = 0) -> tuple[int, int]
         at, size = 8 * level + 4, 4
     else:
         at, size = 4 * level + 2, 2
-    if at + size + 1 > limit or not attr:
+    # The manual of today asks for 6 bytes of a 32-bit entry, hardware and older manuals for 8.
+    if at + 2 * size - 1 > limit or not attr:
         raise GuestFault(TS_FAULT, error=error_code(cpu.r16[_TR], ext))
     place = base + at
     pointer = mem.load_system(place & _FULL, 8 * size)
@@ -184,8 +185,7 @@ def _load(cpu: Cpu, mem: Memory, state: bytes, *, is_wide: bool, is_nested: bool
     cpu.eip = eip
     for index, name in enumerate(GPRS):
         value = number(at + (2 + index) * size, size)
-        # The upper halves are undefined after a 16-bit task state.
-        setattr(cpu, name, value if is_wide else 0xFFFF0000 | value)
+        setattr(cpu, name, value)  # the upper halves are undefined after a 16-bit task state
     kept = _SEGMENTS32 if is_wide else _SEGMENTS16
     selectors = [0] * 6
     for place, index in enumerate(kept):

@@ -64,6 +64,8 @@ DEFINES = {
     **dict.fromkeys(("aam", "aad"), SF | ZF | PF),
     **dict.fromkeys(("clc", "stc"), CF),
     "sahf": ALL & ~OF,
+    "adcx": CF,
+    "adox": OF,
 }
 DEFINES["inc"] = DEFINES["dec"] = ALL & ~CF
 SHIFTS = {"shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd"}
@@ -74,6 +76,8 @@ READS = {
     **dict.fromkeys(("adc", "sbb", "rcl", "rcr", "cmc", "salc"), CF),
     **dict.fromkeys(("daa", "das", "aaa", "aas"), CF | AF),
     **dict.fromkeys(("lahf",), ALL & ~OF),
+    "adcx": CF,
+    "adox": OF,
     **dict.fromkeys(("pushf", "int", "int3", "into"), ALL),
     **dict.fromkeys(("loope", "loopne"), ZF),
     **dict.fromkeys(("fcmovb", "fcmovnb"), CF),

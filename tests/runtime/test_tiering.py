@@ -14,7 +14,7 @@ from runtime.cpu import Cpu
 from runtime.dispatch import Engine, Exit
 from runtime.following import CACHE, Follow
 from runtime.memory import Memory
-from runtime.tiering import Tiering
+from runtime.tiering import _BUCKET, Tiering
 from translator import regions
 from translator.mode import USER_CONTEXT
 from translator.planner import Plan
@@ -288,6 +288,22 @@ def test_old_stencils_are_forgotten() -> None:
         assert shelf.find(b"%d" % number) is stencil
     assert shelf.find(b"0") is None
     assert len(shelf.take_fresh()) == 20  # what is not saved yet is kept
+
+
+def test_slices_while_the_compiler_is_busy(tiering: Tiering) -> None:
+    """They get longer, as nothing more can be asked of it; what is hot is counted as before."""
+    tiering.thresholds.waiting = 1
+    ask(tiering)
+    elsewhere = CODE + 0x800
+    tiering.slice = least = tiering.thresholds.first_slice
+    for _ in range(10):
+        tiering.sample(elsewhere, 0, is_inside=False)
+    assert least < tiering.slice <= tiering.thresholds.last_slice
+    assert tiering.heat[elsewhere >> _BUCKET] > 10 * least
+    tiering.jobs.clear()
+    tiering.sample(elsewhere, 0, is_inside=False)
+    assert tiering.observed >= 0
+    tiering.engine.mem.close()
 
 
 @pytest.mark.parametrize(("body", "is_closed"), [("40", True), ("40eb00", False)])

@@ -29,7 +29,7 @@ def test_flags_of_the_first_processor() -> None:
 
 def test_offered() -> None:
     """A host without anything still offers what needs no help of it."""
-    portable = {"popcnt", "abm", "bmi1", "bmi2"}
+    portable = {"popcnt", "abm", "bmi1", "bmi2", "adx", "movbe", "movdiri", "movdir64b"}
     assert features.offered(frozenset()) == portable
     assert features.offered(frozenset({"sse4_1", "bmi2"})) == portable | {"sse4_1"}
 
@@ -43,6 +43,14 @@ def test_cpuid_says_what_decodes() -> None:
         "abm": cpuid.leaf(0x80000001)[2] >> 5,
         "bmi1": cpuid.leaf(7)[1] >> 3,
         "bmi2": cpuid.leaf(7)[1] >> 8,
+        "adx": cpuid.leaf(7)[1] >> 19,
+        "movbe": cpuid.leaf(1)[2] >> 22,
+        "movdiri": cpuid.leaf(7)[2] >> 27,
+        "movdir64b": cpuid.leaf(7)[2] >> 28,
+        "aes": cpuid.leaf(1)[2] >> 25,
+        "pclmulqdq": cpuid.leaf(1)[2] >> 1,
+        "sha_ni": cpuid.leaf(7)[1] >> 29,
+        "gfni": cpuid.leaf(7)[2] >> 8,
     }
     assert bits.keys() == opcodes.LATER.keys()
     for name, rows in opcodes.LATER.items():

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from translator import features
-from translator.opcodes import bmi, integer, mmx, old, sse, sse4, x87
+from translator.opcodes import bmi, crypto, integer, mmx, old, sse, sse4, x87
 
 # Rows of extensions that this host may not offer, by their names in /proc/cpuinfo.
 LATER = {
@@ -32,6 +32,14 @@ LATER = {
     "abm": bmi.ABM,
     "bmi1": bmi.BMI1,
     "bmi2": bmi.BMI2,
+    "adx": bmi.ADX,
+    "movbe": bmi.MOVBE,
+    "movdiri": bmi.MOVDIRI,
+    "movdir64b": bmi.MOVDIR64B,
+    "aes": crypto.AES,
+    "pclmulqdq": crypto.PCLMULQDQ,
+    "sha_ni": crypto.SHA,
+    "gfni": crypto.GFNI,
 }
 VEX = 0xC4
 PREFIXES = ("np", "66", "f2", "f3")

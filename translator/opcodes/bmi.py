@@ -17,6 +17,24 @@ vex.np 0f 38 f3 /3 blsi Bd,Ed
 vex.np 0f 38 f7 /r bextr Gd,Ed,Bd
 """
 
+ADX = """
+66 0f 38 f6 /r adcx Gd,Ed
+f3 0f 38 f6 /r adox Gd,Ed
+"""
+
+MOVBE = """
+0f 38 f0 /r m movbe Gv,Mv
+0f 38 f1 /r m movbe Mv,Gv
+"""
+
+MOVDIRI = """
+np 0f 38 f9 /r m movdiri Md,Gd
+"""
+
+MOVDIR64B = """
+66 0f 38 f8 /r m movdir64b Gd,M
+"""
+
 BMI2 = """
 vex.np 0f 38 f5 /r bzhi Gd,Ed,Bd
 vex.f2 0f 38 f5 /r pdep Gd,Bd,Ed

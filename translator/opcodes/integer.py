@@ -261,6 +261,7 @@ ef out dx,Av ; system
 0f 01 /6 lmsw Ew ; system
 0f 01 /7 m invlpg M ; system
 0f 06 clts ; system
+66 0f 38 82 /r m invpcid Gd,M ; system
 0f 08 invd ; system
 0f 09 wbinvd ; system
 0f 20 /0 movcr Rd,Cd ; system

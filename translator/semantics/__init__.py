@@ -146,6 +146,7 @@ from translator.semantics import (  # noqa: E402  (they register)
     bits,  # noqa: F401
     bmi,  # noqa: F401
     branch,  # noqa: F401
+    crypto,  # noqa: F401
     flagops,  # noqa: F401
     logic,  # noqa: F401
     move,  # noqa: F401

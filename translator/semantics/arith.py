@@ -27,6 +27,15 @@ def adc(b: Builder, dst: Value, src: Value) -> Value:
     return res
 
 
+@insn("adcx", "adox")
+def adcx(b: Builder, dst: Value, src: Value) -> Value:
+    """Dst ← dst + src + CF, which is all it changes; adox: with OF."""
+    flag = "cf" if b.insn.mnemonic == "adcx" else "of"
+    whole = dst.zext(64) + src.zext(64) + b.flag(flag).zext(64)
+    b.set_flag(flag, whole.bit(dst.width))
+    return whole.trunc(dst.width)
+
+
 @insn("sub")
 def sub(b: Builder, dst: Value, src: Value) -> Value:
     """Dst ← dst - src."""

@@ -11,8 +11,8 @@ from translator.state import Exit
 
 # What user mode may change by popf beside the arithmetic flags and DF: TF NT AC ID.
 WRITABLE_REST = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 21
-# Bits of eflags_rest that pushf shows; RF (16) and VM (17) never, bit 1 and IF always.
-SHOWN_REST = 0xFFFF_FFFF & ~(1 << 16 | 1 << 17 | 1 << 10 | flags.ARITHMETIC)
+# Bits of eflags_rest that pushf shows; RF (16), VM (17) and the engine's own never, bit 1 and IF always.
+SHOWN_REST = 0x3F_FFFF & ~(1 << 16 | 1 << 17 | 1 << 10 | flags.ARITHMETIC)
 ALWAYS = 1 << 1 | 1 << flags.IF
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from translator import flags
 from translator.builder import Builder
-from translator.insn import Mem, Operand
+from translator.insn import Mem, Operand, Reg
 from translator.ir import Value
 from translator.semantics import Dst, compare_exchange, insn
 from translator.semantics.flagops import set_zf
+
+ES = 0
+_LINE = 64  # bytes of movdir64b
 
 
 @insn("mov")
@@ -131,3 +134,27 @@ def _conditional(code: str) -> None:
 
 for _code in flags.CODES:
     _conditional(_code)
+
+
+@insn("movbe")
+def movbe(b: Builder, dst: Dst, src: Value) -> Value:
+    """Dst ← src, its bytes reversed."""
+    return src.bswap() if src.width == 32 else src.trunc(8).concat(src.bits(8, 8))
+
+
+@insn("movdiri")
+def movdiri(b: Builder, dst: Dst, src: Value) -> Value:
+    """Dst ← src, past the caches."""
+    return src
+
+
+@insn("movdir64b")
+def movdir64b(b: Builder, dst: Operand, src: Mem) -> None:
+    """[ES:dst] ← 64 bytes of src; #GP if that is not aligned."""
+    assert isinstance(dst, Reg)
+    to, at = b.reg(dst.index, b.insn.addr_width).zext(32), b.address(src)
+    b.fault_if((to & _LINE - 1).ne(0), "#GP")
+    steps = range(0, _LINE, 16)
+    values = [b.load(b.linear(src.seg, at + step), 128) for step in steps]
+    for step, value in zip(steps, values, strict=True):
+        b.store(b.linear(ES, to + step), value)

@@ -185,6 +185,12 @@ def invlpg(b: Builder, page: Mem) -> None:
         b.call("invlpg", 0, b.operand_address(page))
 
 
+@insn("invpcid")
+def invpcid(b: Builder, kind: Value, descriptor: Mem) -> None:
+    """#UD, as CPUID says; for a program under Linux, whose processor may have it, #GP."""
+    b.trap("#UD" if b.mode.system else "#GP")
+
+
 @insn("invd", "wbinvd")
 def invd(b: Builder) -> None:
     """Forget the caches: nothing to do."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from translator.hooks import BLOCK as BEGIN
+from translator.hooks import COUNT, SET
 from translator.planner import Plan, fuses
 from translator.shape import PC, REST, numbers
 from translator.strategies import Lowered, Piece, strategy
@@ -24,18 +26,25 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     """Find the stencils of a plan's insns; name in *missing* those that are not compiled yet."""
     pieces = []
     items, live, called, served = plan.items, plan.live, plan.called, plan.served
+    tallies = plan.tallies
     index, last = 0, len(items) - 1
     while index <= last:
         shape, slots = items[index]
         if index in called:
             pieces.append(call(plan, index))
+        if tallies:
+            pieces += counting(plan, index)
         if index in served:
             pieces.append(call(plan, index, SERVE))
             index += 1
             continue
         if index == plan.recipe:
             pieces.append(Piece(service(b"!recipe"), [numbers(recipe=plan.recipe_id)]))
-        if index < last and can_fuse(plan, index) and fuses(shape, jump := items[index + 1][0]):
+        if (
+            index < last
+            and not plan.splits(index + 1)
+            and fuses(shape, jump := items[index + 1][0])
+        ):
             mask = live[index] & shape.writes
             index += 1
             stencil = shape.pairs.get((jump, mask))
@@ -56,10 +65,14 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
     return pieces
 
 
-def can_fuse(plan: Plan, index: int) -> bool:
-    """Whether nothing happens between an insn and the next."""
-    behind = index + 1
-    return behind not in plan.called and behind not in plan.served
+def counting(plan: Plan, index: int) -> list[Piece]:
+    """Count what is counted in front of an insn, or where the block begins."""
+    names = {COUNT: b"!count", SET: b"!cover"}
+    return [
+        Piece(service(names[how]), [numbers(address=place)])
+        for at, how, place in plan.tallies
+        if at == index
+    ]
 
 
 def call(plan: Plan, index: int, kind: int = 0) -> Piece:
@@ -88,6 +101,7 @@ def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     checks = len(pieces)
     if plan.block_call:
         pieces.append(Piece(service(b"!call"), [numbers(pc=pc, rest=count, count=BLOCK)]))
+    pieces += counting(plan, BEGIN)
     pieces += inner
     if plan.interp_at is not None:
         pieces.append(Piece(service(b"!interp"), [numbers(pc=plan.interp_at)]))

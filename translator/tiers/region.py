@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from translator import flags
+from translator.hooks import BLOCK, SET
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import Plan, fuses
 from translator.regions import Node, Region, service_slots
@@ -56,10 +57,14 @@ class RegionLowering(SumsKept):
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
         self.changed: dict[str, None] = {}  # flag groups that the region may change
-        # Inside, a budget whose end is near is kept without what may run between two checks.
-        self.spare = max(node.need + node.count for node in region.nodes)
         # Nothing leads back to the head: what the insns leave alone stays in the state, unread.
-        self.is_straight = region.head.sources == 1
+        head, *others = region.nodes
+        self.is_straight = head.sources == 1
+        # Inside, a budget whose end is near is kept without what may run between two tests.
+        self.spare = max(node.need + node.count for node in region.nodes)
+        self.is_tested_once = self.is_straight and not any(node.is_check for node in others)
+        if self.is_tested_once:
+            self.spare = head.need - head.count
         self._survey()
 
     # -- what the region touches -------------------------------------------------------------------
@@ -126,7 +131,8 @@ class RegionLowering(SumsKept):
             self.allocas.append(f"  %y{i} = alloca {VECTOR}, align 16")
             self.do(f"store {VECTOR} %x{i}, ptr %y{i}")
         self.allocas.append("  %left = alloca i64")
-        self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
+        if not self.is_tested_once:
+            self.budget = self.t(f"sub i64 %budget, {self._ahead()}")
         self.do(f"store i64 {self.budget}, ptr %left")
         head = self.region.head
         for field, width in self.known.items():
@@ -142,7 +148,6 @@ class RegionLowering(SumsKept):
         self.declare_status()
         self.enter()
         if self.is_straight:
-            self._registers()
             self.left[head.index] = self._known()
         else:
             self._fresh(head)
@@ -151,8 +156,8 @@ class RegionLowering(SumsKept):
         for node in self.region.nodes:
             self._node(node)
 
-    def _registers(self) -> None:
-        """Start from the variables, as to registers."""
+    def _fresh(self, node: Node) -> None:
+        """Start from the variables."""
         self.names = {}
         self.wide = {}
         for i in range(8):
@@ -160,10 +165,6 @@ class RegionLowering(SumsKept):
             self.regs[i] = self.t(f"trunc i64 {wide} to i32")
             self.loose_of[self.regs[i]] = wide
         self.vectors = [self.t(f"load {VECTOR}, ptr %y{i}") for i in range(PINNED_XMM)]
-
-    def _fresh(self, node: Node) -> None:
-        """Start from the variables."""
-        self._registers()
         self.fields, self.flags = {}, {}
         self.dirty = dict.fromkeys(f for f in self.written if not self.is_out(f, node.entry))
         for field, width in self.known.items():
@@ -198,7 +199,8 @@ class RegionLowering(SumsKept):
     def tail(self, symbol: str) -> None:
         """Emit the tail call that hands the pinned registers on."""
         inside, regs = self.budget, self.regs
-        self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
+        if not self.is_tested_once:
+            self.budget = self.t(f"add i64 {inside}, {self._ahead()}")
         if symbol == "jitemu_leave":  # behind a link the registers are what the loop has now
             self.regs = [self.again(name) for name in regs]
         super().tail(symbol)
@@ -279,6 +281,8 @@ class RegionLowering(SumsKept):
             slots = RegionSlots(number + 1 + index, items[index][1], self.used)
             if node.is_check and index == at:
                 self._check(slots, rest=True)
+            if plan.tallies:
+                self._count(plan, index, index == (at if node.is_check else 0))
             self.begin_status(unit)
             self.has_carry = _reads_carry(plan, index + 1)
             self.insn(unit, slots)
@@ -293,6 +297,18 @@ class RegionLowering(SumsKept):
         if terminal is None:
             self.slots = service
         self._end(node, terminal, service)
+
+    def _count(self, plan: Plan, index: int, begins: bool) -> None:
+        """Count an insn; the block, too, once it is certain that it runs to its end from here."""
+        for which, how, place in plan.tallies:
+            if which != index and not (begins and which == BLOCK):
+                continue
+            pointer = f"inttoptr (i64 {place} to ptr)"
+            if how == SET:
+                self.do(f"store i8 1, ptr {pointer}")
+            else:
+                before = self.t(f"load i64, ptr {pointer}")
+                self.do(f"store i64 {self.t(f'add i64 {before}, 1')}, ptr {pointer}")
 
     def _recipe(self, service: RegionSlots) -> None:
         """Say whose flags a fault in the next node shows; see `recipe` in services.py."""
@@ -333,7 +349,10 @@ class RegionLowering(SumsKept):
         self.snapshot = self.save()
         floor = self.t(f"load i64, ptr {self.pointer('floor')}")
         over, on = self.fresh("over"), self.fresh("on")
-        cond = self.t(f"icmp slt i64 {self.budget}, {floor}")
+        left = self.budget
+        if self.is_tested_once:
+            left = self.t(f"sub i64 {left}, {self._ahead()}")
+        cond = self.t(f"icmp slt i64 {left}, {floor}")
         self.do(f"br i1 {cond}, label %{over}, label %{on}, !prof !0")
 
         def leave() -> None:

@@ -69,6 +69,20 @@ def call(low: Lowering) -> None:
     _leave(low, Exit.CALL)
 
 
+def count(low: HoleLowering) -> None:
+    """Add one to a number of 64 bits in the arena."""
+    pointer = low.slots.constant("address")
+    before = low.t(f"load i64, {pointer}")
+    low.do(f"store i64 {low.t(f'add i64 {before}, 1')}, {pointer}")
+    low.tail("jitemu_next")
+
+
+def cover(low: HoleLowering) -> None:
+    """Set a byte in the arena."""
+    low.do(f"store i8 1, {low.slots.constant('address')}")
+    low.tail("jitemu_next")
+
+
 def stub(low: Lowering) -> None:
     """Leave because a link has no code yet; `exit_info` says which."""
     low.do(f"store i32 {low.slots.value('site', 32)}, ptr {low.pointer('exit_info')}")
@@ -101,6 +115,8 @@ SERVICES: dict[bytes, Callable[[HoleLowering], None]] = {
     b"!verify": verify,
     b"!interp": interp,
     b"!call": call,
+    b"!count": count,
+    b"!cover": cover,
     b"!stub": stub,
     b"!goto": goto,
     b"!recipe": recipe,

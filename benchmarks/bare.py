@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -183,6 +184,27 @@ def measures() -> dict[str, Measure]:
     return {name: Measure(name, goal) for name, goal in rows}
 
 
+def counted(rounds: int) -> float:
+    """Return the time of a loop with a compiled counter on every block, divided by that without."""
+    bench = Bench(importlib.import_module("jitemu.unicorn"))
+    best = []
+    for is_counted in (False, True):
+        uc, end = bench.loop(LOOPS[0].body)
+        if is_counted:
+            uc.counter(blocks=True)
+        seconds = []
+        for _ in range(rounds + 2):
+            seconds.append(bench.run(uc, end, LOOPS[0].times))
+            time.sleep(0.3)
+        best.append(min(seconds))
+    return best[1] / best[0]
+
+
+def plain(found: list[Measure]) -> list[dict[str, Any]]:
+    """Return the measurements as JSON has them."""
+    return [{"name": one.name, "goal": one.goal, "seconds": one.seconds} for one in found]
+
+
 def libraries() -> dict[str, Lib]:
     """Return what is there to be measured, by name."""
     found = {}
@@ -197,11 +219,14 @@ def libraries() -> dict[str, Lib]:
 
 def compare(rounds: int) -> list[Measure]:
     """Measure everything with each library, a round after the other."""
+    os.environ["UC_IGNORE_REG_BREAK"] = "1"  # Unicorn warns of registers that it knows not
     found, libs = measures(), libraries()
     for _ in range(rounds):
         for name, lib in libs.items():
             for key, seconds in Bench(lib).measure():
                 found[key].seconds.setdefault(name, []).append(seconds)
+    one = found["compiled counter"] = Measure("a compiled counter on every block", 1.5)
+    one.seconds["times"] = [counted(rounds)]
     return list(found.values())
 
 
@@ -211,6 +236,9 @@ def table(found: list[Measure]) -> str:
 
     lines = [head(["what", "unicorn", "jitemu.unicorn", "ratio", "goal"])]
     for one in found:
+        if "times" in one.seconds:
+            lines.append(line([one.name, "-", f"{one.seconds['times'][0]:.2f} x", "-", "1.5 x"]))
+            continue
         cells = [
             f"{min(one.seconds[name]) * 1e6:.4g} µs" if name in one.seconds else "-"
             for name in ("unicorn", "jitemu.unicorn")

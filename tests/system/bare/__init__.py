@@ -1,0 +1,1 @@
+"""Bare programs that run both here and on another emulator (tests/system/README.md)."""

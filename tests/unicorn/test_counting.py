@@ -1,0 +1,95 @@
+"""Counters and coverage that host code keeps: exact in stencils, in regions and insn by insn."""
+
+from __future__ import annotations
+
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitemu import unicorn as lib
+from tests.unicorn.scenarios import CODE, DATA, machine, register, size
+
+pytestmark = pytest.mark.particular
+# inc eax; jnz +1; nop; add ebx, [DATA]; dec ecx; jnz back
+LOOP = "40 7501 90 031d00002000 49 75f3"
+
+
+def run(uc: Any, times: int, **more: int) -> None:
+    uc.reg_write(register(lib, "ECX"), times)
+    uc.emu_start(CODE, CODE + size(LOOP), **more)
+
+
+@pytest.mark.parametrize("times", [1, 3, 1000, 2_000_000])
+def test_counts_are_exact(times: int) -> None:
+    uc = machine(lib, LOOP)
+    blocks, insns = uc.counter(blocks=True), uc.counter()
+    one = uc.counter(CODE + 10, CODE + 10)
+    for _ in range(3):  # the last time in a region, perhaps
+        blocks.value = insns.value = one.value = 0
+        uc.reg_write(register(lib, "EAX"), 1)
+        run(uc, times)
+        assert (blocks.value, insns.value, one.value) == (2 * times, 5 * times, times)
+        time.sleep(0.3 if times > 1000 else 0)
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 1001])
+def test_counts_stop_with_the_run(count: int) -> None:
+    uc = machine(lib, LOOP, eax=1)
+    insns = uc.counter()
+    run(uc, 1 << 20, count=count)
+    assert insns.value == count
+
+
+def test_counts_beside_hooks() -> None:
+    uc = machine(lib, LOOP, eax=1)
+    insns, blocks, called = uc.counter(), uc.counter(blocks=True), []
+    uc.hook_add(lib.UC_HOOK_CODE, lambda uc, address, *rest: called.append(address))
+    uc.hook_add(lib.UC_HOOK_MEM_READ, lambda *rest: None)
+    run(uc, 10)
+    assert insns.value == len(called) == 50
+    assert blocks.value == 20
+
+
+def test_removed() -> None:
+    uc = machine(lib, LOOP, eax=1)
+    insns = uc.counter()
+    run(uc, 10)
+    insns.remove()
+    run(uc, 10)
+    assert insns.value == 50
+    assert not uc._machine.marks.insn_counts
+
+
+def test_counting_changes_no_results() -> None:
+    found = []
+    for counts in (False, True):
+        uc = machine(lib, "3d00000080 9f 7401 43 11c8 49 75f2", eax=5, ecx=7)
+        uc.mem_write(DATA, b"abcd")
+        if counts:
+            uc.counter()
+        uc.emu_start(CODE, CODE + 14)
+        names = ("EAX", "EBX", "ECX", "EFLAGS")
+        found.append([uc.reg_read(register(lib, name)) for name in names])
+    assert found[0] == found[1]
+
+
+def test_coverage(tmp_path: Path) -> None:
+    uc = machine(lib, LOOP, eax=1)
+    coverage = uc.coverage()
+    run(uc, 5)
+    assert [(block.pc - CODE, block.size) for block in coverage.blocks] == [(0, 3), (4, 9)]
+    assert coverage.bitmap.sum() == 2
+    path = tmp_path / "out.drcov"
+    assert coverage.write_drcov(path, "code", CODE, 0x1000) == 2
+    head, _, body = path.read_bytes().partition(b"BB Table: 2 bbs\n")
+    assert head.startswith(b"DRCOV VERSION: 2\n")
+    assert list(struct.iter_unpack("<IHH", body)) == [(0, 3, 0), (4, 9, 0)]
+    coverage.clear()
+    uc.reg_write(register(lib, "EAX"), 0xFFFFFFFF)
+    run(uc, 1)
+    assert [(block.pc - CODE, block.size) for block in coverage.blocks] == [(0, 3), (3, 10)]
+    coverage.remove()
+    assert [block.pc - CODE for block in coverage.blocks] == [0, 3]
