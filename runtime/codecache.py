@@ -38,7 +38,7 @@ class Blocks:
     def get(self, location: int) -> Block | None:
         """Return the block for a location."""
         table = self.table
-        number = table.first(table.address, location & 0xFFFFFFFF, _mode(location))
+        number = table.first(table.address, key_of(location), _mode(location))
         return Block(table, number) if number else None
 
     def __getitem__(self, location: int) -> Block:

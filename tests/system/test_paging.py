@@ -14,11 +14,13 @@ from runtime.system.linear import CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, Lin
 from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from tests.running import STRATEGIES
+from translator.mode import CONTEXT_SHIFT
 from translator.quick import paging as at
 from translator.state import FIELDS
 
 P, RW, US, A, D, PS, G = 1, 2, 4, 32, 64, 128, 256
 DIRECTORY, TABLE, CODE, DATA = 0x1000, 0x2000, 0x10000, 0x20000
+CONTEXT = FIELDS["context"].offset // 8
 CR0, CR3, CR4 = (FIELDS[name].offset // 4 for name in ("cr0", "cr3", "cr4"))
 
 
@@ -232,6 +234,10 @@ def test_code_of_another_address_space(machine: Machine) -> None:
                 machine.start(cpl, root)
                 machine.run()
                 assert machine.p.cpu.eax == wanted
+                if machine.p.engine.strategy is not None:
+                    blocks, cpu = machine.p.engine.cache.blocks, machine.p.cpu
+                    assert blocks.get(CODE | cpu.r64[CONTEXT] << CONTEXT_SHIFT - 32) is not None
+                    assert blocks.get(CODE) is None  # that is a Linux program's
 
 
 def test_devices_answer_for_their_pages(machine: Machine) -> None:
