@@ -9,6 +9,7 @@ from typing import Any
 from translator import helpers
 from translator.cpuid import leaf
 from translator.faults import GuestFault
+from translator.mode import Model
 
 HELPERS = helpers.BODIES
 _GP = 13
@@ -31,7 +32,8 @@ def helper(name: str) -> Callable[[Body], Body]:
 @helper("cpuid")
 def cpuid(cpu: Any, mem: Any, number: int, subleaf: int) -> int:
     """Return EAX EBX ECX EDX as one number, EAX lowest."""
-    return sum(word << 32 * i for i, word in enumerate(leaf(number, subleaf)))
+    model = Model.MAX if cpu.system is None else cpu.system.model
+    return sum(word << 32 * i for i, word in enumerate(leaf(number, subleaf, model)))
 
 
 @helper("rdtsc")

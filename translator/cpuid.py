@@ -7,6 +7,7 @@ allows (features.py): exactly what is implemented.
 from __future__ import annotations
 
 from translator.features import GUEST
+from translator.mode import Model
 
 VENDOR = "GenuineIntel"
 BRAND = "jitemu virtual CPU"
@@ -65,8 +66,27 @@ def _words(text: str, count: int) -> list[int]:
     return [int.from_bytes(data[4 * i : 4 * i + 4], "little") for i in range(count)]
 
 
-def leaf(number: int, subleaf: int = 0) -> tuple[int, int, int, int]:
+# Processors that can be chosen: signature, and names of the bits of leaf 1.
+_PENTIUM = ("fpu", "pse", "tsc", "msr", "cx8")
+_PENTIUM3 = (*_PENTIUM, "pae", "pge", "cmov", "mmx", "fxsr", "sse")
+MODELS = {Model.PENTIUM: (0x52C, _PENTIUM), Model.PENTIUM3: (0x683, _PENTIUM3)}
+_SYSTEM_EDX = {"pse": 3, "msr": 5, "pae": 6, "pge": 13}
+
+
+def _of_model(number: int, model: Model) -> tuple[int, int, int, int]:
+    """Return leaf 0 or 1, which is all that it has and answers any other number."""
+    if number == 0:
+        vendor = _words(VENDOR, 3)
+        return 1, vendor[0], vendor[2], vendor[1]
+    signature, names = MODELS[model]
+    known = FEATURES_EDX | _SYSTEM_EDX
+    return signature, 0, 0, sum(1 << known[name] for name in names)
+
+
+def leaf(number: int, subleaf: int = 0, model: Model = Model.MAX) -> tuple[int, int, int, int]:
     """Return EAX EBX ECX EDX; leaves that do not exist answer as the highest basic one."""
+    if model in MODELS:
+        return _of_model(number, model)
     if number >= _EXTENDED:
         if number == _EXTENDED:
             return _EXTENDED_LEAVES, 0, 0, 0

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
 from translator.mode import USER, Mode, Model, split_key
-from translator.opcodes import TABLE, TABLE_286, TABLE_8086, VEX, Row
+from translator.opcodes import TABLE, VEX, Row, table_of
 from translator.state import SEGMENTS
 
 MAX_LENGTH = 15
@@ -106,17 +106,18 @@ class _Dialect(NamedTuple):
 
 
 def _dialect_of(mode: Mode) -> _Dialect:
-    table, prefixes = TABLE, _PREFIX if mode.is_flat else _PREFIX_SEGMENTED
+    table = table_of(mode.model)
+    prefixes = _PREFIX if mode.is_flat else _PREFIX_SEGMENTED
     if not mode.has_386:
-        is_8086 = mode.model == Model.I8086
-        table, prefixes = (TABLE_8086, _PREFIX_8086) if is_8086 else (TABLE_286, _PREFIX_OLD)
+        prefixes = _PREFIX_8086 if mode.model == Model.I8086 else _PREFIX_OLD
     sensitive = {}
     for opcode, rows in table.items():
         fields = [row.reg for row in rows if "system" in row.attrs]
         if fields:
             sensitive[opcode] = 0xFF if -1 in fields else sum({1 << reg for reg in fields})
     is_8086 = mode.model == Model.I8086
-    has_vex = mode.has_386 and not mode.is_real  # there it is LES, whatever follows
+    # In real mode it is LES, whatever follows.
+    has_vex = mode.model == Model.MAX and not mode.is_real
     # Ring 3 cannot tell: these fault.
     registers = frozenset(bytes([0x0F, n]) for n in range(0x20, 0x24) if mode is not USER)
     return _Dialect(prefixes, table, _forms_of(table), sensitive, is_8086, has_vex, registers)

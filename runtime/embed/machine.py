@@ -269,8 +269,9 @@ class Machine(Stepping):
             elif kind == Kind.HALT:
                 return
             elif kind == FETCH:
-                if self.pc() in self.exits:
+                if self.pc() in self.exits or cpu.budget <= 0:
                     return
+                cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & _MASK64
                 fault = engine.fetch_fault
                 assert fault is not None
                 self.fetch(fault)
@@ -281,9 +282,9 @@ class Machine(Stepping):
                 if not cpu.held:
                     self._step_few()
                     return
-                if self._is_over():
-                    return
                 engine.sample(cpu)
+            if self.deadline and self._is_over():
+                return
             if native.current.base != self.space.base:
                 native.use_memory(self.space.base)
 

@@ -64,7 +64,8 @@ def _names(mnemonic: str) -> set[str]:
     if string := _STRING.fullmatch(name):
         name = string[1]
     name = "callf" if name == "call_far" else name
-    return {name, _ALIASES.get(name, name), _INDIRECT.get(name, name)}
+    far = {"callf", "jmpf"} if name in _INDIRECT and mnemonic == name else set()
+    return {name, _ALIASES.get(name, name), _INDIRECT.get(name, name)} | far
 
 
 def _rows(name: str) -> Iterator[dict[str, Any]]:

@@ -19,10 +19,13 @@ A row reads ``[prefix] opcode [/digit | /r | =XX] [m|r] mnemonic [operands] [; a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 from translator import features
-from translator.opcodes import bmi, crypto, integer, mmx, old, sse, sse4, x87
+from translator.mode import Model
+from translator.opcodes import bmi, crypto, integer, mmx, old, since, sse, sse4, x87
 
 # Rows of extensions that this host may not offer, by their names in /proc/cpuinfo.
 LATER = {
@@ -136,7 +139,29 @@ def _is_286(row: Row) -> bool:
 
 # opcode bytes (0f..., 0f38.., 0f3a.. and VEX's c4 included) -> its rows, in the order written
 TABLE = _table(ROWS)
-_ROWS_286 = [row for row in _parse(integer.ROWS + x87.ROWS) if _is_286(row)]
-TABLE_286 = _table(_ROWS_286)
-_IN_8086 = [row for row in _ROWS_286 if row.opcode[:1] not in old.NEW_186]
-TABLE_8086 = _table(_parse(old.ROWS_8086) + _IN_8086)
+_FAMILIES: tuple[tuple[str, Callable[[Row], Model]], ...] = (
+    (integer.ROWS + x87.ROWS, lambda row: since.of_integer(row.mnemonic)),
+    (mmx.ROWS, lambda row: since.of_mmx(row.mnemonic, row.opcode)),
+    (sse.ROWS, lambda row: since.of_sse(row.mnemonic, row.opcode, row.prefix)),
+)
+
+
+@cache
+def first_processors() -> dict[Row, Model]:
+    """Return the first processor with a row, from the 80386 on; rows not there are later ones."""
+    return {row: came(row) for text, came in _FAMILIES for row in _parse(text)}
+
+
+@cache
+def table_of(model: Model) -> Table:
+    """Return the opcode table of a processor."""
+    if model == Model.MAX:
+        return TABLE
+    if model in (Model.I8086, Model.I286):
+        rows = [row for row in _parse(integer.ROWS + x87.ROWS) if _is_286(row)]
+        if model == Model.I8086:
+            both = [row for row in rows if row.opcode[:1] not in old.NEW_186]
+            rows = _parse(old.ROWS_8086) + both
+        return _table(rows)
+    came = first_processors()
+    return _table([r for r in ROWS if came.get(r, Model.MAX) != Model.MAX and came[r] <= model])

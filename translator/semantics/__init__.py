@@ -17,6 +17,7 @@ from typing import NamedTuple
 from translator.builder import Builder
 from translator.insn import Insn, Mem, Operand
 from translator.ir import Link, Op, Repeat, Unit, Value
+from translator.mode import Model
 from translator.state import SEGMENTS
 
 Dst = Operand  # annotation: operand 0, written only
@@ -62,7 +63,9 @@ def lift(insn: Insn) -> Unit:
     """Lift one insn. A mnemonic without semantics raises #UD."""
     b = Builder(insn)
     semantics = SEMANTICS.get(insn.mnemonic)
-    if semantics is None:
+    if semantics is None and insn.mode.model == Model.I8086:
+        pass  # there is no #UD; what the few undefined forms do nobody relies on
+    elif semantics is None:
         b.trap("#UD")
     elif insn.mnemonic in _PORTS and not insn.mode.system:
         b.trap("#GP")
