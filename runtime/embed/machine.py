@@ -231,7 +231,7 @@ class Machine(Stepping):
             self.inside = -1
             if kind == Kind.CALL:
                 code = self._attend()
-                if code < 0:
+                if code < 0 or (self.deadline and self._is_over()):
                     return
                 continue
             if kind == PAUSED:
@@ -333,7 +333,7 @@ class Machine(Stepping):
         jumped, self.jumped = self.jumped, False
         rest = site.rest
         if site.kind == SERVE:
-            rest -= cpu.r32[_EIP] != self.offset(site.pc)
+            rest -= 1  # also if it faulted: it may do so for ever
         elif not jumped:
             cpu.r32[_EIP] = self.offset(site.pc)
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] + rest & _MASK64

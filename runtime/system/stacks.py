@@ -71,7 +71,7 @@ class Stack:
         return value
 
     def pop_all(self, count: int, size: int) -> list[int]:
-        """Pop *count* numbers of *size* bytes; what lies highest is read first, as hardware does."""
+        """Pop *count* numbers of *size* bytes; the highest is read first, as hardware does."""
         values = [self.peek(index * size, size) for index in reversed(range(count))]
         self.release(count * size)
         return values[::-1]

@@ -24,6 +24,7 @@ _MODULES = (
     "timers",
     "transfer",
     "tty",
+    "vm86",
     "wait",
     "xattr",
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from runtime import host, native
 from runtime.host import Sys
-from runtime.personalities.linux import defs, frames, siginfo
+from runtime.personalities.linux import defs, frames, siginfo, vm86
 from runtime.personalities.linux.defs import sigbit
 
 if TYPE_CHECKING:
@@ -286,6 +286,8 @@ def _finish_interrupted(t: Thread, number: int, action: Action) -> None:
 def enter_handler(t: Thread, pending: Pending, action: Action) -> None:
     """Build the frame and point the CPU at the handler; an unusable stack is a SIGSEGV."""
     signo = pending.signo
+    if t.vm86 is not None:
+        vm86.leave(t, vm86.SIGNAL)
     if action.flags & defs.SA_RESETHAND:
         t.process.signals.set(signo, Action(flags=action.flags, mask=action.mask))
     old_mask = t.mask if t.saved_mask is None else t.saved_mask

@@ -205,8 +205,8 @@ for _number, _name in {
 # Known, but absent on many kernels, so that programs have a fallback.
 for _number, _name in {
     17: "break", 31: "stty", 32: "gtty", 35: "ftime", 44: "prof", 53: "lock", 56: "mpx",
-    58: "ulimit", 86: "uselib", 98: "profil", 113: "vm86old", 134: "bdflush", 137: "afs_syscall",
-    149: "_sysctl", 166: "vm86", 167: "query_module", 188: "getpmsg", 189: "putpmsg",
+    58: "ulimit", 86: "uselib", 98: "profil", 134: "bdflush", 137: "afs_syscall",
+    149: "_sysctl", 167: "query_module", 188: "getpmsg", 189: "putpmsg",
     273: "vserver", 286: "add_key", 287: "request_key", 288: "keyctl",
     425: "io_uring_setup", 426: "io_uring_enter", 427: "io_uring_register",
     444: "landlock_create_ruleset", 445: "landlock_add_rule", 446: "landlock_restrict_self",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from runtime import host, native
 from runtime.host import Sys
 from runtime.memory import MemoryFault
-from runtime.personalities.linux import defs, faults, segments, signals, strace
+from runtime.personalities.linux import defs, faults, segments, signals, strace, vm86
 from runtime.personalities.linux.frames import AltStack
 from runtime.personalities.linux.table import SYSCALLS, Syscall
 
@@ -90,6 +90,7 @@ class Thread:
         self.clear_child_tid = 0
         self.robust_list = 0
         self.tls: list[Descriptor | None] = [None] * 3
+        self.vm86: vm86.Session | None = None  # while it runs in virtual-8086 mode
 
         self.no_restart = False  # the current call gives EINTR even with SA_RESTART
         self._deadline: float | None = None
@@ -107,8 +108,10 @@ class Thread:
                 if self.attention:
                     self.attend()
             elif kind == "fault":
-                faults.raise_signal(self, stop)
-                self.attend()
+                signal = stop if self.vm86 is None else vm86.handle(self, stop)
+                if signal is not None:
+                    faults.raise_signal(self, signal)
+                    self.attend()
             elif kind == "stop":
                 self.attend()
             else:
