@@ -254,6 +254,7 @@ class Machine(Stepping):
                 if self.step():
                     return
             elif kind == Kind.TRAP:
+                r32[_INFO] = engine.trap(cpu)
                 if self._trapped():
                     return
             elif kind == Kind.SYSCALL:
