@@ -15,7 +15,7 @@ from jitemu.unicorn.hooks import make_hook
 from jitemu.unicorn.registers import WORDS, Attributes, Batches, read, write
 from runtime.embed.access import Failure
 from runtime.embed.context import Snapshot
-from runtime.embed.counting import Counter, Coverage
+from runtime.embed.counting import Capture, Counter, Coverage
 from runtime.embed.hooks import Hook
 from runtime.embed.machine import Machine
 from runtime.embed.space import Device, SpaceError
@@ -208,6 +208,14 @@ class Uc(Batches, Controls):
     def coverage(self, begin: int = 1, end: int = 0) -> Coverage:
         """Note which blocks from *begin* to *end* are run: `blocks`, `bitmap`, `write_drcov()`."""
         return Coverage(self._machine, _range(begin, end))
+
+    def capture(self, address: int, *registers: str) -> Capture:
+        """Keep the values of 1, 2, 4 or 8 registers whenever the insn at *address* comes to run.
+
+        `values` is a numpy array with a row a time, `times` says how often; the last 65,536 values
+        are kept.
+        """
+        return Capture(self._machine, address, registers)
 
     # -- contexts ----------------------------------------------------------------------------------
     def context_save(self) -> UcContext:
