@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitemu.unicorn import unicorn_const as const
@@ -263,6 +263,3 @@ def _pointer(ptr: Any) -> int:
     if isinstance(ptr, (ctypes.Array, ctypes.Structure)):
         return ctypes.addressof(ptr)
     raise UcError(const.UC_ERR_ARG)
-
-
-Exits = Sequence[int]

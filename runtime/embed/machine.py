@@ -34,7 +34,7 @@ _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
 _PLENTY = UNLIMITED >> 1  # insns: no need to set the budget anew
 _FEW = 16  # insns that are run one by one
-_MEMORY = ("read", "write", "read_after", "fetch")
+_MEMORY = ("read", "write", "read_after")
 
 
 class Machine(Stepping):
