@@ -128,8 +128,9 @@ class Machine(Stepping):
         if count or outer or cpu.held < _PLENTY:
             cpu.slice = self.engine.tiering.slice or SLICE
             cpu.budget = count or UNLIMITED
-        self.engine.serving.table[ATTENTION] = r32[_STOP] = 0
-        GROUP.enter(self.engine)
+        engine = self.engine
+        engine.serving.table[ATTENTION] = r32[_STOP] = 0
+        GROUP.enter(engine)
         try:
             if count and count <= _FEW:
                 self._step_few()
@@ -144,12 +145,12 @@ class Machine(Stepping):
             flush()  # perhaps code was being made
             raise
         finally:
-            GROUP.leave(self.engine)
+            GROUP.leave(engine)
             self.depth -= 1
             if outer is not None:
                 self._restore(outer)
-            elif self.engine.serving.old:
-                self.engine.serving.old.clear()
+            elif engine.serving.old:
+                engine.serving.old.clear()
 
     def stop(self) -> None:
         """Make `run` return; from a hook or from any thread."""
