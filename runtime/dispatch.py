@@ -40,7 +40,7 @@ from translator.planner import FetchFault, Plan
 from translator.quick import layout
 from translator.semantics import updates
 from translator.shape import PC, REST
-from translator.state import FIELDS
+from translator.state import FIELDS, RECOVERED
 from translator.state import Exit as Kind
 from translator.strategies import STRATEGIES
 from translator.strategies.stencils import service
@@ -158,7 +158,7 @@ class Engine(Interpreting):
                 if done is not None:
                     return done
             elif kind == Kind.TRAP:
-                return Exit("fault", r32[_INFO])
+                return Exit("fault", self.trap(cpu))
             elif kind == Kind.BUDGET:
                 if cpu.held:
                     is_inside = r32[_INFO] != 0
@@ -225,6 +225,16 @@ class Engine(Interpreting):
         if shape is not None and not error & 2 and updates(shape.unit):
             error |= 2  # reading in order to write faults as a write
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
+
+    def trap(self, cpu: Cpu) -> int:
+        """Return the vector of an exception that host code left for, the flags being exact."""
+        info = cpu.r32[_INFO]
+        if info & RECOVERED:
+            block = self.cache.at_host(cpu.r64[_FAULT_PC])
+            plan, index = self._find_insn(block, cpu.r32[_EIP]) if block is not None else (None, -1)
+            if plan is not None and index >= 0 and plan.options.recovers:
+                self.recipes.at_fault(cpu, plan, index)
+        return int(info & ~RECOVERED)
 
     def _find_insn(self, block: Block, eip: int) -> tuple[Plan, int]:
         """Return the plan of a block, or of a node of it, and the place of an insn in it, or -1."""

@@ -105,9 +105,10 @@ MAKEFILE = b"""
 OBJ := $(patsubst %.in,%.out,$(sort $(wildcard *.in)))
 all: $(OBJ) sum
 %.out: %.in
-\t@tr a-z A-Z < $< > $@ && echo made $@
+\t@tr a-z A-Z < $< > $@
 sum: $(OBJ)
 \tcat $^ > $@
+\t@for o in $(OBJ); do echo made $$o; done
 \t@echo $(words $(OBJ)) $(foreach o,$(OBJ),[$(o)])
 .PHONY: all
 """

@@ -6,7 +6,7 @@ from translator.flags import Rule
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
 from translator.ir import F80, CondLink, Jump, Leave, Link, Op, Unit, Value
 from translator.mode import Model, Segments
-from translator.state import FIELDS, GPRS, SEGMENTS, Exit
+from translator.state import FIELDS, GPRS, RECOVERED, SEGMENTS, Exit
 
 GPR_INDEX = {
     **{name: (i, 32) for i, name in enumerate(GPRS)},
@@ -131,7 +131,7 @@ class Builder:
         if self.mode.segments == Segments.REAL:
             if size > 1 or not self._is_short(offset):
                 if (place, size, False) not in self.checked:
-                    self.fault_if(self.const(0x10000 - size, 32).ult(offset), vector)
+                    self.limit_fault(self.const(0x10000 - size, 32).ult(offset), vector)
                 self.checked.add((place, size, False))
             return
         if (place, size, write) in self.checked:
@@ -140,7 +140,7 @@ class Builder:
         name = SEGMENTS[seg]
         room = self.get(f"{name}_{'w' if write else 'r'}span")
         beyond = (offset - self.get(f"{name}_low")).zext(64)
-        self.fault_if((room - (size - 1)).slt(beyond), vector)
+        self.limit_fault((room - (size - 1)).slt(beyond), vector)
 
     def _is_short(self, offset: Value) -> bool:
         """Whether an offset has no more than 16 bits by the way it was computed."""
@@ -297,6 +297,10 @@ class Builder:
     def fault_if(self, cond: Value, vector: str) -> None:
         """Raise a fault at this insn where *cond* is 1; nothing after it happens."""
         self.unit.emit(Op.FAULT_IF, 0, cond, attr=VECTORS[vector])
+
+    def limit_fault(self, cond: Value, vector: str) -> None:
+        """Raise a fault at this insn like `fault_if`; flags need not be stored for it."""
+        self.unit.emit(Op.FAULT_IF, 0, cond, attr=VECTORS[vector] | RECOVERED)
 
     def exit_if(self, cond: Value, terminal: Link | Leave) -> None:
         """Leave the unit early where *cond* is 1."""

@@ -31,10 +31,11 @@ def covers(ranges: Iterable[Range], address: int) -> bool:
 
 
 class Counter(NamedTuple):
-    """A number of 64 bits that host code counts in."""
+    """What host code does with memory of ours: count in 64 bits, or keep registers in a ring."""
 
     range: Range
     address: int  # on the host, near host code
+    hows: tuple[int, ...] = (0,)  # COUNT, CAPTURE + n
 
 
 class Cover(NamedTuple):
@@ -44,8 +45,11 @@ class Cover(NamedTuple):
     place: Callable[[int], int]  # address of a block -> host address of its byte
 
 
-COUNT, SET = 0, 1
-Tally = tuple[int, int, int]  # index of an insn, BLOCK: of none; COUNT or SET; host address
+# COUNT adds one, SET stores a byte of 1; CAPTURE + n puts general register n into a ring: a number
+# of 64 bits, how many values there were, and RING values of 32 bits behind it.
+COUNT, SET, CAPTURE = 0, 1, 2
+RING = 1 << 16
+Tally = tuple[int, int, int]  # index of an insn, or BLOCK; what to do; host address
 BLOCK = -1
 
 
@@ -82,9 +86,10 @@ class Marks:
         """Whether anything happens where blocks begin."""
         return bool(self.blocks or self.block_counts or self.covers)
 
-    def of_insn(self, pc: int) -> list[int]:
-        """Return the counters of an insn."""
-        return [one.address for one in self.insn_counts if covers((one.range,), pc)]
+    def of_insn(self, pc: int) -> list[tuple[int, int]]:
+        """Return what to do in front of an insn, and where."""
+        found = [one for one in self.insn_counts if covers((one.range,), pc)]
+        return [(how, one.address) for one in found for how in one.hows]
 
     def of_block(self, pc: int) -> list[tuple[int, int]]:
         """Return what to count and to set where a block begins."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from translator.decode import Truncated, scan_fields
-from translator.hooks import BLOCK, COUNT, INTERP, SERVED, Marks, Tally, covers
+from translator.hooks import BLOCK, INTERP, SERVED, Marks, Tally, covers
 from translator.ir import CondLink, Link
 from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
@@ -169,7 +169,7 @@ def form(
         if marks is not None and covers(marks.calls, where):
             plan.called.append(len(items))
         if marks is not None and marks.insn_counts:
-            plan.tallies += [(len(items), COUNT, place) for place in marks.of_insn(where)]
+            plan.tallies += [(len(items), how, place) for how, place in marks.of_insn(where)]
         items.append((shape, slots))
         if (shape.terminal is not None and not who) or after < here:
             break

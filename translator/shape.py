@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from translator import flags
 from translator.decode import decode_key
-from translator.ir import CondLink, Link, Op, Unit
+from translator.ir import CondLink, Link, Op, Unit, Value
 from translator.recovery import only_rule, recovery
 from translator.semantics import lift
+from translator.state import RECOVERED
 
 GROUP_BITS = {group: 1 << i for i, group in enumerate(flags.GROUPS)}
 ALL_FLAGS = (1 << len(flags.GROUPS)) - 1
@@ -114,7 +115,7 @@ class Shape:
         self.terminal = self.unit.terminal
         kinds = {v.op for v in self.unit.ops}
         self.reads, self.writes = _flags(self.unit)
-        self.exposes, self.leaks = bool(kinds & _EXPOSES), bool(kinds & _LEAKS)
+        self.exposes, self.leaks = bool(kinds & _EXPOSES), any(map(_leaks, self.unit.ops))
         self.registers = 0  # mask of the general registers it writes
         for v in self.unit.ops:
             if v.op is Op.SETREG:
@@ -139,6 +140,14 @@ class Shape:
         # Stencils by the flags that are live behind: of this insn, and of it with a jump behind.
         self.single: list[Any] = [None] * 16
         self.pairs: dict[tuple[Shape, int], Any] = {}
+
+
+def _leaks(v: Value) -> bool:
+    """Whether an op may show flags where they are not recovered."""
+    if v.op is Op.FAULT_IF:
+        assert isinstance(v.attr, int)
+        return not v.attr & RECOVERED
+    return v.op in _LEAKS
 
 
 def _flags(unit: Unit) -> tuple[int, int]:

@@ -126,6 +126,10 @@ JUMP_CACHE_ENTRIES = 4096
 STATE_SIZE = FIELDS["jump_cache"].offset + 16 * JUMP_CACHE_ENTRIES
 
 
+# In `exit_info` of a trap: flags that only it shows are to be recovered; `fault_pc` says where.
+RECOVERED = 0x100
+
+
 class Exit:
     """Why host code returned to the dispatcher (`exit_kind`)."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitemu.unicorn import unicorn_const as const
@@ -15,7 +15,7 @@ from jitemu.unicorn.hooks import make_hook
 from jitemu.unicorn.registers import WORDS, Attributes, Batches, read, write
 from runtime.embed.access import Failure
 from runtime.embed.context import Snapshot
-from runtime.embed.counting import Counter, Coverage
+from runtime.embed.counting import Capture, Counter, Coverage
 from runtime.embed.hooks import Hook
 from runtime.embed.machine import Machine
 from runtime.embed.space import Device, SpaceError
@@ -209,6 +209,14 @@ class Uc(Batches, Controls):
         """Note which blocks from *begin* to *end* are run: `blocks`, `bitmap`, `write_drcov()`."""
         return Coverage(self._machine, _range(begin, end))
 
+    def capture(self, address: int, *registers: str) -> Capture:
+        """Keep the values of 1, 2, 4 or 8 registers whenever the insn at *address* comes to run.
+
+        `values` is a numpy array with a row a time, `times` says how often; the last 65,536 values
+        are kept.
+        """
+        return Capture(self._machine, address, registers)
+
     # -- contexts ----------------------------------------------------------------------------------
     def context_save(self) -> UcContext:
         """Return a copy of all registers."""
@@ -255,6 +263,3 @@ def _pointer(ptr: Any) -> int:
     if isinstance(ptr, (ctypes.Array, ctypes.Structure)):
         return ctypes.addressof(ptr)
     raise UcError(const.UC_ERR_ARG)
-
-
-Exits = Sequence[int]

@@ -158,6 +158,8 @@ class Access(GuestMemory):
     def _tell(self, kind: str, address: int, size: int, value: int) -> None:
         """Call the hooks that see an access."""
         machine = self.machine
+        if kind == "read" and self.space.part_at(address) is None:
+            return  # as in Unicorn, where those for writes are called
         number = _signed(value, size)
         for call, data in machine.hooks.at(kind, address):
             call(machine.owner, ACCESS[kind], address, size, number, data)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import struct
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from runtime.embed.sharing import free_counters, new_counters
+from translator.hooks import CAPTURE, RING, Cover, Range
 from translator.hooks import Counter as Mark
-from translator.hooks import Cover, Range
+from translator.state import GPRS
 
 if TYPE_CHECKING:
     from runtime.embed.machine import Machine
@@ -48,6 +50,51 @@ class Counter:
             self._marks.remove(self._mark)
             self._machine.remark(self._mark.range)
             self._number = ctypes.c_uint64(self.value)
+            self._free()
+
+
+class Capture:
+    """Keeps the values that registers have whenever an insn is about to run."""
+
+    def __init__(self, machine: Machine, address: int, registers: Sequence[str]) -> None:
+        self._machine, self.registers = machine, tuple(registers)
+        # So that all values of one time fit in the ring: a power of two.
+        if len(self.registers) not in (1, 2, 4, 8) or not set(self.registers) <= set(GPRS):
+            raise ValueError("1, 2, 4 or 8 general registers can be captured, such as 'eax'")
+        words = 1 + RING // 2
+        self._address = new_counters(words)
+        self._done = ctypes.c_uint64.from_address(self._address)
+        area = (ctypes.c_uint32 * RING).from_address(self._address + 8)
+        # A row a time, a column a register; the oldest row is overwritten when all are used.
+        self.ring = np.ctypeslib.as_array(area).reshape(-1, len(self.registers))
+        hows = tuple(CAPTURE + GPRS.index(name) for name in self.registers)
+        self._mark = Mark((address, address), self._address, hows)
+        machine.marks.insn_counts.append(self._mark)
+        machine.remark(self._mark.range)
+        self._free = weakref.finalize(machine, free_counters, self._address, words)
+
+    @property
+    def times(self) -> int:
+        """How often the insn was about to run."""
+        return int(self._done.value) // len(self.registers)
+
+    @property
+    def values(self) -> Any:
+        """A copy of the rows that are kept, the oldest first."""
+        times, rows = self.times, len(self.ring)
+        return self.ring[:times].copy() if times <= rows else np.roll(self.ring, -times % rows, 0)
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self._done.value = 0
+
+    def remove(self) -> None:
+        """Stop; what was kept stays."""
+        counts = self._machine.marks.insn_counts
+        if self._mark in counts:
+            counts.remove(self._mark)
+            self._machine.remark(self._mark.range)
+            self.ring, self._done = self.ring.copy(), ctypes.c_uint64(self._done.value)
             self._free()
 
 

@@ -32,7 +32,10 @@ from translator.strategies import Piece
 from translator.strategies.stencils import BLOCK, SERVE, service
 
 _STOP, _INFO = FIELDS["stop"].offset // 4, FIELDS["exit_info"].offset // 4
-_FPU = FIELDS["fpu"].offset // 2
+_FPU, _FCW, _FSW = (FIELDS[name].offset // 2 for name in ("fpu", "fcw", "fsw"))
+_EIP, _MXCSR = FIELDS["eip"].offset // 4, FIELDS["mxcsr"].offset // 4
+_CONTEXT, _HASH = FIELDS["context"].offset // 8, FIELDS["hash_table"].offset // 8
+_MASKS, _ES = 0x3F, 0x80
 _SITE, _COUNT = SLOT_INDEX["site"], SLOT_INDEX["count"]
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 _OURS = frozenset({Kind.CALL, PAUSED})
@@ -165,6 +168,7 @@ class EmbedEngine(Engine):
         r32, serving = cpu.r32, self.serving
         serve, table = serving.serve, serving.address
         link, is_known = 0, True
+        r16, r64, plain = cpu.r16, cpu.r64, self.cache.table.hashes[0]
         while True:
             if r32[_STOP]:
                 if code:
@@ -174,8 +178,16 @@ class EmbedEngine(Engine):
                     return Kind.FAULT
                 native.clear_stop(cpu)
                 return STOPPED
-            if not code:
+            if not code and not (
+                # What `_location` finds nearly always: plain flat code, no exception unmasked.
+                r64[_CONTEXT] == cpu.context_seen == 0
+                and r16[_FCW] & r32[_MXCSR] >> 7 & _MASKS == _MASKS
+                and not r16[_FSW] & _ES
+                and r64[_HASH] == plain
+            ):
                 location = self._location(cpu)
+            elif not code:
+                location = r32[_EIP]
             if self.is_flushing:
                 if code:
                     return STOPPED

@@ -34,7 +34,7 @@ _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
 _PLENTY = UNLIMITED >> 1  # insns: no need to set the budget anew
 _FEW = 16  # insns that are run one by one
-_MEMORY = ("read", "write", "read_after", "fetch")
+_MEMORY = ("read", "write", "read_after")
 
 
 class Machine(Stepping):
@@ -128,8 +128,9 @@ class Machine(Stepping):
         if count or outer or cpu.held < _PLENTY:
             cpu.slice = self.engine.tiering.slice or SLICE
             cpu.budget = count or UNLIMITED
-        self.engine.serving.table[ATTENTION] = r32[_STOP] = 0
-        GROUP.enter(self.engine)
+        engine = self.engine
+        engine.serving.table[ATTENTION] = r32[_STOP] = 0
+        GROUP.enter(engine)
         try:
             if count and count <= _FEW:
                 self._step_few()
@@ -144,12 +145,12 @@ class Machine(Stepping):
             flush()  # perhaps code was being made
             raise
         finally:
-            GROUP.leave(self.engine)
+            GROUP.leave(engine)
             self.depth -= 1
             if outer is not None:
                 self._restore(outer)
-            elif self.engine.serving.old:
-                self.engine.serving.old.clear()
+            elif engine.serving.old:
+                engine.serving.old.clear()
 
     def stop(self) -> None:
         """Make `run` return; from a hook or from any thread."""
@@ -254,6 +255,7 @@ class Machine(Stepping):
                 if self.step():
                     return
             elif kind == Kind.TRAP:
+                r32[_INFO] = engine.trap(cpu)
                 if self._trapped():
                     return
             elif kind == Kind.SYSCALL:

@@ -16,7 +16,7 @@ from runtime.embed.serving import Service
 from runtime.embed.space import Space
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
-from translator.hooks import COUNT, Marks
+from translator.hooks import CAPTURE, COUNT, RING, Marks
 from translator.insn import Insn
 from translator.planner import FetchFault, Plan
 from translator.semantics import STRINGS
@@ -147,12 +147,17 @@ class Stepping:
 
     def _count(self, pc: int) -> None:
         """Count an insn, and a block where one begins."""
-        tallies = [(COUNT, place) for place in self.marks.of_insn(pc)]
+        tallies = self.marks.of_insn(pc)
         if self.inside != pc:
             tallies += self.marks.of_block(pc)
         for how, place in tallies:
             if how == COUNT:
                 ctypes.c_uint64.from_address(place).value += 1
+            elif how >= CAPTURE:
+                done = ctypes.c_uint64.from_address(place)
+                slot = place + 8 + 4 * (done.value & RING - 1)
+                ctypes.c_uint32.from_address(slot).value = self.cpu.r32[how - CAPTURE]
+                done.value += 1
             else:
                 ctypes.c_uint8.from_address(place).value = 1
 

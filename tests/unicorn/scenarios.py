@@ -228,6 +228,17 @@ def memory_hook_kinds(lib: Lib, log: Log) -> None:
 
 
 @scenario
+def memory_hooks_of_what_is_not_mapped(lib: Lib, log: Log) -> None:
+    for code in ("8b03", "8903", "ff03"):
+        for perms in (None, 0, 1, 2):
+            uc = machine(lib, code, ebx=0x600000)
+            if perms is not None:
+                uc.mem_map(0x600000, 0x1000, perms)
+            uc.hook_add(lib.UC_HOOK_MEM_READ | lib.UC_HOOK_MEM_WRITE, memory_hook(log, "both"))
+            run(lib, log, uc, until=CODE + 2)
+
+
+@scenario
 def crossing(lib: Lib, log: Log) -> None:
     uc = machine(lib, "8b03 8903", ebx=DATA + 0xFFE)
     uc.hook_add(lib.UC_HOOK_MEM_READ | lib.UC_HOOK_MEM_WRITE, memory_hook(log, "both"))

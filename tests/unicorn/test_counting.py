@@ -93,3 +93,24 @@ def test_coverage(tmp_path: Path) -> None:
     assert [(block.pc - CODE, block.size) for block in coverage.blocks] == [(0, 3), (3, 10)]
     coverage.remove()
     assert [block.pc - CODE for block in coverage.blocks] == [0, 3]
+
+
+@pytest.mark.parametrize("times", [5, 40_000, 2_000_000])
+def test_captured(times: int) -> None:
+    uc = machine(lib, LOOP, eax=1)
+    capture = uc.capture(CODE + 10, "ecx", "eax")
+    for _ in range(3):
+        capture.clear()
+        uc.reg_write(register(lib, "EAX"), 1)
+        run(uc, times)
+        assert capture.times == times
+        values, kept = capture.values, min(times, 1 << 15)
+        assert values.shape == (kept, 2)
+        assert values[:, 0].tolist() == list(range(kept, 0, -1))
+        assert values[-1].tolist() == [1, times + 1]
+        time.sleep(0.3 if times > 100_000 else 0)
+    capture.remove()
+    run(uc, 5)
+    assert capture.times == times
+    with pytest.raises(ValueError, match="general registers"):
+        uc.capture(CODE, "xmm0")

@@ -15,8 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from tqdm import tqdm
 
-from tests.vectors.campaign import Report, run_work
-from tests.vectors.chips import SUITES_OF_CHIPS
+from tests.vectors.campaign import ALL, Report, files_of, run_work
 
 SHOWN = 3
 
@@ -40,14 +39,14 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("suite", choices=sorted(SUITES_OF_CHIPS))
+    parser.add_argument("suite", choices=ALL)
     parser.add_argument("files", nargs="*", help="files of the suite, such as F7.6 (all)")
     parser.add_argument("--tier", default="stencil", help="a strategy (stencil)")
     parser.add_argument("--jobs", type=int, default=1, help="parallel processes (1)")
     parser.add_argument("--step", type=int, default=1, help="every how manieth vector (1)")
     parser.add_argument("--shown", type=int, default=SHOWN, help=f"failures of a file ({SHOWN})")
     options = parser.parse_intermixed_args()
-    there = SUITES_OF_CHIPS[options.suite].files()
+    there = files_of(options.suite)
     if missing := set(options.files) - set(there) or (not there and {options.suite}):
         print(f"tests.vectors: not there: {' '.join(sorted(missing))}", file=sys.stderr)
         return 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from translator.hooks import BLOCK as BEGIN
-from translator.hooks import COUNT, SET
+from translator.hooks import CAPTURE, COUNT, SET
 from translator.planner import Plan, fuses
 from translator.shape import PC, REST, numbers
 from translator.strategies import Lowered, Piece, strategy
@@ -14,6 +14,10 @@ from translator.tiers.store import STORE
 
 # What `!call` is for: BLOCK, where the block begins; SERVE | index, in place of that insn; index.
 BLOCK, SERVE = 1 << 16, 1 << 17
+
+
+SERVICE_NAMES = {COUNT: b"!count", SET: b"!cover"}
+SERVICE_NAMES |= {CAPTURE + i: b"!capture%d" % i for i in range(8)}
 
 
 @cache
@@ -67,9 +71,8 @@ def body(plan: Plan, missing: list[Request]) -> list[Piece]:
 
 def counting(plan: Plan, index: int) -> list[Piece]:
     """Count what is counted in front of an insn, or where the block begins."""
-    names = {COUNT: b"!count", SET: b"!cover"}
     return [
-        Piece(service(names[how]), [numbers(address=place)])
+        Piece(service(SERVICE_NAMES[how]), [numbers(address=place)])
         for at, how, place in plan.tallies
         if at == index
     ]

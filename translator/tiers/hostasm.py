@@ -28,6 +28,9 @@ _CUT = ".byte 0x67; "
 # the x87 stack as the insn found it (see `resume` in runtime/nativesignals.py).
 _AS_IT_IS = ".byte 0x26; "
 
+# The address of this insn.
+HERE = 'call i64 asm sideeffect "leaq (%rip), $0", "=r"()'
+
 
 def guest_pointer(t: Text, address: str) -> str:
     """Return the pointer to a linear guest address, for assembly with the GUEST prefix.

@@ -15,7 +15,7 @@ from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.ir import CondLink, Jump, Leave, Link, Op, Unit, Value
 from translator.semantics import lift, updates
-from translator.state import FIELDS, Exit
+from translator.state import FIELDS, RECOVERED, Exit
 from translator.tiers import interp_support
 
 Run = Callable[..., int]
@@ -227,7 +227,8 @@ class _Source:
                 value = f"{args[0]} | {0xFFFF << 64:#x}" if self.is_mmx(op) else args[0]
                 self.pending[name] = self.variable(value)
             case Op.FAULT_IF:
-                self.line(f"if {args[0]}: raise GuestFault({attr})")
+                assert isinstance(attr, int)
+                self.line(f"if {args[0]}: raise GuestFault({attr & ~RECOVERED})")
             case Op.EXIT_IF:
                 assert isinstance(attr, Link | Leave)
                 # An exit that hands the insn to this tier means nothing here.

@@ -15,7 +15,7 @@ from translator import flags
 from translator.hostops import HOSTOPS, HostOp
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.mode import USER, Mode
-from translator.state import JUMP_CACHE_ENTRIES, Exit
+from translator.state import JUMP_CACHE_ENTRIES, RECOVERED, Exit
 from translator.tiers import bulk, hostasm
 from translator.tiers.emitter import PINNED, SIGNATURE, VECTOR, Emitter, Pending, Slots
 from translator.tiers.fusion import Fusion, fusion
@@ -200,6 +200,9 @@ class Lowering(Emitter):
 
         def leave() -> None:
             self.refund("rest")
+            if info & RECOVERED:
+                place = self.t(hostasm.HERE)
+                self.do(f"store i64 {place}, ptr {self.pointer('fault_pc')}")
             self._leave(Exit.TRAP, "pc", info)
 
         self._on_cold(fault, leave)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from translator import flags
-from translator.hooks import BLOCK, SET
+from translator.hooks import BLOCK, CAPTURE, SET
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import Plan, fuses
 from translator.regions import Node, Region, service_slots
@@ -26,6 +26,7 @@ from translator.tiers.emitter import (
     Saved,
 )
 from translator.tiers.region_facts import flags_in, set_first
+from translator.tiers.services import capture
 from translator.tiers.slots import ConstantSlots, RegionSlots
 from translator.tiers.sums import SumsKept
 
@@ -306,6 +307,8 @@ class RegionLowering(SumsKept):
             pointer = f"inttoptr (i64 {place} to ptr)"
             if how == SET:
                 self.do(f"store i8 1, ptr {pointer}")
+            elif how >= CAPTURE:
+                capture(self, pointer, how - CAPTURE)
             else:
                 before = self.t(f"load i64, ptr {pointer}")
                 self.do(f"store i64 {self.t(f'add i64 {before}, 1')}, ptr {pointer}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from translator.hooks import RING
 from translator.state import Exit
 from translator.tiers import hostasm
 from translator.tiers.immediates import HoleLowering
@@ -83,6 +84,26 @@ def cover(low: HoleLowering) -> None:
     low.tail("jitemu_next")
 
 
+def capture(low: Lowering, pointer: str, register: int) -> None:
+    """Put a general register into a ring; see hooks.CAPTURE."""
+    done = low.t(f"load i64, ptr {pointer}")
+    place = low.t(f"and i64 {done}, {RING - 1}")
+    values = low.t(f"getelementptr i8, ptr {pointer}, i64 8")
+    slot = low.t(f"getelementptr i32, ptr {values}, i64 {place}")
+    low.do(f"store i32 {low.regs[register]}, ptr {slot}")
+    low.do(f"store i64 {low.t(f'add i64 {done}, 1')}, ptr {pointer}")
+
+
+def _capture(register: int) -> Callable[[HoleLowering], None]:
+    def lower(low: HoleLowering) -> None:
+        # Counted from the insn: as an index's base the symbol would have to fit into 32 bits.
+        place = f'asm "leaq ${{1:c}}(%rip), $0", "=r,i"({low.slots.constant("address")})'
+        capture(low, low.t(f"call ptr {place}"), register)
+        low.tail("jitemu_next")
+
+    return lower
+
+
 def stub(low: Lowering) -> None:
     """Leave because a link has no code yet; `exit_info` says which."""
     low.do(f"store i32 {low.slots.value('site', 32)}, ptr {low.pointer('exit_info')}")
@@ -117,6 +138,7 @@ SERVICES: dict[bytes, Callable[[HoleLowering], None]] = {
     b"!call": call,
     b"!count": count,
     b"!cover": cover,
+    **{b"!capture%d" % i: _capture(i) for i in range(8)},
     b"!stub": stub,
     b"!goto": goto,
     b"!recipe": recipe,
