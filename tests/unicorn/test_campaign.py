@@ -2,8 +2,8 @@
 
 Left out is what the two are known to do differently: `pushf`, which shows IF as a user program sees
 it, results that the manual leaves undefined, and `count` for repeated string insns, whose end
-Unicorn counts as an insn more. It also calls BLOCK hooks where `count` ends in front of a block, and
-does not compute the flags of the insns before one that fails: `neg ax` with AX = 90h sets CF.
+Unicorn counts as an insn more. It also calls BLOCK hooks where `count` ends in front of a block,
+and does not compute the flags of the insns before one that fails: `neg ax` with AX = 90h sets CF.
 
 The slow one is the campaign: pytest -m slow tests/unicorn/test_campaign.py; JITEMU_EXAMPLES says
 how many examples it takes.
