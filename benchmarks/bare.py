@@ -218,12 +218,14 @@ def libraries() -> dict[str, Lib]:
 
 
 def compare(rounds: int) -> list[Measure]:
-    """Measure everything with each library, a round after the other."""
+    """Measure everything with each library, a round after the other; the first warms up."""
     os.environ["UC_IGNORE_REG_BREAK"] = "1"  # Unicorn warns of registers that it knows not
     found, libs = measures(), libraries()
-    for _ in range(rounds):
+    for number in range(rounds + 1):
         for name, lib in libs.items():
             for key, seconds in Bench(lib).measure():
+                if not number:
+                    continue
                 found[key].seconds.setdefault(name, []).append(seconds)
     one = found["compiled counter"] = Measure("a compiled counter on every block", 1.5)
     one.seconds["times"] = [counted(rounds)]

@@ -8,6 +8,7 @@ from runtime.embed import events
 from runtime.embed.serving import Service
 from runtime.nativeserve import READ, WRITE
 from translator.insn import Insn, Mem, Reg
+from translator.mode import split_key
 from translator.shape import DISP, IMM, NEXT, Slots
 from translator.state import FIELDS
 
@@ -27,7 +28,8 @@ def service(machine: Stepping, insn: Insn, slots: Slots) -> Service | None:
     if vector is not None and hooks["interrupt"]:
         owner = machine.owner
         return Service([(hook.callback, (owner, vector, hook.data)) for hook in hooks["interrupt"]])
-    key = insn.key[1:] if insn.key[:1] == b"\x66" else insn.key
+    key = split_key(insn.key)[1]
+    key = key[1:] if key[:1] == b"\x66" else key
     opcode = key[0] if key else 0
     if opcode in _PORTS and len(key) == 1 and not insn.rep:
         return _port(machine, insn, opcode, slots)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runtime.cpu import Cpu
 from runtime.embed.access import Failure, Stopped
 from translator.insn import Insn
+from translator.mode import split_key
 from translator.semantics import STRINGS
 from translator.state import FIELDS
 from translator.tiers import interp
@@ -229,7 +230,7 @@ def _interrupt_flag(is_set: int) -> Handler:
 
 def vector_of(insn: Insn) -> int | None:
     """Return the vector of a software interrupt; None for other insns."""
-    key = insn.key
+    key = split_key(insn.key)[1]
     if key[:1] == b"\xcd":
         return key[-1]
     return {b"\xcc": 3, b"\xf1": 1}.get(key)
@@ -268,9 +269,13 @@ _TWO: dict[int, Handler] = {
 }
 
 
+# Those that are the same where segments have bases: the interp tier does the others.
+_EVERYWHERE = frozenset((0xCC, 0xCD, 0xF1, 0xF4, *range(0xE4, 0xE8), *range(0xEC, 0xF0)))
+
+
 def handler_of(insn: Insn) -> Handler | None:
     """Return what executes an insn of this kind; None: the CPU alone does."""
-    key: Any = insn.key
+    mode, key = split_key(insn.key)
     at = 0
     while at < len(key) and key[at] in _PREFIXES:
         at += 1
@@ -280,7 +285,10 @@ def handler_of(insn: Insn) -> Handler | None:
     if opcode[0] == 0x0F:
         if key[at : at + 3] == b"\x0f\x01\xf9":
             return _hooked("rdtscp", replaces=False)
-        return _TWO.get(opcode[1]) if len(opcode) > 1 else None
+        known = len(opcode) > 1 and (mode.is_flat or opcode[1] in (0xA2, 0x31, 0x34, 0x05))
+        return _TWO.get(opcode[1]) if known else None
+    if not mode.is_flat and opcode[0] not in _EVERYWHERE:
+        return None
     make = _ONE.get(opcode[0])
-    size = 2 if 0x66 in key[:at] else 4
+    size = 2 if insn.width == 16 else 4
     return None if make is None else make(insn, size)

@@ -125,6 +125,15 @@ class Processor:
         """Take note of a change to EFER."""
         self.update_paging()
 
+    def set_a20(self, *, enabled: bool) -> None:
+        """Let address line 20 through, or hold it at 0, as a PC's gate does after reset.
+
+        ValueError without the physical memory of a machine (runtime/system/linear.py).
+        """
+        if self.linear is None:
+            raise ValueError("only a machine with physical memory has an A20 gate")
+        self.linear.set_a20(enabled=enabled)
+
     def forget_page(self, address: int) -> None:
         """Forget the translation of a page: invlpg."""
         if self.linear is not None:

@@ -29,6 +29,16 @@ def test_as_recorded(family: str, strategy: str) -> None:
     assert lines == [EXPECTED[scenario.name] for scenario in scenarios]
 
 
+@pytest.mark.parametrize("family", ["call_gate", "interrupt", "task", "virtual"])
+def test_in_a_machine(family: str) -> None:
+    """The same with memory that could have paging."""
+    scenarios = draw(family, record.COUNT)
+    with referee.as_qemu():
+        found = referee.run_all(partial(referee.run_machine, strategy=ANY), scenarios)
+    lines = [referee.summary(*pair) for pair in zip(scenarios, found, strict=True)]
+    assert lines == [EXPECTED[scenario.name] for scenario in scenarios]
+
+
 @pytest.mark.skipif(not referee.has_qemu(), reason=f"{referee.QEMU} is not installed")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.slow

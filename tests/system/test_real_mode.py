@@ -91,3 +91,33 @@ def test_code_that_writes_itself(processor: Processor) -> None:
     load(processor, 0x1000, 0, "c606061077 b011 f4".replace(" ", ""))
     go(processor, 0x1000, 0)
     assert processor.cpu.eax & 0xFF == 0x77
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [(Model.I386, 0), (Model.I486, 1 << 18), (Model.PENTIUM, 1 << 18 | 1 << 21)],
+    ids=["386", "486", "pentium"],
+)
+def test_flags_by_which_programs_know_the_processor(
+    processor: Processor, model: Model, kept: int
+) -> None:
+    """AC can be changed from the 80486 on, ID where there is CPUID."""
+    processor.model = model
+    processor.update_context()
+    # mov eax, 00240002h; push eax; popfd; pushfd; pop ebx; hlt
+    load(processor, 0x1000, 0, "66b802002400 6650 669d 669c 665b f4".replace(" ", ""))
+    go(processor, 0x1000, 0)
+    assert processor.cpu.ebx & (1 << 18 | 1 << 21) == kept
+
+
+def test_an_opcode_of_a_later_processor_is_undefined(processor: Processor) -> None:
+    """The 80386 raises #UD for bswap; cpuid there is none on the 80486."""
+    for model, code in ((Model.I386, "660fc8"), (Model.I486, "0fa2")):
+        processor.model = model
+        processor.update_context()
+        load(processor, 0, 4 * 6, "00000012")
+        load(processor, 0x1200, 0, "5bf4")  # pop bx: IP; hlt
+        load(processor, 0x1000, 0x20, code + "f4")
+        processor.cpu.ebx, processor.cpu.esp = 0, 0x1000
+        go(processor, 0x1000, 0x20)
+        assert processor.cpu.ebx & 0xFFFF == 0x20

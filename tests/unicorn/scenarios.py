@@ -661,6 +661,33 @@ def real_mode(lib: Lib, log: Log) -> None:
 
 
 @scenario
+def real_mode_instructions(lib: Lib, log: Log) -> None:
+    uc = lib.Uc(lib.UC_ARCH_X86, lib.UC_MODE_16)
+    uc.mem_map(0, 0x20000)
+    code = bytes.fromhex("e510 66ed ec e710 66ef ee 0fa2 cc cd03 40 f4")
+    uc.mem_write(0x1000, code)
+    x86 = lib.x86_const
+    uc.hook_add(
+        lib.UC_HOOK_INSN,
+        lambda uc, port, size, data: log("in", port, size) or 0x12345678,
+        None, 1, 0, x86.UC_X86_INS_IN,
+    )  # fmt: skip
+    uc.hook_add(
+        lib.UC_HOOK_INSN,
+        lambda uc, port, size, value, data: log("out", port, size, value),
+        None, 1, 0, x86.UC_X86_INS_OUT,
+    )  # fmt: skip
+    uc.hook_add(
+        lib.UC_HOOK_INSN,
+        lambda uc, data: log("cpuid", uc.reg_read(register(lib, "IP"))) or True,
+        None, 1, 0, x86.UC_X86_INS_CPUID,
+    )  # fmt: skip
+    uc.hook_add(lib.UC_HOOK_INTR, lambda uc, number, data: log("int", number))
+    for _ in range(3):
+        run(lib, log, uc, 0x1000, 0x1000 + len(code))
+
+
+@scenario
 def real_mode_runs_hot(lib: Lib, log: Log) -> None:
     uc = lib.Uc(lib.UC_ARCH_X86, lib.UC_MODE_16)
     uc.mem_map(0, 0x20000)

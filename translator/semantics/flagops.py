@@ -11,7 +11,14 @@ from translator.state import Exit
 
 # What user mode may change by popf beside the arithmetic flags and DF: TF NT AC ID.
 WRITABLE_REST = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 21
-# Bits of eflags_rest that pushf shows; RF (16), VM (17) and the engine's own never, bit 1 and IF always.
+# Of these, what a processor does not have: AC came with the 80486, ID with CPUID.  Programs tell
+# them apart by it.
+_LATER_BITS = {
+    Model.I286: 1 << flags.AC | 1 << 21,
+    Model.I386: 1 << flags.AC | 1 << 21,
+    Model.I486: 1 << 21,
+}
+# Bits of eflags_rest that pushf shows; RF (16), VM (17), the engine's never, bit 1 and IF always.
 SHOWN_REST = 0x3F_FFFF & ~(1 << 16 | 1 << 17 | 1 << 10 | flags.ARITHMETIC)
 ALWAYS = 1 << 1 | 1 << flags.IF
 
@@ -70,12 +77,13 @@ def _writable(b: Builder) -> Value | int:
         return WRITABLE_REST
     if b.mode.model in (Model.I8086, Model.I286) and b.mode.is_real:
         return 1 << flags.TF | 1 << flags.IF
+    rest = WRITABLE_REST & ~_LATER_BITS.get(b.mode.model, 0)
     if b.mode.cpl == 0:
-        return WRITABLE_REST | 1 << flags.IF | 3 << flags.IOPL
+        return rest | 1 << flags.IF | 3 << flags.IOPL
     # IF by those whose privilege level IOPL allows.
     level = b.get("eflags_rest").bits(flags.IOPL, 2)
     allowed = b.const(b.mode.cpl, 2).ule(level)
-    return allowed.zext(32).shl(flags.IF) | WRITABLE_REST
+    return allowed.zext(32).shl(flags.IF) | rest
 
 
 def set_eflags(b: Builder, value: Value) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from runtime.memory import Memory
 from runtime.system import descriptors, interrupts
+from runtime.system.linear import Linear
+from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from tests.system.bare.image import (
     AREA,
@@ -68,22 +70,39 @@ def run_qemu(scenarios: list[Scenario]) -> bytes:
 
 def run_here(scenarios: list[Scenario], strategy: str) -> bytes:
     """Run scenarios until the last one or a shutdown; return what came out of the port."""
-    memory, out = Memory(), bytearray()
+    memory = Memory()
     try:
         memory.min_address = 0
         memory.map(0, SIZE, 7, fixed=True)
         memory.write(MONITOR, monitor())
         memory.write(INPUT, image(scenarios))
-        processor = Processor(memory, strategy)
-        processor.port_out = lambda port, value, size: out.append(value) if port == 0xE9 else None
-        processor.set_real_segment(_CS, MONITOR >> 4)
-        processor.cpu.eip, processor.cpu.budget = 0, _BUDGET
-        done = processor.run()
-        assert done.kind in ("halt", "shutdown"), done
-        processor.engine.close()
-        return bytes(out)
+        return _go(Processor(memory, strategy))
     finally:
         memory.close()
+
+
+def run_machine(scenarios: list[Scenario], strategy: str) -> bytes:
+    """Do as run_here does, with the memory of a machine that could have paging."""
+    physical = Physical(SIZE)
+    linear = Linear(physical)
+    try:
+        physical.write(MONITOR, monitor())
+        physical.write(INPUT, image(scenarios))
+        return _go(Processor(linear, strategy))
+    finally:
+        linear.close()
+        physical.close()
+
+
+def _go(processor: Processor) -> bytes:
+    out = bytearray()
+    processor.port_out = lambda port, value, size: out.append(value) if port == 0xE9 else None
+    processor.set_real_segment(_CS, MONITOR >> 4)
+    processor.cpu.eip, processor.cpu.budget = 0, _BUDGET
+    done = processor.run()
+    assert done.kind in ("halt", "shutdown"), done
+    processor.engine.close()
+    return bytes(out)
 
 
 def run_all(run: Run, scenarios: list[Scenario]) -> list[dict[int, int]]:
