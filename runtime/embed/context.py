@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
 from runtime.cpu import Cpu
-from runtime.embed.events import System
 from translator.state import FIELDS
 
 if TYPE_CHECKING:
@@ -18,8 +16,9 @@ _FLAGS, _BUDGET = FIELDS["szp"].offset, FIELDS["budget"].offset
 _REST, _FLOOR = FIELDS["eflags_rest"].offset, FIELDS["floor"].offset
 _VECTORS, _END = FIELDS["xmm0"].offset, FIELDS["memory_base"].offset
 # What belongs to the guest; between lies what belongs to the engine.
-_RANGES = ((0, _SIZE), (_FLAGS, _BUDGET), (_REST, _FLOOR), (_VECTORS, _END))
-_MAGIC = b"jitemu-x86-1\n"
+_SYSTEM, _LENGTH = FIELDS["es_rspan"].offset, (FIELDS["dr7"].offset + 4 + 7) & -8
+_RANGES = ((0, _SIZE), (_FLAGS, _BUDGET), (_REST, _FLOOR), (_VECTORS, _END), (_SYSTEM, _LENGTH))
+_MAGIC = b"jitemu-x86-2\n"
 
 
 class _Engine:
@@ -30,20 +29,20 @@ class Snapshot:
     """Looks like a machine to those who read and write registers."""
 
     def __init__(self) -> None:
-        self.state = bytearray(_END)
+        self.state = bytearray(_LENGTH)
         self.cpu = Cpu.__new__(Cpu)
         view = memoryview(self.state)
         cpu: Any = self.cpu
         cpu.r8, cpu.r16, cpu.r32, cpu.r64 = (view.cast(c) for c in "BHIQ")  # type: ignore[call-overload]
         self.engine = _Engine()
-        self.system, self.msrs = System(), dict[int, int]()
+        self.msrs = dict[int, int]()
+        self.pins = None
         self.jumped = False
         self.space: Any = None
 
     def save(self, machine: Machine) -> None:
         """Take a machine's registers."""
-        self.state[:] = machine.cpu.buffer[:_END]
-        self.system = copy.deepcopy(machine.system)
+        self.state[:] = machine.cpu.buffer[:_LENGTH]
         self.msrs = dict(machine.msrs)
         self.space = machine.space
 
@@ -52,21 +51,14 @@ class Snapshot:
         buffer = machine.cpu.buffer
         for start, end in _RANGES:
             buffer[start:end] = self.state[start:end]
-        machine.system = copy.deepcopy(self.system)
-        machine.msrs = dict(self.msrs)
-        if machine.pins is not None:
-            machine.pins.update_context()
+        machine.msrs.clear()
+        machine.msrs.update(self.msrs)
+        machine.pins.update_context()
         machine.engine.changes += 1  # where a hook's caller goes on, stays what it was
 
     def to_bytes(self) -> bytes:
         """Return all of it; `from_bytes` reads that."""
-        system = self.system
-        rest = {
-            "control": list(system.control.items()),
-            "debug": list(system.debug.items()),
-            "tables": list(system.tables.items()),
-            "msrs": list(self.msrs.items()),
-        }
+        rest = {"msrs": list(self.msrs.items())}
         state = b"".join(self.state[start:end] for start, end in _RANGES)
         return _MAGIC + state + json.dumps(rest).encode()
 
@@ -83,11 +75,7 @@ class Snapshot:
             at += end - start
         rest = json.loads(data[at:])
         try:
-            found.system.control = {int(n): int(v) for n, v in rest["control"]}
-            found.system.debug = {int(n): int(v) for n, v in rest["debug"]}
             found.msrs = {int(n): int(v) for n, v in rest["msrs"]}
-            for name, (selector, base, limit, flags) in rest["tables"]:
-                found.system.tables[str(name)] = (selector, base, limit, flags)
         except (KeyError, TypeError) as error:
             raise ValueError("these bytes are no context of jitemu's") from error
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runtime.cpu import Cpu
@@ -52,15 +51,6 @@ TRANSFERS = frozenset(
 def ends_block(insn: Insn) -> bool:
     """Whether a block begins behind an insn, as hooks are told it."""
     return insn.mnemonic in TRANSFERS or (bool(insn.rep) and insn.mnemonic in STRINGS)
-
-
-@dataclass(slots=True)
-class System:
-    """System registers that host code does not know."""
-
-    control: dict[int, int] = field(default_factory=lambda: {0: 0x11, 2: 0, 3: 0, 4: 0})
-    debug: dict[int, int] = field(default_factory=lambda: {6: 0xFFFF0FF0, 7: 0x400})
-    tables: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 def interrupt(machine: Stepping, vector: int) -> None:

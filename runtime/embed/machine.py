@@ -62,9 +62,8 @@ class Machine(Stepping):
         self.deadline = 0.0
         self.timeout = 0  # of the last run, µs
         self.msrs: dict[int, int] = {}
-        self.system = events.System()
         self.is_real = is_real
-        self.pins = Pins(self) if is_real else None
+        self.pins = Pins(self)
 
     def finisher(self) -> tuple[Any, ...]:
         """Return what to call, with which arguments, when nobody knows this machine any more."""
@@ -265,6 +264,9 @@ class Machine(Stepping):
                 if self.stopping:
                     return
             elif kind == Kind.INT:
+                behind = self.pc()
+                if self.space.fetch(behind - 2 & 0xFFFFFFFF, 1) == b"\xcd":
+                    self._serve(behind - 2 & 0xFFFFFFFF)
                 events.interrupt(self, r32[_INFO])
                 if self.stopping:
                     return

@@ -1,22 +1,55 @@
-"""What privileged insns find around the CPU of a machine in real mode: ports, system registers."""
+"""What privileged insns find around the CPU of a machine: ports, system registers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from runtime.embed import events
+from runtime.embed.access import Failure
+from runtime.system import control, segments
 from runtime.system.debug import Debug
 from runtime.system.processor import Processor
 from translator.mode import Model
+from translator.state import FIELDS
 
 if TYPE_CHECKING:
     from runtime.embed.machine import Machine
+
+_CR0 = FIELDS["cr0"].offset // 4
+_DATA = (
+    segments.PRESENT
+    | segments.MEMORY
+    | segments.ACCESSED
+    | segments.WRITABLE
+    | segments.BIG
+    | segments.PAGES
+)
+
+
+class _Registers(dict[int, int]):
+    """Model-specific registers: all are there, and 0."""
+
+    def __contains__(self, index: object) -> bool:
+        return True
+
+    def __missing__(self, index: int) -> int:
+        return 0
 
 
 class Pins(Processor):
     """The processor of a machine that has engine and registers already."""
 
+    @property
+    def msrs(self) -> dict[int, int]:
+        """The machine's model-specific registers."""
+        return self.machine.msrs
+
+    @msrs.setter
+    def msrs(self, values: dict[int, int]) -> None:
+        self.machine.msrs = _Registers()
+
     def __init__(self, machine: Machine) -> None:
+        self.machine = machine
         self.memory, self.model = machine.space, Model.MAX
         self.cpu, self.engine, self.access = machine.cpu, machine.engine, machine.access
         self.cpu.system = self
@@ -27,3 +60,23 @@ class Pins(Processor):
         self.port_in = lambda port, size: events.port_in(machine, port, size)
         self.port_out = lambda port, value, size: events.port_out(machine, port, size, value)
         self.reset()
+        if not machine.is_real:
+            self.protect()
+
+    def protect(self) -> None:
+        """Begin in ring 0 of protected mode: flat segments, whose selectors are 0."""
+        self.cpu.r32[_CR0] = 0x11
+        for name in ("gdtr", "idtr", "ldtr", "tr"):  # as Unicorn has them
+            self.cpu.r16[FIELDS[f"{name}_limit"].offset // 2] = 0
+        for name in ("ldtr", "tr"):
+            self.cpu.r32[FIELDS[f"{name}_attr"].offset // 4] = 0
+        for index in range(6):
+            attr = _DATA | (segments.CODE if index == segments.CS else 0)
+            segments.set_segment(self.cpu, index, 0, 0, 0xFFFFFFFF, attr)
+        self.update_context()
+
+    def change_cr(self, index: int, old: int, value: int) -> None:
+        """Give a control register a value; Failure where that turns paging on."""
+        if index == 0 and value & control.PG:
+            raise Failure("exception")
+        super().change_cr(index, old, value)

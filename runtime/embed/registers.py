@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime import fpstate
 from runtime.embed.space import SpaceError
+from runtime.system import control, descriptors
 from translator.state import FIELDS, GPRS, SEGMENTS
 
 if TYPE_CHECKING:
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 _EIP = FIELDS["eip"].offset // 4
 _FPU = FIELDS["fpu"].offset
 _XMM, _FPR = FIELDS["xmm0"].offset, FIELDS["fpr0"].offset
-_NONE = (0, 0, 0, 0)
-_PRESENT, _CODE_OR_DATA = 1 << 47, 1 << 44
+_GDT_BASE, _GDT_LIMIT = FIELDS["gdtr_base"].offset // 4, FIELDS["gdtr_limit"].offset // 2
+_LDT_BASE, _LDT_LIMIT = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("base", "limit"))
 FS_BASE, GS_BASE = 0xC0000100, 0xC0000101  # as MSRs
 
 
@@ -67,37 +69,41 @@ def _set_flags(machine: Machine, value: Any) -> None:
     _set_eflags(machine, machine.cpu.eflags & ~0xFFFF | number(value) & 0xFFFF)
 
 
-def descriptor(machine: Machine, selector: int) -> int:
-    """Return the descriptor of a selector, from the guest's tables; 0 if there is none."""
-    name = "ldtr" if selector & 4 else "gdtr"
-    _, base, limit, _ = machine.system.tables.get(name, _NONE)
-    at = selector & ~7
-    if at + 7 > limit or not (selector & ~3):
-        return 0
+def _find(machine: Machine, selector: int) -> descriptors.Descriptor | None:
+    """Return the descriptor of a selector, from the guest's tables; None if there is none."""
+    r32, r16 = machine.cpu.r32, machine.cpu.r16
+    base, limit = r32[_GDT_BASE], r16[_GDT_LIMIT]
+    if selector & 4:
+        base, limit = r32[_LDT_BASE], r32[_LDT_LIMIT]
+    place = base + (selector & ~7) & 0xFFFFFFFF
+    if selector | 7 > limit or not selector & ~3:
+        return None
     try:
-        return int.from_bytes(machine.space.peek(base + at & 0xFFFFFFFF, 8), "little")
+        low, high = struct.unpack("<2I", machine.space.peek(place, 8))
     except SpaceError:
-        return 0
+        return None
+    return descriptors.Descriptor(selector, low, high, place)
 
 
 def _segment(name: str) -> Register:
     def write(machine: Machine, value: Any) -> None:
         cpu, selector = machine.cpu, number(value) & 0xFFFF
-        if cpu.system is not None:
-            cpu.system.set_real_segment(SEGMENTS.index(name), selector)
-            machine.engine.changes += 1
-            return
-        base = 0
-        if selector & ~3:
-            found = descriptor(machine, selector)
-            if not found & _PRESENT or not found & _CODE_OR_DATA:
+        pins, index = machine.pins, SEGMENTS.index(name)
+        if pins is None:  # a context that was saved
+            setattr(cpu, name, selector)
+        elif machine.is_real:
+            pins.set_real_segment(index, selector)
+        else:
+            found = _find(machine, selector)
+            if found is None and selector & ~3:
                 raise SegmentError(name)
-            base = found >> 16 & 0xFFFFFF | found >> 56 << 24
-        if name in ("fs", "gs"):
-            setattr(cpu, name + "_base", base)
-        elif base:
-            raise SegmentError(name)
-        setattr(cpu, name, selector)
+            if found is None:  # a null selector: what is behind the register stays
+                setattr(cpu, name, selector)
+            elif found.is_present and not found.kind:
+                descriptors.put(cpu, index, found)
+            else:
+                raise SegmentError(name)
+            pins.update_context()
         machine.engine.changes += 1
 
     return Register(lambda machine: getattr(machine.cpu, name), write)
@@ -111,27 +117,49 @@ def _base(name: str) -> Register:
 
 
 def _control(index: int) -> Register:
-    def write(machine: Machine, value: Any) -> None:
-        machine.system.control[index] = number(value) & 0xFFFFFFFF
+    at = FIELDS[f"cr{index}"].offset // 4
 
-    return Register(lambda machine: machine.system.control.get(index, 0), write)
+    def write(machine: Machine, value: Any) -> None:
+        if index == 0 and number(value) & control.PG:
+            raise SegmentError("cr0")  # there is no paging
+        machine.cpu.r32[at] = number(value) & 0xFFFFFFFF
+        if machine.pins is not None:
+            machine.pins.update_context()
+        machine.engine.changes += 1
+
+    return Register(lambda machine: machine.cpu.r32[at], write)
 
 
 def _debug(index: int) -> Register:
-    def write(machine: Machine, value: Any) -> None:
-        machine.system.debug[index] = number(value) & 0xFFFFFFFF
+    at = FIELDS[f"dr{index}"].offset // 4
 
-    return Register(lambda machine: machine.system.debug.get(index, 0), write)
+    def write(machine: Machine, value: Any) -> None:
+        machine.cpu.r32[at] = number(value) & 0xFFFFFFFF
+
+    return Register(lambda machine: machine.cpu.r32[at], write)
 
 
 def _table(name: str) -> Register:
+    has_selector = name in ("ldtr", "tr")
+    fields = (
+        _field(name, 16) if has_selector else None,
+        _field(f"{name}_base", 32),
+        _field(f"{name}_limit", 32 if has_selector else 16),
+        _field(f"{name}_attr", 32) if has_selector else None,
+    )
+
     def write(machine: Machine, value: Any) -> None:
         if not isinstance(value, tuple) or len(value) != 4:
             raise TypeError(f"{name} is (selector, base, limit, flags)")
-        machine.system.tables[name] = tuple(map(number, value))  # type: ignore[assignment]
+        for field, part in zip(fields, value, strict=True):
+            if field is not None:
+                field.write(machine, part)
         machine.engine.changes += 1
 
-    return Register(lambda machine: machine.system.tables.get(name, _NONE), write)
+    def read(machine: Machine) -> tuple[int, ...]:
+        return tuple(0 if field is None else field.read(machine) for field in fields)
+
+    return Register(read, write)
 
 
 def _vector(index: int) -> Register:
@@ -247,7 +275,8 @@ for _index in range(8):
     REGISTERS[f"st{_index}"] = _mantissa(_index, is_relative=True)
     REGISTERS[f"mm{_index}"] = _mantissa(_index, is_relative=False)
     REGISTERS[f"dr{_index}"] = _debug(_index)
-for _index in range(5):
+REGISTERS["cr1"] = Register(lambda machine: 0, lambda machine, value: None)  # there is none
+for _index in (0, 2, 3, 4):
     REGISTERS[f"cr{_index}"] = _control(_index)
 for _name in ("gdtr", "idtr", "ldtr", "tr"):
     REGISTERS[_name] = _table(_name)
