@@ -143,6 +143,8 @@ def execute(lib: Any, program: Program) -> list[object]:
         except lib.UcError as error:
             log.append(error.errno)
             uc.reg_write(reg("EFLAGS"), 2)
+            if real:  # CS may be elsewhere now: Unicorn does not know its limit
+                break
         values = [uc.reg_read(reg(name)) for name in NAMES]
         log.append([*values, flags(uc)])
         uc.ctl_flush_tb()  # Unicorn does not always end where blocks that it knows would not
