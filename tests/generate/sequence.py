@@ -11,6 +11,8 @@ from translator.opcodes import ROWS, VEX, Row
 
 # Not in sequences: what leaves the code, faults by design, or moves ESP or EBP out of reach.
 EXCLUDED = {
+    "invpcid",
+    "movdir64b",
     "callf",
     "jmpf",
     "callfi",
@@ -29,7 +31,6 @@ EXCLUDED = {
     "int3",
     "into",
     "bound",
-    "privileged",
     "ud",
     "popf",
     "leave",
@@ -101,7 +102,8 @@ def writes_pinned(insn: Encoded) -> bool:
 
 def usable(row: Row) -> bool:
     """Whether insns of this row may be part of a sequence."""
-    return row.mnemonic not in EXCLUDED and row.mnemonic not in STRINGS
+    is_privileged = "system" in row.attrs and row.mnemonic != "pushf"
+    return not is_privileged and row.mnemonic not in EXCLUDED and row.mnemonic not in STRINGS
 
 
 JUMPS = [r for r in ROWS if r.operands == ("Jb",) and r.mnemonic not in EXCLUDED]
