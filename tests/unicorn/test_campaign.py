@@ -52,7 +52,7 @@ def modrm(mod: int, reg: int, rm: int) -> bytes:
 
 
 @st.composite
-def insns(draw: Any) -> bytes:
+def insns(draw: Any, *, real: bool) -> bytes:
     kind = draw(st.integers(0, 5))
     if kind == 0:
         opcode = bytes.fromhex(draw(st.sampled_from(ONE)).rstrip("+"))
@@ -68,14 +68,17 @@ def insns(draw: Any) -> bytes:
         return bytes.fromhex(draw(st.sampled_from(PLAIN)))
     if kind == 4:
         reg = draw(REGISTERS)
-        return bytes([0xB8 + reg]) + draw(st.integers(0, 0xFFFFFFFF)).to_bytes(4, "little")
+        size = 2 if real else 4  # so that no number is executed, whose flags may be undefined
+        number = draw(st.integers(0, (1 << 8 * size) - 1))
+        return bytes([0xB8 + reg]) + number.to_bytes(size, "little")
     code = draw(st.sampled_from([2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15]))
     return bytes([0x70 + code, 1, 0x40])  # a jump over an insn
 
 
 @st.composite
 def programs(draw: Any) -> Program:
-    parts = draw(st.lists(insns(), min_size=1, max_size=14))
+    mode = draw(st.sampled_from([4, 4, 4, 2]))
+    parts = draw(st.lists(insns(real=mode == 2), min_size=1, max_size=14))
     starts = [sum(map(len, parts[:i])) for i in range(len(parts) + 1)]
     if draw(st.booleans()):  # a loop of all of it
         parts.append(bytes([0x4D, 0x75, 256 - starts[-1] - 3 & 0xFF]))  # dec ebp; jnz
@@ -91,7 +94,7 @@ def programs(draw: Any) -> Program:
         draw(st.lists(value, min_size=4, max_size=4)),
         hooks,
         draw(st.lists(runs, min_size=1, max_size=4)),
-        draw(st.sampled_from([4, 4, 4, 2])),
+        mode,
     )
 
 
@@ -152,9 +155,10 @@ def execute(lib: Any, program: Program) -> list[object]:
     return log
 
 
-def settings(examples: int) -> Any:
+def settings(examples: int, *, same: bool = False) -> Any:
     return hypothesis.settings(
         max_examples=examples,
+        derandomize=same,  # what CI runs does not change from run to run; the campaign does
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
         database=None,
@@ -166,7 +170,7 @@ def check(program: Program) -> None:
     assert mine == theirs
 
 
-@settings(60)
+@settings(60, same=True)
 @hypothesis.given(programs())
 def test_sample(program: Program) -> None:
     check(program)
