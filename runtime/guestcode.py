@@ -8,7 +8,7 @@ so that the same run does the same again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -131,16 +131,7 @@ class GuestCode:
 
     def fetch_in(self, context: Context, offset: int, size: int) -> bytes:
         """Return up to *size* bytes at an offset in CS; fewer where its segment ends."""
-        if context.mode.wraps:
-            first = min(size, 0x10000 - offset)
-            code = self.fetch(context.cs_base + offset & 0xFFFFF, first)
-            if len(code) < size and len(code) == first:
-                code += self.fetch(context.cs_base & 0xFFFFF, size - first)
-            return code
-        room = context.cs_limit - offset + 1
-        if room <= 0:
-            return b""
-        return self.fetch(context.cs_base + offset & _LINEAR, min(size, room))
+        return fetch_in(context, offset, size, self.fetch)
 
     def read_page(self, page: int) -> bytes:
         """Read a page of code after write-protecting it; b"" if it is not executable."""
@@ -266,10 +257,24 @@ class GuestCode:
             known.clear()
 
 
+def fetch_in(context: Context, offset: int, size: int, fetch: Callable[[int, int], bytes]) -> bytes:
+    """Return up to *size* bytes at an offset in CS, of what *fetch* reads at linear addresses."""
+    if context.mode.wraps:
+        first = min(size, 0x10000 - offset)
+        code = fetch(context.linear(offset), first)
+        if len(code) == first < size:
+            code += fetch(context.linear(0), size - first)
+        return code
+    room = context.cs_limit - offset + 1
+    return fetch(context.linear(offset), min(size, room)) if room > 0 else b""
+
+
 def pages_of(plan: Plan) -> set[int]:
     """Return the numbers of the pages that a plan depends on."""
-    return {
-        page & _LAST_PAGE
-        for address, size in plan.looked_at
-        for page in range(address >> PAGE_SHIFT, (address + max(size, 1) - 1 >> PAGE_SHIFT) + 1)
-    }
+    return {page for span in plan.looked_at for page in pages_of_span(*span)}
+
+
+def pages_of_span(address: int, size: int) -> Iterable[int]:
+    """Return the numbers of the pages of a linear range."""
+    last = address + max(size, 1) - 1 >> PAGE_SHIFT
+    return (page & _LAST_PAGE for page in range(address >> PAGE_SHIFT, last + 1))

@@ -12,7 +12,7 @@ from runtime import bounds, helpers, helpers_simd, helpers_x87, native
 from runtime.access import GuestMemory
 from runtime.counting import Statistics
 from runtime.cpu import STEPPED, Cpu
-from runtime.guestcode import CONTEXT_SHIFT, PAGE_SHIFT, GuestCode
+from runtime.guestcode import CONTEXT_SHIFT, GuestCode, fetch_in, pages_of_span
 from runtime.memory import Memory
 from runtime.system import bodies
 from translator import flags
@@ -104,12 +104,7 @@ class Interpreting:
 
     def _fetch(self, context: Context, offset: int, size: int) -> bytes:
         """Read code where it is now."""
-        if context.mode.wraps:
-            room = 0x10000 - offset
-            code = self.mem.fetch(context.linear(offset), min(size, room))
-            return code + self.mem.fetch(context.linear(0), size - room) if size > room else code
-        room = max(context.cs_limit - offset + 1, 0)
-        return self.mem.fetch(context.linear(offset), min(size, room))
+        return fetch_in(context, offset, size, self.mem.fetch)
 
     def _decode(self, cpu: Cpu) -> Insn:
         eip = cpu.r32[_EIP]
@@ -121,7 +116,7 @@ class Interpreting:
             try:
                 insn = decode(code, 0, context.mode)
             except Truncated:
-                raise FetchFault(eip, missing(context, eip, len(code))) from None
+                raise FetchFault(eip, context.missing(eip, len(code))) from None
             spans = context.spans(eip, insn.length)
             if any(self.code.is_open(*span) for span in spans):
                 return insn
@@ -190,17 +185,3 @@ def loads_stack(insn: Insn) -> bool:
         return False
     first = insn.operands[0]
     return isinstance(first, Special) and first.index == _SS
-
-
-def missing(context: Context, offset: int, size: int) -> int | None:
-    """Return the linear address behind *size* bytes of code, None if CS ends before."""
-    is_limited = not context.mode.is_flat and not context.mode.wraps
-    if is_limited and size > context.cs_limit - offset:
-        return None
-    return context.linear(offset + size)
-
-
-def pages_of_span(address: int, size: int) -> list[int]:
-    """Return the numbers of the pages of a linear range."""
-    last = address + max(size, 1) - 1 >> PAGE_SHIFT
-    return [page & 0xFFFFF for page in range(address >> PAGE_SHIFT, last + 1)]

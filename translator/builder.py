@@ -16,7 +16,7 @@ GPR_INDEX = {
 
 CS, SS = SEGMENTS.index("cs"), SEGMENTS.index("ss")
 ESP = 4
-VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6, "#NM": 7}
+VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6}
 VECTORS |= {"#SS": 12, "#GP": 13, "#MF": 16, "#XM": 19}
 
 

@@ -148,6 +148,12 @@ class Context(NamedTuple):
             return self.cs_base + (offset & 0xFFFF) & 0xFFFFF
         return self.cs_base + offset & 0xFFFFFFFF
 
+    def missing(self, offset: int, size: int) -> int | None:
+        """Return the linear address behind *size* bytes of code, None if CS ends before."""
+        if size > self.cs_limit - offset and not self.mode.wraps and not self.mode.is_flat:
+            return None
+        return self.linear(offset + size)
+
     def spans(self, offset: int, size: int) -> list[tuple[int, int]]:
         """Return a range of code as linear addresses and sizes."""
         if self.mode.wraps and offset + size > 0x10000:

@@ -141,7 +141,7 @@ def form(
             key, length, disp, imm, imm2 = scan_fields(code, at, mode)
         except (Truncated, IndexError):
             if not items:
-                raise FetchFault(pc, _missing(context, pc, size)) from None
+                raise FetchFault(pc, context.missing(pc, size)) from None
             break
         shape = shapes.get(key) or shape_of(key)
         where = context.linear(here) if context.number else here
@@ -189,13 +189,6 @@ def form(
             plan.tallies += [(BLOCK, how, place) for how, place in marks.of_block(first)]
     _liveness(plan, peek, options.recovers)
     return plan
-
-
-def _missing(context: Context, pc: int, size: int) -> int | None:
-    """Return the linear address behind *size* bytes of code, None if the segment ends before."""
-    if size > context.cs_limit - pc and not context.mode.wraps and not context.mode.is_flat:
-        return None
-    return context.linear(pc + size)
 
 
 def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:

@@ -134,34 +134,6 @@ def _out(size: int, *, is_immediate: bool) -> Handler:
     return run
 
 
-def _string_port(size: int, *, is_in: bool) -> Handler:
-    def run(machine: Stepping, insn: Insn, eip: int) -> None:
-        cpu = machine.cpu
-        r32 = cpu.r32
-        mask = 0xFFFF if insn.addr_width == 16 else 0xFFFFFFFF
-        left = r32[1] & mask
-        if insn.rep and not left:
-            _next(machine, insn, eip)
-            return
-        step = -size if cpu.eflags & 0x400 else size
-        if is_in:
-            at, base = 7, cpu.r32[FIELDS["es_base"].offset // 4]
-            value = port_in(machine, r32[2] & 0xFFFF, size)
-            machine.access.store(base + (r32[at] & mask) & 0xFFFFFFFF, value, 8 * size)
-        else:
-            at = 6
-            base = cpu.r32[FIELDS["es_base"].offset // 4 + insn.seg] if insn.seg >= 4 else 0
-            value = machine.access.load(base + (r32[at] & mask) & 0xFFFFFFFF, 8 * size)
-            port_out(machine, r32[2] & 0xFFFF, size, value)
-        r32[at] = r32[at] & ~mask & 0xFFFFFFFF | r32[at] + step & mask
-        if insn.rep:
-            r32[1] = r32[1] & ~mask & 0xFFFFFFFF | left - 1
-        else:
-            _next(machine, insn, eip)
-
-    return run
-
-
 # -- the rest --------------------------------------------------------------------------------------
 def _int_fixed(vector: int) -> Handler:
     def run(machine: Stepping, insn: Insn, eip: int) -> None:
@@ -209,15 +181,6 @@ def _wrmsr(machine: Stepping, insn: Insn, eip: int) -> None:
     _next(machine, insn, eip)
 
 
-def _interrupt_flag(is_set: int) -> Handler:
-    def run(machine: Stepping, insn: Insn, eip: int) -> None:
-        cpu = machine.cpu
-        cpu.eflags = cpu.eflags | _IF if is_set else cpu.eflags & ~_IF
-        _next(machine, insn, eip)
-
-    return run
-
-
 def vector_of(insn: Insn) -> int | None:
     """Return the vector of a software interrupt; None for other insns."""
     key = split_key(insn.key)[1]
@@ -232,12 +195,6 @@ _ONE: dict[int, Callable[[Insn, int], Handler]] = {
     0xCC: lambda insn, size: _int_fixed(3),
     0xF1: lambda insn, size: _int_fixed(1),
     0xF4: lambda insn, size: _hlt,
-    0xFA: lambda insn, size: _interrupt_flag(0),
-    0xFB: lambda insn, size: _interrupt_flag(1),
-    0x6C: lambda insn, size: _string_port(1, is_in=True),
-    0x6D: lambda insn, size: _string_port(size, is_in=True),
-    0x6E: lambda insn, size: _string_port(1, is_in=False),
-    0x6F: lambda insn, size: _string_port(size, is_in=False),
     0xE4: lambda insn, size: _in(1, is_immediate=True),
     0xE5: lambda insn, size: _in(size, is_immediate=True),
     0xEC: lambda insn, size: _in(1, is_immediate=False),
@@ -254,13 +211,12 @@ _TWO: dict[int, Handler] = {
     0x05: _hooked("syscall", replaces=True),
     0x30: _wrmsr,
     0x32: _rdmsr,
-    0x08: _next,
-    0x09: _next,
 }
 
 
-# Those that are the same where segments have bases: the interp tier does the others.
-_EVERYWHERE = frozenset((0xCC, 0xCD, 0xF1, 0xF4, *range(0xE4, 0xE8), *range(0xEC, 0xF0)))
+# Whose handlers check no privilege: elsewhere than in ring 0 they are the interp tier's.
+_PRIVILEGED = frozenset((0xF4, *range(0xE4, 0xE8), *range(0xEC, 0xF0)))
+_PRIVILEGED_TWO = frozenset((0x30, 0x32))
 
 
 def handler_of(insn: Insn) -> Handler | None:
@@ -275,10 +231,10 @@ def handler_of(insn: Insn) -> Handler | None:
     if opcode[0] == 0x0F:
         if key[at : at + 3] == b"\x0f\x01\xf9":
             return _hooked("rdtscp", replaces=False)
-        known = len(opcode) > 1 and (mode.is_flat or opcode[1] in (0xA2, 0x31, 0x34, 0x05))
-        return _TWO.get(opcode[1]) if known else None
-    if not mode.is_flat and opcode[0] not in _EVERYWHERE:
-        return None
+        if len(opcode) < 2 or (mode.cpl and opcode[1] in _PRIVILEGED_TWO):
+            return None
+        return _TWO.get(opcode[1])
     make = _ONE.get(opcode[0])
-    size = 2 if insn.width == 16 else 4
-    return None if make is None else make(insn, size)
+    if make is None or (mode.cpl and opcode[0] in _PRIVILEGED):
+        return None
+    return make(insn, 2 if insn.width == 16 else 4)

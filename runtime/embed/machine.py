@@ -243,7 +243,7 @@ class Machine(Stepping):
                 continue
             code = 0
             if kind in (Kind.INTERP, Kind.FAULT):
-                pc = self.pc() if self.is_real else r32[_EIP]
+                pc = self.pc()
                 if pc in self.exits or cpu.budget <= 0:
                     return
                 self.inside = pc

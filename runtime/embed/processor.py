@@ -16,14 +16,6 @@ if TYPE_CHECKING:
     from runtime.embed.machine import Machine
 
 _CR0 = FIELDS["cr0"].offset // 4
-_DATA = (
-    segments.PRESENT
-    | segments.MEMORY
-    | segments.ACCESSED
-    | segments.WRITABLE
-    | segments.BIG
-    | segments.PAGES
-)
 
 
 class _Registers(dict[int, int]):
@@ -56,7 +48,6 @@ class Pins(Processor):
         self.linear = None
         self.debug = Debug(self)
         self.tsc_offset = 0
-        self.has_nx = False
         self.port_in = lambda port, size: events.port_in(machine, port, size)
         self.port_out = lambda port, value, size: events.port_out(machine, port, size, value)
         self.reset()
@@ -70,9 +61,7 @@ class Pins(Processor):
             self.cpu.r16[FIELDS[f"{name}_limit"].offset // 2] = 0
         for name in ("ldtr", "tr"):
             self.cpu.r32[FIELDS[f"{name}_attr"].offset // 4] = 0
-        for index in range(6):
-            attr = _DATA | (segments.CODE if index == segments.CS else 0)
-            segments.set_segment(self.cpu, index, 0, 0, 0xFFFFFFFF, attr)
+        segments.set_flat(self.cpu, 0, code=0, data=0)
         self.update_context()
 
     def change_cr(self, index: int, old: int, value: int) -> None:

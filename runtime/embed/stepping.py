@@ -26,6 +26,7 @@ from translator.state import Exit as Kind
 from translator.tiers import interp
 
 _EIP, _INFO, _CS_BASE = (FIELDS[name].offset // 4 for name in ("eip", "exit_info", "cs_base"))
+_CONTEXT = FIELDS["context"].offset // 8
 _BUDGET = FIELDS["budget"].offset // 8
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
@@ -53,7 +54,6 @@ class Stepping:
     exits: frozenset[int]
     stopping: bool
     msrs: dict[int, int]
-    is_real = False  # in real mode: addresses in CS are not linear
 
     def stop(self) -> None:
         """Make the machine stop."""
@@ -71,11 +71,11 @@ class Stepping:
         """Return the linear address of the insn at eip."""
         r32 = self.cpu.r32
         eip: int = r32[_EIP]
-        return r32[_CS_BASE] + eip & 0xFFFFFFFF if self.is_real else eip
+        return int(r32[_CS_BASE] + eip) & 0xFFFFFFFF
 
     def offset(self, linear: int) -> int:
         """Return where in CS a linear address is."""
-        return linear - self.cpu.r32[_CS_BASE] & 0xFFFFFFFF if self.is_real else linear
+        return int(linear - self.cpu.r32[_CS_BASE]) & 0xFFFFFFFF
 
     def step(self) -> bool:
         """Execute one insn with all its hooks; say whether to stop."""
@@ -248,8 +248,10 @@ class Stepping:
         function = interp.function_of(insn)
         cpu, r32, access, attend = self.cpu, self.cpu.r32, self.access, self.engine.serving.attend
         numbers = slots[IMM], slots[IMM2], slots[DISP], eip, after, slots[TARGET]
+        r64 = cpu.r64
 
         def run() -> None:
+            context = r64[_CONTEXT]
             try:
                 result = function(cpu, access, *numbers)
             except GuestFault as fault:
@@ -260,6 +262,8 @@ class Stepping:
             if result != after:
                 attend()
                 self._ended(result)
+            elif r64[_CONTEXT] != context:  # what comes next is other code
+                attend()
 
         return run
 

@@ -64,7 +64,6 @@ class Processor:
         # Ports: (port, bytes) -> number; (port, number, bytes).
         self.port_in: Callable[[int, int], int] = _no_port
         self.port_out: Callable[[int, int, int], None] = _ignore
-        self.has_nx = False  # EFER.NXE
         self.reset()
 
     def reset(self) -> None:

@@ -268,7 +268,7 @@ def test_rom_ignores_writes(machine: Machine) -> None:
 
 
 def test_more_pages_than_the_host_maps_at_once(machine: Machine) -> None:
-    """Every other page of 256 MiB shows one frame: 65,536 accesses, 32,768 pages."""
+    """Every other page of 252 MiB shows one frame: 32,256 accesses, each to a page of its own."""
     machine.cr4 = 0
     for i in range(1, 64):
         table = 0x400000 + i * 0x1000
