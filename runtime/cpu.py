@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from runtime import native
 from runtime.system import segments
 from translator import flags
+from translator.mode import LINUX_CR0
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES, SEGMENTS, STATE_SIZE
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ RESERVE = 16
 # A region may run over the end of a slice, by less than this; the budget's own end is exact.
 OVERRUN = 1 << 14
 USER_CS, USER_DS = 0x23, 0x2B  # what a 64-bit Linux gives its 32-bit programs
-LINUX_CR0 = 0x80050033
 _FLAT = {USER_CS >> 3: 0x00CFFB000000FFFF, USER_DS >> 3: 0x00CFF3000000FFFF}
 
 

@@ -103,6 +103,7 @@ class Mode(_Mode):
 
 
 MARK = 0x26
+LINUX_CR0 = 0x80050033  # what smsw shows a program, and its state holds
 MODE_BITS = 14
 USER = Mode()
 
@@ -163,6 +164,7 @@ class Context(NamedTuple):
 
 
 CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
+_PLACES_MAX = 1 << _PLACE_BITS
 CONTEXT_SHIFT = 33  # of a context's number in a location (runtime/guestcode.py)
 # A bit of the number where code has the host code of USER, so that computed jumps are remembered by
 # the address alone.
@@ -174,7 +176,7 @@ FLAT_LIMIT = 0xFFFFFFFF
 
 
 class TooManyContexts(Exception):  # noqa: N818
-    """More code segments than numbers: translated code has to be dropped, and `forget` called."""
+    """A guest made more code segments than there are numbers."""
 
 
 def context_number(mode: Mode, selector: int, base: int, limit: int, space: int = 0) -> int:
@@ -193,9 +195,10 @@ def context_number(mode: Mode, selector: int, base: int, limit: int, space: int 
             _contexts[number] = Context(mode, 0, FLAT_LIMIT, number)
         return number
     with _lock:
-        place = _places.setdefault((mode.number, base, limit, space), len(_places))
-        if place >> _PLACE_BITS:
+        key = (mode.number, base, limit, space)
+        if key not in _places and len(_places) >= _PLACES_MAX:
             raise TooManyContexts
+        place = _places.setdefault(key, len(_places))
         number = mode.number << _PLACE_BITS | place
         _contexts[number] = Context(mode, base, limit, number)
     return number
@@ -216,14 +219,6 @@ def context_of(number: int) -> Context:
 def is_shared(number: int) -> bool:
     """Whether the host code of a context may be that of others."""
     return not number or bool(number & SHARED)
-
-
-def forget() -> None:
-    """Forget all contexts; no host code and no CPU may know their numbers any more."""
-    with _lock:
-        _places.clear()
-        for number in [n for n in _contexts if n]:
-            del _contexts[number]
 
 
 USER_CONTEXT = _contexts[0]

@@ -15,8 +15,8 @@ _SIZE = FIELDS["exit_kind"].offset
 _FLAGS, _BUDGET = FIELDS["szp"].offset, FIELDS["budget"].offset
 _REST, _FLOOR = FIELDS["eflags_rest"].offset, FIELDS["floor"].offset
 _VECTORS, _END = FIELDS["xmm0"].offset, FIELDS["memory_base"].offset
-# What belongs to the guest; between lies what belongs to the engine.
 _SYSTEM, _LENGTH = FIELDS["es_rspan"].offset, (FIELDS["dr7"].offset + 4 + 7) & -8
+# What belongs to the guest; between lies what belongs to the engine.
 _RANGES = ((0, _SIZE), (_FLAGS, _BUDGET), (_REST, _FLOOR), (_VECTORS, _END), (_SYSTEM, _LENGTH))
 _MAGIC = b"jitemu-x86-2\n"
 

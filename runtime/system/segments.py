@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from translator.mode import Mode, Model, Segments, context_number
+from translator.faults import GuestFault
+from translator.mode import Mode, Model, Segments, TooManyContexts, context_number
 from translator.state import FIELDS, SEGMENTS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _SELECTOR = {i: FIELDS[name].offset // 2 for i, name in enumerate(SEGMENTS)}
 _CR0, _REST = FIELDS["cr0"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _CONTEXT = FIELDS["context"].offset // 8
 _NONE = 0xFFFFFFFFFFFFFFFF
+_GP = 13
 
 
 def set_segment(cpu: Cpu, index: int, selector: int, base: int, limit: int, attr: int) -> None:
@@ -124,7 +126,11 @@ def update_context(cpu: Cpu) -> None:
     selector, base, limit, _ = segment(cpu, CS)
     # Each address space has its own code of ring 3.
     space = cpu.system.space if cpu.system is not None and mode.cpl == 3 else 0
-    cpu.r64[_CONTEXT] = context_number(mode, selector, base, limit, space) << 32
+    try:
+        number = context_number(mode, selector, base, limit, space)
+    except TooManyContexts:
+        raise GuestFault(_GP, error=selector & 0xFFFC) from None
+    cpu.r64[_CONTEXT] = number << 32
 
 
 def set_flat(cpu: Cpu, cpl: int, code: int = 0x08, data: int = 0x10) -> None:

@@ -14,6 +14,8 @@ from runtime.system.linear import CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, Lin
 from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from tests.running import STRATEGIES
+from translator import mode
+from translator.faults import GuestFault
 from translator.mode import CONTEXT_SHIFT
 from translator.quick import paging as at
 from translator.state import FIELDS
@@ -306,3 +308,17 @@ def test_the_walk_is_the_same_compiled_and_as_python(machine: Machine) -> None:
     for address in (CODE, DATA, DATA + 0x1000, 0x500000):
         for kind in range(4):
             assert at.walk(context, address, kind) == machine.linear._walk(context, address, kind)
+
+
+def test_more_code_segments_than_numbers(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest gets a fault, not the emulator."""
+    monkeypatch.setattr(mode, "_PLACES_MAX", 0)
+    cpu = machine.p.cpu
+    cpu.r32[CR0] = 1
+    segments.set_flat(cpu, 0)
+    machine.p.update_context()  # flat ones need no number
+    rights = cpu.r32[FIELDS["cs_attr"].offset // 4]
+    segments.set_segment(cpu, segments.CS, 8, 0x123450, 0xFFFF, rights)
+    with pytest.raises(GuestFault) as caught:
+        machine.p.update_context()
+    assert (caught.value.vector, caught.value.error) == (13, 8)

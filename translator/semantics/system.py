@@ -6,6 +6,7 @@ from translator import flags
 from translator.builder import Builder
 from translator.insn import Mem, Operand, Reg, Special
 from translator.ir import Jump, Leave, Value
+from translator.mode import LINUX_CR0
 from translator.semantics import Dst, insn
 from translator.semantics.strings import EDI, ESI, advance
 from translator.state import Exit
@@ -257,7 +258,7 @@ def rdtsc(b: Builder) -> None:
 
 # -- system registers: the constants that Linux shows user mode where CR4.UMIP hides them ---------
 GDT_BASE, IDT_BASE = 0xFFFE0000, 0xFFFF0000
-CR0, TASK_SELECTOR, LDT_SELECTOR = 0x80050033, 0x40, 0
+TASK_SELECTOR, LDT_SELECTOR = 0x40, 0
 
 
 def _table(b: Builder, dst: Mem, name: str, base: int) -> None:
@@ -303,7 +304,7 @@ def _word(b: Builder, dst: Operand, field: str, number: int) -> None:
 @insn("smsw")
 def smsw(b: Builder, dst: Operand) -> None:
     """Dst ← CR0."""
-    _word(b, dst, "cr0", CR0)
+    _word(b, dst, "cr0", LINUX_CR0)
 
 
 @insn("sldt")
