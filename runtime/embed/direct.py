@@ -31,7 +31,8 @@ def service(machine: Stepping, insn: Insn, slots: Slots) -> Service | None:
     key = split_key(insn.key)[1]
     key = key[1:] if key[:1] == b"\x66" else key
     opcode = key[0] if key else 0
-    if opcode in _PORTS and len(key) == 1 and not insn.rep:
+    # Elsewhere than in ring 0 the processor has to be asked.
+    if opcode in _PORTS and len(key) == 1 and not (insn.rep or insn.mode.cpl):
         return _port(machine, insn, opcode, slots)
     if opcode in _MOVES and not insn.rep and insn.mode.is_flat and insn.addr_width == 32:
         return _move(machine, insn, slots)
