@@ -29,17 +29,22 @@ class Device(NamedTuple):
 class Physical:
     """RAM from address 0 up, of which ranges may be read-only or belong to devices."""
 
-    def __init__(self, size: int) -> None:
-        """Make *size* bytes of RAM, a multiple of 4096."""
-        if size <= 0 or size % PAGE:
+    def __init__(self, size: int, span: int = 0) -> None:
+        """Make *size* bytes of RAM, a multiple of 4096.
+
+        Up to address *span* there may be more memory (`add_ram`), as on a display adapter.
+        """
+        if size <= 0 or size % PAGE or span % PAGE:
             raise ValueError("memory is made of pages of 4096 bytes")
-        self.size = size
+        self.size = size  # of RAM from address 0 up
+        self.span = max(size, span)
         self.fd = os.memfd_create("guest memory", os.MFD_CLOEXEC)
-        os.ftruncate(self.fd, size)
-        self.memory = mmap.mmap(self.fd, size)
+        os.ftruncate(self.fd, self.span)  # pages that nobody writes to take no room
+        self.memory = mmap.mmap(self.fd, self.span)
         self.view = memoryview(self.memory)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        self.kinds = bytearray(size >> PAGE_SHIFT)  # 0 RAM, 1 ROM, 2 device or nothing
+        # 0 RAM, 1 ROM, 2 device or nothing
+        self.kinds = bytearray(size >> PAGE_SHIFT) + b"\2" * (self.span - size >> PAGE_SHIFT)
         self.devices: list[Device] = []
         # Called before Python changes RAM, with address and size: code may have been made of it.
         self.on_write: Callable[[int, int], None] = lambda address, size: None
@@ -56,13 +61,24 @@ class Physical:
         """Let guest code only read a range of pages, or write it again."""
         self._set_kind(start, size, 1 if rom else 0)
 
+    def add_ram(self, start: int, size: int) -> None:
+        """Let a range of pages within the span be RAM, with what it held when it last was."""
+        if start < 0 or start + size > self.span:
+            raise ValueError("beyond the span of memory")
+        self._set_kind(start, size, 0)
+
+    def remove(self, start: int, size: int) -> None:
+        """Let nothing be at a range of pages any more."""
+        self.devices = [d for d in self.devices if not start <= d.start < start + size]
+        self._set_kind(start, size, 2)
+
     def add_device(self, start: int, size: int, read: Read, write: Write) -> None:
         """Let callbacks answer for a range of pages, which may lie beyond RAM."""
         self.devices.append(Device(start, start + size, read, write))
         self._set_kind(start, size, 2)
 
     def _set_kind(self, start: int, size: int, kind: int) -> None:
-        first, last = start >> PAGE_SHIFT, min(start + size, self.size) >> PAGE_SHIFT
+        first, last = start >> PAGE_SHIFT, min(start + size, self.span) >> PAGE_SHIFT
         if first < last:
             self.kinds[first:last] = bytes([kind]) * (last - first)
         self.on_change(start, size)
@@ -85,7 +101,7 @@ class Physical:
     def load(self, address: int, width: int) -> int:
         """Read *width* bits (8, 16, 32, 64...); all ones where nothing is."""
         size = width // 8
-        if address + size <= self.size and self.kinds[address >> PAGE_SHIFT] < 2:
+        if address + size <= self.span and self.kinds[address >> PAGE_SHIFT] < 2:
             return int.from_bytes(self.view[address : address + size], "little")
         device = self._device(address)
         return (1 << width) - 1 if device is None else device.read(address, size)
@@ -94,7 +110,7 @@ class Physical:
         """Write *width* bits; ROM and what is not there ignore it."""
         size = width // 8
         page = address >> PAGE_SHIFT
-        if address + size <= self.size and self.kinds[page] < 2:
+        if address + size <= self.span and self.kinds[page] < 2:
             if not self.kinds[page]:
                 self.on_write(address, size)
                 self.view[address : address + size] = value.to_bytes(size, "little")
@@ -105,13 +121,13 @@ class Physical:
 
     def read(self, address: int, size: int) -> bytes:
         """Copy RAM or ROM; ValueError beyond its end."""
-        if address < 0 or address + size > self.size:
+        if address < 0 or address + size > self.span:
             raise ValueError("beyond the end of memory")
         return bytes(self.view[address : address + size])
 
     def write(self, address: int, data: bytes) -> None:
         """Change RAM or ROM; ValueError beyond its end."""
-        if address < 0 or address + len(data) > self.size:
+        if address < 0 or address + len(data) > self.span:
             raise ValueError("beyond the end of memory")
         self.on_write(address, len(data))
         self.view[address : address + len(data)] = data

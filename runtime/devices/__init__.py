@@ -1,0 +1,1 @@
+"""Devices of machines: one file each, which names its datasheet."""

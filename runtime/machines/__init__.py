@@ -1,0 +1,1 @@
+"""Machines: which devices there are, at which ports and wires."""
