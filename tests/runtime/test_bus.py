@@ -24,7 +24,7 @@ def test_ports_belong_to_one_device() -> None:
     assert b.port_in(0x71, 1) == 1  # of the number that is too wide the low byte
     b.port_out(0x70, 9, 1)
     assert seen == [(0x70, 9, 1)]
-    with pytest.raises(ValueError, match="x: port 0x71 is rtc's"):
+    with pytest.raises(ValueError, match="x: port 0x70 is rtc's"):
         b.map_ports(0x6F, 8, lambda port, size: 0, lambda *a: None, owner="x")
     assert b.owner_of(0x6F) is None
     b.unmap_ports(0x70, 2)
