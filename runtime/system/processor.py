@@ -29,7 +29,7 @@ _TR_LIMIT, _TR_ATTR = (FIELDS[f"tr_{n}"].offset // 4 for n in ("limit", "attr"))
 _LDTR_LIMIT, _LDTR_ATTR = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("limit", "attr"))
 _EIP = FIELDS["eip"].offset // 4
 SHUTDOWN = Exit("shutdown")
-_DB, _BP, _OF = 1, 3, 4
+_DB, _BP, _OF, _UD = 1, 3, 4, 6
 
 
 def _no_port(port: int, size: int) -> int:
@@ -64,6 +64,9 @@ class Processor:
         # Ports: (port, bytes) -> number; (port, number, bytes).
         self.port_in: Callable[[int, int], int] = _no_port
         self.port_out: Callable[[int, int, int], None] = _ignore
+        # Called with EIP at an undefined insn: whether it meant something to the firmware
+        # (runtime/firmware/callbacks.py), so that there is no exception.
+        self.on_undefined: Callable[[], bool] = lambda: False
         self.reset()
 
     def reset(self) -> None:
@@ -151,7 +154,8 @@ class Processor:
                 if exit.kind == "int":
                     self.interrupt(exit.vector)
                 elif exit.kind == "fault":
-                    self.fault(exit.vector, exit.error, exit.address)
+                    if exit.vector != _UD or not self.on_undefined():
+                        self.fault(exit.vector, exit.error, exit.address)
                 else:
                     if self.model in (Model.I8086, Model.I286):
                         self.cpu.r32[_EIP] &= 0xFFFF  # it was the segment's last insn
