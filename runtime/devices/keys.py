@@ -91,35 +91,11 @@ MODIFIERS = {"shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "me
 # Set 3 as it is after a reset: which keys do not repeat and say when they are released, and which
 # only say that they were pressed. All others repeat.
 SET3_MAKE_BREAK = {"shift", "shift_r", "ctrl", "alt", "caps_lock"}
-SET3_MAKE = {
-    *(f"f{i}" for i in range(1, 13)),
-    *(f"kp_{i}" for i in range(10)),
-    *[
-        "esc",
-        "print",
-        "scroll_lock",
-        "pause",
-        "insert",
-        "home",
-        "pgup",
-        "num_lock",
-        "kp_divide",
-        "asterisk",
-        "kp_subtract",
-    ],
-    *[
-        "end",
-        "pgdn",
-        "kp_enter",
-        "kp_decimal",
-        "ctrl_r",
-        "alt_r",
-        "meta_l",
-        "meta_r",
-        "menu",
-        "sysrq",
-    ],
-}
+_MAKE = """
+esc print scroll_lock pause insert home pgup num_lock kp_divide asterisk kp_subtract end pgdn
+kp_enter kp_decimal ctrl_r alt_r meta_l meta_r menu sysrq
+"""
+SET3_MAKE = {*_MAKE.split(), *(f"f{i}" for i in range(1, 13)), *(f"kp_{i}" for i in range(10))}
 
 _PRINTED = {  # US layout: key -> what it types, what it types with shift
     "grave_accent": "`~", "minus": "-_", "equal": "=+", "bracket_left": "[{", "bracket_right": "]}",
@@ -135,8 +111,8 @@ _OTHERS = {
 
 def _characters() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {character: (key,) for character, key in _OTHERS.items()}
-    for key, (plain, shifted) in _PRINTED.items():
-        found[plain], found[shifted] = (key,), ("shift", key)
+    for key, printed in _PRINTED.items():
+        found[printed[0]], found[printed[1]] = (key,), ("shift", key)
     for i in range(26):
         letter = chr(ord("a") + i)
         found[letter], found[letter.upper()] = (letter,), ("shift", letter)
