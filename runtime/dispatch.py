@@ -29,7 +29,7 @@ from runtime.counting import Statistics
 from runtime.cpu import Cpu
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SHIFT, GuestCode
-from runtime.interpreting import BUDGET, HALT, STEPS, STOP, SYSCALL, Interpreting
+from runtime.interpreting import BUDGET, HALT, STEPS, SYSCALL, Interpreting
 from runtime.interpreting import Exit as Exit
 from runtime.memory import Memory
 from runtime.tiering import Tiering
@@ -109,7 +109,9 @@ class Engine(Interpreting):
             cpu.budget = cpu.budget  # from now on in slices
         while True:
             if r32[_STOP]:
-                return self._stop(cpu)
+                done = self._stop(cpu)
+                if done is not None:
+                    return done
             if r32[_REST] & STEPS:
                 done = self._single_step(cpu) if cpu.budget > 0 else BUDGET
                 if done is not None:
@@ -253,15 +255,6 @@ class Engine(Interpreting):
                 is_shown = self.code.shows(cpu.r32[_EIP], self.context(cpu))
             if is_shown:
                 self.recipes.follow(cpu)
-
-    # -- stopping ----------------------------------------------------------------------------------
-    def _stop(self, cpu: Cpu) -> Exit:
-        """Take a stop request; first run on to where no flags are missing."""
-        done = self._settle(cpu)
-        if done is not None:
-            return done  # the request stays, for the next call
-        native.clear_stop(cpu)
-        return STOP
 
     # -- translation -------------------------------------------------------------------------------
     def _translate(self, cpu: Cpu, location: int, link: int) -> Block | None:

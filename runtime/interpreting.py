@@ -33,13 +33,14 @@ _ = (bodies, helpers, helpers_simd, helpers_x87)  # they register the bodies of 
 _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
 _INFO, _REST = FIELDS["exit_info"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUDGET, _CONTEXT = FIELDS["budget"].offset // 8, FIELDS["context"].offset // 8
+_ATTENTION = FIELDS["attention"].offset // 4
 _GP, _DB = 13, 1
 STEPS = 1 << flags.TF | STEPPED  # bits of eflags_rest that make the engine go insn by insn
 _SS = 2
 
 
 class Exit(NamedTuple):
-    """Why guest code stopped. kind: syscall, fault, stop, budget, int, halt."""
+    """Why guest code stopped. kind: syscall, fault, stop, budget, int, halt, attention."""
 
     kind: str
     vector: int = -1
@@ -49,6 +50,7 @@ class Exit(NamedTuple):
 
 
 SYSCALL, STOP, BUDGET, HALT = Exit("syscall"), Exit("stop"), Exit("budget"), Exit("halt")
+ATTENTION = Exit("attention")  # something at the processor's pins can be served now
 
 
 class Interpreting:
@@ -67,8 +69,17 @@ class Interpreting:
         number = cpu.r64[_CONTEXT] >> 32
         return context_of(number) if number else USER_CONTEXT
 
-    def _stop(self, cpu: Cpu) -> Exit:
-        raise NotImplementedError
+    def _stop(self, cpu: Cpu) -> Exit | None:
+        """Take a stop request, or a poke; first run on to where no flags are missing."""
+        if not native.is_stopped(cpu):
+            if cpu.system is None or not cpu.system.requests.is_urgent:
+                return None
+            return self._settle(cpu) or ATTENTION
+        done = self._settle(cpu)
+        if done is not None:
+            return done  # the request stays, for the next call
+        native.clear_stop(cpu)
+        return STOP
 
     def _settle(self, cpu: Cpu) -> Exit | None:
         """Execute the few insns that define the flags which the last block left undefined."""
@@ -91,8 +102,8 @@ class Interpreting:
             done = self._interpret(cpu)
             if done is not None:
                 return done
-            if cpu.r32[_STOP]:
-                return self._stop(cpu)
+            if cpu.r32[_STOP] and (done := self._stop(cpu)) is not None:
+                return done
         return BUDGET
 
     def _memory(self) -> GuestMemory:
@@ -140,6 +151,8 @@ class Interpreting:
             return Exit("fault", guest.vector, guest.address, guest.error)
         self.statistics.insns_interpreted += 1
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & 0xFFFFFFFFFFFFFFFF
+        if cpu.r32[_ATTENTION] and cpu.system is not None:
+            cpu.system.requests.executed(insn)
         if kind == 0:
             return None
         if kind == Kind.SYSCALL:
@@ -147,6 +160,10 @@ class Interpreting:
         if kind == Kind.INT:
             return Exit("int", cpu.r32[_INFO])
         return HALT if kind == Kind.HALT else Exit("fault", cpu.r32[_INFO])
+
+    def step(self, cpu: Cpu) -> Exit | None:
+        """Execute one insn, whatever else waits."""
+        return self._single_step(cpu) if cpu.r32[_REST] & STEPS else self._interpret(cpu)
 
     def _single_step(self, cpu: Cpu) -> Exit | None:
         """Execute one insn while TF is set: a debug trap follows (SDM vol. 3, 17.3.1.4)."""
@@ -169,9 +186,8 @@ class Interpreting:
 
     def _run_interp(self, cpu: Cpu) -> Exit:
         while True:
-            if cpu.r32[_STOP]:
-                native.clear_stop(cpu)
-                return STOP
+            if cpu.r32[_STOP] and (done := self._stop(cpu)) is not None:
+                return done
             if cpu.budget <= 0:
                 return BUDGET
             done = self._single_step(cpu) if cpu.r32[_REST] & STEPS else self._interpret(cpu)

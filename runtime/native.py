@@ -219,6 +219,19 @@ def request_stop(cpu: Cpu) -> None:
         syscall(Sys.TGKILL, os.getpid(), tid, KICK_SIGNAL)
 
 
+def poke(cpu: Cpu) -> None:
+    """Make a guest thread leave guest code, so that its processor looks at its pins."""
+    cpu.r8[_STOP + 3] = STOP_FLAG >> 24  # above any budget; the lower bytes say that it shall stop
+
+
+def is_stopped(cpu: Cpu) -> bool:
+    """Whether a stop was requested; if there was only a poke, forget it."""
+    if cpu.r8[_STOP]:
+        return True
+    cpu.r8[_STOP + 3] = 0  # a request that comes now leaves the lower bytes, and is seen
+    return False
+
+
 def clear_stop(cpu: Cpu) -> None:
     """Forget stop requests so far; only the thread itself, before it looks at what is asked."""
     cpu.r32[_STOP // 4] = 0

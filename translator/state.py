@@ -32,6 +32,10 @@ def _system_rows(offset: int) -> list[tuple[str, int, int]]:
         offset += width // 8
 
     add("paging", 64)  # address of the tables of quick/paging.py, 0 without
+    # Not 0 while something waits at a processor's pins (runtime/system/requests.py): insns that may
+    # set IF are then the interp tier's. `shadow`: eip of an insn before which no interrupt comes.
+    add("attention", 32)
+    add("shadow", 32)
     add("context", 64)  # number of the code's context (mode.py) << 32: added to eip in lookups
     for name in SEGMENTS:
         # Of accesses: the lowest offset, and how far beyond it the highest byte may lie, -1 where

@@ -9,6 +9,7 @@ from runtime.embed.access import Failure
 from runtime.system import control, segments
 from runtime.system.debug import Debug
 from runtime.system.processor import Processor
+from runtime.system.requests import Requests
 from translator.mode import Model
 from translator.state import FIELDS
 
@@ -47,6 +48,7 @@ class Pins(Processor):
         self.cpu.system = self
         self.linear = None
         self.debug = Debug(self)
+        self.requests = Requests(self.cpu)
         self.tsc_offset = 0
         self.port_in = lambda port, size: events.port_in(machine, port, size)
         self.port_out = lambda port, value, size: events.port_out(machine, port, size, value)

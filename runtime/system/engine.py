@@ -166,6 +166,11 @@ class SystemEngine(Engine):
         self._change_context(cpu, cpu.r64[_CONTEXT])
         return super()._run_interp(cpu)
 
+    def step(self, cpu: Cpu) -> Exit | None:
+        """Execute one insn, whatever else waits."""
+        self._change_context(cpu, cpu.r64[_CONTEXT])
+        return super().step(cpu)
+
     def _interpret(self, cpu: Cpu) -> Exit | None:
         done = super()._interpret(cpu)
         if cpu.r64[_CONTEXT] != cpu.context_seen:

@@ -48,16 +48,23 @@ class Shutdown(Exception):  # noqa: N818 (the guest's event)
 
 
 def deliver(
-    p: Processor, vector: int, *, is_software: bool = False, error: int | None = None
+    p: Processor,
+    vector: int,
+    *,
+    is_software: bool = False,
+    is_external: bool = False,
+    error: int | None = None,
 ) -> None:
     """Send control to the handler of a vector; GuestFault if that is impossible.
 
-    *error* is pushed if given.  Of software interrupts gates are asked for their DPL.
+    *error* is pushed if given.  Of software interrupts gates are asked for their DPL; what is
+    *is_external* is no exception, whatever its number.
     """
     if not p.cpu.r32[_CR0] & segments.CR0_PE:
         _deliver_real(p, vector)
     else:
-        _deliver_protected(p, vector, is_software=is_software, error=error)
+        saves_rf = not is_software and not is_external and vector in FAULTS
+        _deliver_protected(p, vector, is_software=is_software, error=error, saves_rf=saves_rf)
 
 
 def deliver_fault(p: Processor, vector: int, error: int, address: int) -> None:
@@ -147,18 +154,13 @@ def _gate(p: Processor, vector: int, *, is_software: bool, ext: int) -> Descript
     return gate
 
 
-def _image(p: Processor, vector: int, *, is_software: bool) -> int:
-    """Return EFLAGS to be saved."""
-    if not is_software and vector in FAULTS:
-        return p.cpu.eflags | 1 << flags.RF
-    return p.cpu.eflags
-
-
-def _deliver_protected(p: Processor, vector: int, *, is_software: bool, error: int | None) -> None:
+def _deliver_protected(
+    p: Processor, vector: int, *, is_software: bool, error: int | None, saves_rf: bool
+) -> None:
     cpu, mem = p.cpu, p.access
     ext = 0 if is_software else EXTERNAL
     gate = _gate(p, vector, is_software=is_software, ext=ext)
-    image = _image(p, vector, is_software=is_software)
+    image = cpu.eflags | (1 << flags.RF if saves_rf else 0)
     if gate.kind == TASK_GATE:
         tasks.switch_through(cpu, mem, gate, tasks.INTERRUPT, cpu.eip, ext, image)
         if error is not None:

@@ -7,17 +7,19 @@ who made it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from runtime.access import GuestMemory
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
-from runtime.interpreting import Exit
+from runtime.interpreting import BUDGET, HALT, Exit
 from runtime.memory import Memory
 from runtime.system import control, interrupts, old, segments
 from runtime.system.debug import Debug
 from runtime.system.engine import LinearAccess, SystemEngine
 from runtime.system.linear import Linear
+from runtime.system.requests import NMI, Requests
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
 from translator.mode import Model
@@ -30,10 +32,17 @@ _LDTR_LIMIT, _LDTR_ATTR = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("limit", "a
 _EIP = FIELDS["eip"].offset // 4
 SHUTDOWN = Exit("shutdown")
 _DB, _BP, _OF, _UD = 1, 3, 4, 6
+_ATTENTION = FIELDS["attention"].offset // 4
+_NOT_HALTED = (-1, -1)
+_SPURIOUS = 0xFF  # what a processor reads from a bus where nobody answers INTA
 
 
 def _no_port(port: int, size: int) -> int:
     return (1 << 8 * size) - 1
+
+
+def _no_controller() -> int:
+    return _SPURIOUS
 
 
 def _ignore(port: int, value: int, size: int) -> None:
@@ -61,6 +70,10 @@ class Processor:
         self.debug = Debug(self)
         self.msrs: dict[int, int] = {}
         self.tsc_offset = 0
+        self.requests = Requests(self.cpu)
+        self._halted_at = _NOT_HALTED
+        # The INTA cycle: what the interrupt controller answers with.
+        self.acknowledge: Callable[[], int] = _no_controller
         # Ports: (port, bytes) -> number; (port, number, bytes).
         self.port_in: Callable[[int, int], int] = _no_port
         self.port_out: Callable[[int, int, int], None] = _ignore
@@ -86,7 +99,25 @@ class Processor:
         self.msrs = control.reset_msrs()
         self.tsc_offset = 0
         self.debug.reset()
+        self.requests.reset()
+        self._halted_at = _NOT_HALTED
         self.update_context()
+
+    # -- pins ------------------------------------------------------------------------------------
+    def set_intr(self, level: bool) -> None:
+        """Drive the INTR pin, from any thread: the next insn boundary with IF set accepts it."""
+        self.requests.set_intr(level)
+
+    def nmi(self) -> None:
+        """Pulse the NMI pin, from any thread."""
+        self.requests.nmi()
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Call a function between two insns, from any thread; `run` calls it, halted or not.
+
+        Called from a port's or a device's callback: right behind the insn that made the access.
+        """
+        self.requests.call(function)
 
     def update_context(self) -> None:
         """Take note of changes that Python made to CS, SS, limits, CR0.PE or EFLAGS.VM."""
@@ -147,21 +178,66 @@ class Processor:
         self.update_context()
 
     def run(self) -> Exit:
-        """Run until hlt, the budget, a stop or shutdown; exceptions go to the guest's handlers."""
+        """Run until hlt, the budget, a stop or shutdown; the guest's handlers get the rest.
+
+        That are exceptions and software interrupts, and interrupts at the pins as soon as they may
+        be accepted.  A halt is returned only where none may; so does each call until one comes, or
+        somebody sets another CS:EIP.
+        """
+        cpu, requests = self.cpu, self.requests
+        requests.thread = threading.get_ident()
         try:
             while True:
-                exit = self.engine.run(self.cpu)
-                if exit.kind == "int":
-                    self.interrupt(exit.vector)
-                elif exit.kind == "fault":
-                    if exit.vector != _UD or not self.on_undefined():
-                        self.fault(exit.vector, exit.error, exit.address)
-                else:
-                    if self.model in (Model.I8086, Model.I286):
-                        self.cpu.r32[_EIP] &= 0xFFFF  # it was the segment's last insn
+                if cpu.r32[_ATTENTION]:
+                    requests.run_calls()
+                    exit = self._accept()
+                    if exit is not None and not self._handle(exit):
+                        return exit
+                if self._halted_at == (cpu.cs, cpu.eip):
+                    return HALT
+                self._halted_at = _NOT_HALTED
+                exit = self.engine.run(cpu)
+                if not self._handle(exit):
                     return exit
         except interrupts.Shutdown:
             return SHUTDOWN
+
+    def _handle(self, exit: Exit) -> bool:
+        """Do what an exit asks for; say whether to go on."""
+        if exit.kind == "int":
+            self.interrupt(exit.vector)
+        elif exit.kind == "fault":
+            if exit.vector != _UD or not self.on_undefined():
+                self.fault(exit.vector, exit.error, exit.address)
+        elif exit.kind != "attention":
+            if self.model in (Model.I8086, Model.I286):
+                self.cpu.r32[_EIP] &= 0xFFFF  # it was the segment's last insn
+            if exit.kind != "halt":
+                return False
+            self._halted_at = self.cpu.cs, self.cpu.eip
+        return True
+
+    def _accept(self) -> Exit | None:
+        """Accept an interrupt if one waits and may come, or execute the insn to be first."""
+        cpu, requests = self.cpu, self.requests
+        vector = requests.next_interrupt()
+        if not vector or self.debug.pending:  # its trap comes first
+            return None
+        if requests.in_shadow():
+            if cpu.budget <= 0:
+                return BUDGET
+            requests.end_shadow()
+            return self.engine.step(cpu)
+        self._halted_at = _NOT_HALTED
+        if vector == NMI:
+            requests.begin_nmi()
+        else:
+            vector = self.acknowledge()
+        try:
+            interrupts.deliver(self, vector, is_external=True)
+        except GuestFault as fault:
+            self.fault(fault.vector, fault.error, fault.address)
+        return None
 
     def interrupt(self, vector: int) -> None:
         """Execute int *vector*; EIP is behind it."""

@@ -89,7 +89,11 @@ def _writable(b: Builder) -> Value | int:
 def set_eflags(b: Builder, value: Value) -> None:
     """Set what this privilege level may change of EFLAGS; a 16-bit value leaves AC and ID."""
     # Single-stepping is the engine's: it sees TF where the interp tier, which ignores this, set it.
-    b.exit_if(value.bit(flags.TF), Leave(Exit.INTERP, "pc"))
+    # So are interrupts that wait for IF.
+    leaves = value.bit(flags.TF)
+    if b.mode.system:
+        leaves = leaves | b.get("attention").ne(0)
+    b.exit_if(leaves, Leave(Exit.INTERP, "pc"))
     wide = value.zext(32)
     writable = _writable(b)
     mask = b.const(writable, 32) if isinstance(writable, int) else writable

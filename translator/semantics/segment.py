@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translator.builder import CS, Builder
+from translator.builder import CS, SS, Builder
 from translator.insn import Mem, Operand, Special
 from translator.ir import Value
 from translator.mode import Segments
@@ -22,6 +22,12 @@ def _load(b: Builder, seg: int, selector: Value) -> None:
         b.call("load_segment", 0, b.const(seg, 32), selector.zext(32))
 
 
+def _shadow(b: Builder, seg: int) -> None:
+    """Let no interrupt come between a load of SS and the insn behind it (SDM vol. 3, 6.8.3)."""
+    if seg == SS and b.mode.system:
+        b.set("shadow", b.slot("next"))
+
+
 def _for_protected(b: Builder) -> bool:
     """Raise #UD in real and virtual-8086 mode."""
     if b.mode.is_real:
@@ -33,6 +39,7 @@ def _for_protected(b: Builder) -> bool:
 def movseg(b: Builder, dst: Special, src: Value) -> None:
     """Segment register ← selector."""
     _load(b, dst.index, src)
+    _shadow(b, dst.index)
 
 
 @insn("pushseg")
@@ -50,6 +57,7 @@ def popseg(b: Builder, dst: Special) -> None:
     selector = b.load(b.stack(top), 16)
     b.set_sp(top + b.width // 8)
     _load(b, dst.index, selector)
+    _shadow(b, dst.index)
 
 
 @insn("lseg")

@@ -43,6 +43,9 @@ def _interrupt_flag(b: Builder, value: int) -> None:
     if b.mode.cpl:
         b.fault_if(rest.bits(flags.IOPL, 2).ult(b.const(b.mode.cpl, 2)), "#GP")
     bit = 1 << flags.IF
+    if value:
+        b.exit_if(b.get("attention").ne(0), Leave(Exit.INTERP, "pc"))
+        b.set("shadow", b.slot("next"))
     b.set("eflags_rest", rest | bit if value else rest & ~bit)
 
 
