@@ -121,7 +121,7 @@ class Call:
 
     def _stack(self, distance: int) -> int:
         """Return the linear address of something at a distance from the top of the stack."""
-        offset = self.esp + distance & self._stack_mask()
+        offset: int = self.esp + distance & self._stack_mask()
         return segments.segment(self.cpu, SS)[1] + offset & _FULL
 
     def _move_stack(self, distance: int) -> None:
