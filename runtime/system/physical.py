@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 PAGE_SHIFT, PAGE = 12, 4096
@@ -131,3 +131,43 @@ class Physical:
             raise ValueError("beyond the end of memory")
         self.on_write(address, len(data))
         self.view[address : address + len(data)] = data
+
+    # -- contents, for devices ---------------------------------------------------------------------
+    def master_read(self, address: int, size: int) -> bytes:
+        """Read as a bus master does: anywhere, ones where nothing is."""
+        end = address + size
+        if (
+            end <= self.span
+            and self.kinds.find(2, address >> PAGE_SHIFT, -(-end >> PAGE_SHIFT)) < 0
+        ):
+            return bytes(self.view[address:end])
+        return b"".join(
+            self.read(at, count)
+            if self.is_ram(at >> PAGE_SHIFT)
+            else b"".join(self.load(at + i, 8).to_bytes(1, "little") for i in range(count))
+            for at, count in self._pages(address, size)
+        )
+
+    def master_write(self, address: int, data: bytes) -> None:
+        """Write as a bus master does: anywhere, in vain where ROM or nothing is."""
+        end = address + len(data)
+        first, last = address >> PAGE_SHIFT, -(-end >> PAGE_SHIFT)
+        if end <= self.span and self.kinds.count(0, first, last) == last - first:
+            self.write(address, data)
+            return
+        view = memoryview(data)
+        for at, count in self._pages(address, len(data)):
+            part, view = view[:count], view[count:]
+            if self.is_writable(at >> PAGE_SHIFT):
+                self.write(at, bytes(part))
+            elif not self.is_ram(at >> PAGE_SHIFT) and self._device(at) is not None:
+                for i, byte in enumerate(part):
+                    self.store(at + i, byte, 8)
+
+    @staticmethod
+    def _pages(address: int, size: int) -> Iterator[tuple[int, int]]:
+        """Cut a range at the borders of pages: addresses and sizes."""
+        while size > 0:
+            count = min(size, PAGE - address % PAGE)
+            yield address, count
+            address, size = address + count, size - count
