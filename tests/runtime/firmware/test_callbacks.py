@@ -9,7 +9,7 @@ import pytest
 from runtime.bus import Bus
 from runtime.cpu import Cpu
 from runtime.firmware.call import Call
-from runtime.firmware.callbacks import ROM, Callbacks
+from runtime.firmware.callbacks import ROM, WAIT, Callbacks, Result
 from runtime.system import segments
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
@@ -145,6 +145,35 @@ def test_no_insn_runs_before_the_function(rom: Callbacks) -> None:
     rom.set_vector(0x60, rom.add(look))
     go(rom, "int 0x60; hlt")
     assert found == [(b"\xcf", 0xF000, 0xFFA, (CODE, 2))]
+
+
+def test_a_function_waits(rom: Callbacks) -> None:
+    """While it waits the guest halts with interrupts on; behind each it is called again."""
+    keys: list[int] = []
+
+    def read_key(call: Call) -> Result | None:
+        if not keys:
+            return WAIT
+        call.ax = keys.pop()
+        return None
+
+    rom.set_vector(0x16, rom.add(read_key))
+    rom.set_vector(0x40, (CODE, 0x100))
+    rom.physical.write((CODE << 4) + 0x100, assemble("inc dx; iret"))
+    rom.processor.acknowledge = lambda: (rom.processor.set_intr(False), 0x40)[1]
+    cpu = go(rom, "cli; mov ah, 0; int 0x16; mov bx, ax; hlt")
+    for _ in range(3):
+        assert segments.segment(cpu, CS)[0] == 0xF000
+        assert cpu.eflags & 0x200
+        rom.processor.set_intr(True)
+        go_on(rom)
+    keys.append(0x1C0D)
+    rom.processor.set_intr(True)
+    go_on(rom)
+    assert cpu.edx & 0xFFFF == 4
+    assert cpu.ebx & 0xFFFF == 0x1C0D
+    assert not cpu.eflags & 0x200  # as the caller had it
+    assert cpu.esp == 0x1000
 
 
 def test_a_function_lets_the_guest_run_handlers(rom: Callbacks) -> None:
