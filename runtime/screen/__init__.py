@@ -1,0 +1,1 @@
+"""What a display adapter shows: state of the adapter -> pixels, text, files, terminals, windows."""
