@@ -127,13 +127,16 @@ class Controls:
         """Do nothing: all machines share one buffer."""
 
     def ctl_tlb_mode(self, mode: int) -> None:
-        """Choose UC_TLB_CPU; UcError for others."""
+        """Do what `ctl_set_tlb_mode` does."""
         self.ctl_set_tlb_mode(mode)
 
     def ctl_set_tlb_mode(self, mode: int) -> None:
-        """Choose UC_TLB_CPU; UcError for others."""
-        if mode != const.UC_TLB_CPU:
-            raise UcError(const.UC_ERR_ARG, "jitemu knows UC_TLB_CPU only")
+        """Choose UC_TLB_CPU, which walks page tables, or UC_TLB_VIRTUAL, which asks hooks."""
+        if mode not in (const.UC_TLB_CPU, const.UC_TLB_VIRTUAL):
+            raise UcError(const.UC_ERR_ARG)
+        self._machine.use_tlb_hooks(on=mode == const.UC_TLB_VIRTUAL)
 
     def ctl_flush_tlb(self) -> None:
-        """Do nothing: there is no TLB."""
+        """Forget the translations of linear addresses."""
+        if self._machine.linear is not None:
+            self._machine.linear.flush(keep_global=False)

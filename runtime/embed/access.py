@@ -12,9 +12,12 @@ from runtime import native
 from runtime.access import GuestMemory
 from runtime.embed.space import Part, Space
 from runtime.memory import EXEC, READ, WRITE
+from runtime.system.linear import SUPERVISOR, USER
+from translator.quick import paging as at_page
 
 if TYPE_CHECKING:
     from runtime.embed.machine import Machine
+    from runtime.embed.paged import Paged
 
 # What a memory hook is told, in the numbers of the unicorn package.
 ACCESS = {
@@ -24,6 +27,8 @@ ACCESS = {
 }  # fmt: skip
 _MASKS = [(1 << 8 * size) - 1 for size in range(9)]
 _NEEDS = {"read": READ, "write": WRITE, "fetch": EXEC}
+_WALKS = {"read": at_page.A_MARK, "write": at_page.A_MARK | at_page.A_WRITE}
+_WALKS["fetch"] = at_page.A_MARK | at_page.A_FETCH
 
 
 class Failure(Exception):  # noqa: N818 (why the guest cannot go on)
@@ -46,6 +51,43 @@ class Access(GuestMemory):
         self.machine, self.space = machine, space
         self.by_kind, self.devices = machine.hooks.by_kind, space.device_pages
         self.is_watched = False  # there are hooks for accesses that can be
+        self.linear: Paged | None = None  # where addresses are not physical ones
+        self.view = SUPERVISOR  # of linear memory
+
+    def use(self, linear: Paged) -> None:
+        """Take addresses for linear ones from now on."""
+        self.linear, self.devices = linear, {}
+        self.select(linear.view)
+
+    def select(self, view: int) -> None:
+        """See linear memory as supervisor or user code."""
+        if self.linear is not None:
+            self.view, self.base = view, self.linear.bases[view]
+
+    def place(self, address: int, kind: str) -> int:
+        """Return the physical address of an access; GuestFault(14)."""
+        if self.linear is None:
+            return address
+        user = at_page.A_USER if self.view == USER else 0
+        return self.linear.walk(address, _WALKS[kind] | user) >> 8 << 12 | address & 0xFFF
+
+    def load_system(self, address: int, width: int) -> int:
+        """Read as ring 0 does, whatever the privilege level."""
+        before = self.view
+        self.select(SUPERVISOR)
+        try:
+            return self.load(address, width)
+        finally:
+            self.select(before)
+
+    def store_system(self, address: int, value: int, width: int) -> None:
+        """Write as ring 0 does."""
+        before = self.view
+        self.select(SUPERVISOR)
+        try:
+            self.store(address, value, width)
+        finally:
+            self.select(before)
 
     # -- numbers -----------------------------------------------------------------------------------
     def load(self, address: int, width: int) -> int:
@@ -62,8 +104,10 @@ class Access(GuestMemory):
             return low | self.load(address + 8 & 0xFFFFFFFF, width - 64) << 64
         if self.by_kind["read"]:
             self._tell("read", address, width // 8, 0)
-        if call(self.base + address, self.out_address):
-            value = self._load_odd(address, width // 8)
+        while call(self.base + address, self.out_address):
+            if self.linear is None or not self._prepare(address, width // 8, "read"):
+                value = self._load_odd(address, width // 8)
+                break
         else:
             value = self.out.value
         if self.by_kind["read_after"]:
@@ -87,7 +131,7 @@ class Access(GuestMemory):
         if self.by_kind["write"]:
             self._tell("write", address, width // 8, value)
         while call(self.base + address, value):
-            if not self.space.prepare_write(address, width // 8):
+            if not self._prepare(address, width // 8, "write"):
                 self._store_odd(address, value, width // 8)
                 return
 
@@ -97,7 +141,7 @@ class Access(GuestMemory):
             self._tell("write", address, width // 8, new)
         call = native.exchanges[width]
         while call(self.base + address, expected, new, self.out_address):
-            if not self.space.prepare_write(address, width // 8):
+            if not self._prepare(address, width // 8, "write"):
                 seen = self._load_odd(address, width // 8)
                 if seen == expected:
                     self._store_odd(address, new, width // 8)
@@ -105,6 +149,20 @@ class Access(GuestMemory):
         return self.out.value & ((1 << width) - 1)
 
     # -- what the host cannot do -------------------------------------------------------------------
+    def _prepare(self, address: int, size: int, kind: str) -> bool:
+        """Whether the host may try an access again: code was there, or no page was mapped."""
+        if self.linear is None:
+            return self.space.prepare_write(address, size)
+        last = address + size - 1
+        if last >> 32:
+            return False
+        how = _WALKS[kind] | (at_page.A_USER if self.view == USER else 0)
+        done = True
+        for page in range(address >> 12, (last >> 12) + 1):
+            at = max(address, page << 12)
+            done = self.linear.fill(at, how & ~at_page.A_MARK, self.view) and done
+        return done
+
     def _load_odd(self, address: int, size: int) -> int:
         parts = self._parts("read", address, size, 0)
         data = b"".join(self.space.peek_part(part, at, count) for part, at, count in parts)
@@ -121,10 +179,14 @@ class Access(GuestMemory):
         """Return what an access touches, once hooks have made that possible; Failure."""
         found: list[tuple[Part, int, int]] = []
         at, left = address, size
+        first = self.place(address, kind)
         while left:
-            part = self.permitted(kind, at, address, size, value)
-            count = min(left, part.end - at)
-            found.append((part, at, count))
+            place = self.place(at, kind) if at != address else first
+            part = self.permitted(kind, place, first, size, value)
+            count = min(left, part.end - place)
+            if self.linear is not None:
+                count = min(count, 0x1000 - (at & 0xFFF))
+            found.append((part, place, count))
             at = at + count & 0xFFFFFFFF
             left -= count
         return found
@@ -158,6 +220,8 @@ class Access(GuestMemory):
     def _tell(self, kind: str, address: int, size: int, value: int) -> None:
         """Call the hooks that see an access."""
         machine = self.machine
+        if self.linear is not None:
+            address = self.place(address, "write" if kind == "write" else "read")
         if kind == "read" and self.space.part_at(address) is None:
             return  # as in Unicorn, where those for writes are called
         number = _signed(value, size)

@@ -53,7 +53,7 @@ class Snapshot:
             buffer[start:end] = self.state[start:end]
         machine.msrs.clear()
         machine.msrs.update(self.msrs)
-        machine.pins.update_context()
+        machine.pins.take_paging()
         machine.engine.changes += 1  # where a hook's caller goes on, stays what it was
 
     def to_bytes(self) -> bytes:

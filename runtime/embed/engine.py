@@ -6,7 +6,7 @@ where host code goes on.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from runtime import native
 from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
+from runtime.dispatch import Exit as Exit
 from runtime.embed import events
+from runtime.embed.access import Access
 from runtime.embed.hooks import Call, Hooks
 from runtime.embed.serving import Service, Serving
 from runtime.embed.sharing import GROUP, LOCK, SharedCache, flush
@@ -22,17 +24,24 @@ from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH
 from runtime.guestcode import PAGE_SHIFT
 from runtime.memory import Memory
 from runtime.nativeserve import PAUSED
+from runtime.system.linear import SUPERVISOR, USER
+from translator.faults import GuestFault
 from translator.hooks import Marks
 from translator.planner import FetchFault, Plan
 from translator.quick import layout
+from translator.quick import paging as at
 from translator.shape import NEXT, PC, REST, SLOT_INDEX, Slots
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies import Piece
 from translator.strategies.stencils import BLOCK, SERVE, service
 
+if TYPE_CHECKING:
+    from runtime.embed.paged import Paged
+
 _STOP, _INFO = FIELDS["stop"].offset // 4, FIELDS["exit_info"].offset // 4
 _FPU, _FCW, _FSW = (FIELDS[name].offset // 2 for name in ("fpu", "fcw", "fsw"))
+_BASE, _PAGING = FIELDS["memory_base"].offset // 8, FIELDS["paging"].offset // 8
 _EIP, _MXCSR = FIELDS["eip"].offset // 4, FIELDS["mxcsr"].offset // 4
 _CONTEXT, _HASH = FIELDS["context"].offset // 8, FIELDS["hash_table"].offset // 8
 _MASKS, _ES = 0x3F, 0x80
@@ -42,6 +51,7 @@ _OURS = frozenset({Kind.CALL, PAUSED})
 _UNKNOWN = frozenset({0, Kind.LINK, Kind.LOOKUP})
 STOPPED, FETCH = 32, 33  # further reasons to leave: asked to; the insn cannot be fetched
 _FEW_PAGES = 64
+_LAST, _WRITE = 0xFFFFFFFF, 2
 SLICE = 1_000_000  # insns between two looks at the clock and at signals
 
 
@@ -49,6 +59,7 @@ class Server(Protocol):
     """What an engine asks its machine for."""
 
     owner: Any
+    access: Access
 
     def extent(self, pc: int) -> int:
         """Return the size of the block at an address, as hooks are told it."""
@@ -128,7 +139,52 @@ class EmbedEngine(Engine):
             self.is_flushing = False
             self.fetch_fault: FetchFault | None = None
             self.machine: Server | None = None
+            self.linear: Paged | None = None  # where addresses are not physical ones
             GROUP.engines.add(self)
+
+    # -- linear memory -----------------------------------------------------------------------------
+    def use(self, linear: Paged) -> None:
+        """Take addresses for linear ones from now on; nothing that was translated is right."""
+        self.remark(0, _LAST)
+        self.linear = self.mem = self.code.mem = linear
+        self.code.open_pages = linear.open_pages
+        linear.on_code_change = self._code_written
+        linear.on_flush = self.code.pages.clear
+        for cpu in self.cpus:
+            cpu.r64[_PAGING] = linear.context_address
+            self._see(cpu)
+
+    def _see(self, cpu: Cpu) -> None:
+        """Let guest code see linear memory as its ring does."""
+        linear, machine = self.linear, self.machine
+        if linear is None or machine is None:
+            return
+        view = USER if self.context(cpu).mode.cpl == 3 else SUPERVISOR
+        linear.select(view)
+        machine.access.select(view)
+        cpu.r64[_BASE] = linear.base
+        if native.current.base != linear.base:
+            native.use_memory(linear.base)
+
+    def _change_context(self, cpu: Cpu, context: int) -> None:
+        super()._change_context(cpu, context)
+        if self.linear is not None:
+            self._see(cpu)
+
+    def _fault(self, cpu: Cpu) -> Exit | None:
+        """Deal with an access that host code could not do; None if it may be tried again."""
+        done = super()._fault(cpu)
+        linear = self.linear
+        if done is None or linear is None or linear.uses_table:
+            return done
+        kind = at.A_WRITE if done.error & _WRITE else 0
+        view = linear.view
+        try:
+            if linear.fill(done.address, kind | (at.A_USER if view == USER else 0), view):
+                return None
+        except GuestFault:
+            pass  # the machine executes the insn itself, and meets it again
+        return done
 
     @property
     def changes(self) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from runtime.cpu import Cpu
 from runtime.embed.access import Failure, Stopped
+from runtime.system import control
+from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.mode import split_key
 from translator.semantics import STRINGS
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 Handler = Callable[["Stepping", Insn, int], None]
 _EIP = FIELDS["eip"].offset // 4
 _ZF, _IF = 0x40, 0x200
-_INVALID = 6
+_CR2 = FIELDS["cr2"].offset // 4
+_INVALID, _PF = 6, 14
 # Insns behind which a block begins.
 _JUMPS = (
     "b",
@@ -75,6 +78,13 @@ def exception(machine: Stepping, vector: int) -> None:
         if machine.stopping:
             raise Stopped
     raise Failure("invalid")
+
+
+def fault(machine: Stepping, found: GuestFault) -> None:
+    """Deal with an exception that an insn raised."""
+    if found.vector == _PF:
+        machine.cpu.r32[_CR2] = found.address
+    exception(machine, found.vector)
 
 
 def ended_by_flag(cpu: Cpu, insn: Insn) -> bool:
@@ -178,6 +188,8 @@ def _rdmsr(machine: Stepping, insn: Insn, eip: int) -> None:
 def _wrmsr(machine: Stepping, insn: Insn, eip: int) -> None:
     r32 = machine.cpu.r32
     machine.msrs[r32[1]] = r32[0] | r32[2] << 32
+    if r32[1] == control.EFER:
+        machine.pins.take_paging()
     _next(machine, insn, eip)
 
 

@@ -34,6 +34,14 @@ class Hook:
 
 
 @dataclass(slots=True)
+class Entry:
+    """What a hook for TLB_FILL fills in."""
+
+    paddr: int = 0
+    perms: int = 0
+
+
+@dataclass(slots=True)
 class Hooks:
     """All hooks, in the order in which they were added."""
 

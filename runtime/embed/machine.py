@@ -6,22 +6,24 @@ There is no operating system: interrupts, ports and what is not mapped are the h
 from __future__ import annotations
 
 import time
+import weakref
 from typing import Any
 
 from runtime import native
 from runtime.cpu import UNLIMITED, Cpu
 from runtime.embed import events
-from runtime.embed.access import Access, Stopped
+from runtime.embed.access import ACCESS, Access, Failure, Stopped
 from runtime.embed.compiling import share
 from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
-from runtime.embed.hooks import Hook, Hooks
+from runtime.embed.hooks import Entry, Hook, Hooks
+from runtime.embed.paged import Paged
 from runtime.embed.processor import Pins
 from runtime.embed.serving import ATTENTION, SKIP
 from runtime.embed.sharing import GROUP, flush
 from runtime.embed.space import Space
 from runtime.embed.stepping import MARKS_MAX, Stepping
 from runtime.hostmap import release
-from runtime.memory import GUARD, SIZE
+from runtime.memory import EXEC, GUARD, READ, SIZE, WRITE
 from runtime.nativeserve import PAUSED
 from translator.hooks import EVERYWHERE, Marks, Range
 from translator.state import FIELDS
@@ -29,6 +31,7 @@ from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
 
 _EIP, _INFO, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "exit_info", "exit_kind"))
+_CR3 = FIELDS["cr3"].offset // 4
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
@@ -63,11 +66,40 @@ class Machine(Stepping):
         self.timeout = 0  # of the last run, µs
         self.msrs: dict[int, int] = {}
         self.is_real = is_real
+        self.linear: Paged | None = None
         self.pins = Pins(self)
 
     def finisher(self) -> tuple[Any, ...]:
         """Return what to call, with which arguments, when nobody knows this machine any more."""
         return release, self.space.base, SIZE + GUARD
+
+    # -- paging ------------------------------------------------------------------------------------
+    def begin_paging(self) -> Paged:
+        """Tell linear addresses from physical ones, from now on."""
+        linear = self.linear
+        if linear is None:
+            linear = self.linear = self.pins.linear = Paged(self.space, self._fill_entry)
+            weakref.finalize(self, *linear.finisher())
+            self.access.use(linear)
+            self.engine.use(linear)
+        return linear
+
+    def use_tlb_hooks(self, *, on: bool) -> None:
+        """Let hooks say where linear pages are, or page tables again."""
+        if on or self.linear is not None:
+            self.begin_paging().use_table(on=on)
+            self.engine.changes += 1
+
+    def _fill_entry(self, kind: str, address: int) -> tuple[int, int]:
+        """Ask the hooks where a linear page is; without any it is where it seems to be."""
+        hooks = tuple(self.hooks.by_kind["tlb"])
+        for hook in hooks:
+            entry = Entry()
+            if hook.callback(self.owner, address, ACCESS[kind], entry, hook.data):
+                return entry.paddr, entry.perms
+        if hooks:
+            raise Failure("exception")
+        return address, READ | WRITE | EXEC
 
     # -- hooks -------------------------------------------------------------------------------------
     def add_hook(self, hook: Hook) -> None:
@@ -131,6 +163,8 @@ class Machine(Stepping):
         engine.serving.table[ATTENTION] = r32[_STOP] = 0
         GROUP.enter(engine)
         try:
+            if self.linear is not None and self.depth == 1:
+                self.linear.reload(self.cpu.r32[_CR3])
             if count and count <= _FEW:
                 self._step_few()
             else:
@@ -211,8 +245,8 @@ class Machine(Stepping):
         cpu, engine = self.cpu, self.engine
         r32, go = cpu.r32, engine.go
         code = 0
-        if native.current.base != self.space.base:
-            native.use_memory(self.space.base)
+        if native.current.base != engine.mem.base:
+            native.use_memory(engine.mem.base)
         if GROUP.was_crowded:
             engine._let_proceed()
         serving = engine.serving
@@ -258,14 +292,14 @@ class Machine(Stepping):
                 if self._trapped():
                     return
             elif kind == Kind.SYSCALL:
-                if self.space.fetch(r32[_EIP] - 2, 2) == b"\xcd\x80":
+                if engine.mem.fetch(r32[_EIP] - 2, 2) == b"\xcd\x80":
                     self._serve(r32[_EIP] - 2)
                 events.interrupt(self, 0x80)
                 if self.stopping:
                     return
             elif kind == Kind.INT:
                 behind = self.pc()
-                if self.space.fetch(behind - 2 & 0xFFFFFFFF, 1) == b"\xcd":
+                if engine.mem.fetch(behind - 2 & 0xFFFFFFFF, 1) == b"\xcd":
                     self._serve(behind - 2 & 0xFFFFFFFF)
                 events.interrupt(self, r32[_INFO])
                 if self.stopping:
@@ -289,8 +323,8 @@ class Machine(Stepping):
                 engine.sample(cpu)
             if self.deadline and self._is_over():
                 return
-            if native.current.base != self.space.base:
-                native.use_memory(self.space.base)
+            if native.current.base != engine.mem.base:
+                native.use_memory(engine.mem.base)
 
     def _attend(self) -> int:
         """Deal with what a callee asked for; return where host code goes on, 0: look; -1: stop."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.embed import events
-from runtime.embed.access import Failure
 from runtime.system import control, segments
 from runtime.system.debug import Debug
 from runtime.system.processor import Processor
@@ -66,8 +65,21 @@ class Pins(Processor):
         segments.set_flat(self.cpu, 0, code=0, data=0)
         self.update_context()
 
-    def change_cr(self, index: int, old: int, value: int) -> None:
-        """Give a control register a value; Failure where that turns paging on."""
-        if index == 0 and value & control.PG:
-            raise Failure("exception")
-        super().change_cr(index, old, value)
+    def update_paging(self, *, keep_global: bool = False) -> None:
+        """Take note of changes to CR0, CR3, CR4 or EFER; #GP if page tables are no good."""
+        if self.linear is None and self.cpu.r32[_CR0] & control.PG:
+            self.machine.begin_paging()
+        super().update_paging(keep_global=keep_global)
+        self.engine.changes += 1  # type: ignore[attr-defined]  # an EmbedEngine
+
+    def take_paging(self) -> None:
+        """Take over control registers that the user set, whatever they say."""
+        if self.linear is None and not self.cpu.r32[_CR0] & control.PG:
+            self.update_context()
+            return
+        linear = self.machine.begin_paging()
+        linear.is_lenient = True
+        try:
+            self.update_paging()
+        finally:
+            linear.is_lenient = False

@@ -120,11 +120,9 @@ def _control(index: int) -> Register:
     at = FIELDS[f"cr{index}"].offset // 4
 
     def write(machine: Machine, value: Any) -> None:
-        if index == 0 and number(value) & control.PG:
-            raise SegmentError("cr0")  # there is no paging
         machine.cpu.r32[at] = number(value) & 0xFFFFFFFF
-        if machine.pins is not None:
-            machine.pins.update_context()
+        if machine.pins is not None and index != 2:
+            machine.pins.take_paging()
         machine.engine.changes += 1
 
     return Register(lambda machine: machine.cpu.r32[at], write)
@@ -294,3 +292,5 @@ def write_msr(machine: Machine, index: int, value: int) -> None:
     if index in (FS_BASE, GS_BASE):
         setattr(machine.cpu, "fs_base" if index == FS_BASE else "gs_base", value)
     machine.msrs[index] = value & 0xFFFFFFFFFFFFFFFF
+    if index == control.EFER and machine.pins is not None:
+        machine.pins.take_paging()

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime import hostmap
-from runtime.memory import EXEC, READ, WRITE, Memory
+from runtime.embed.backing import Backing, protection
+from runtime.memory import EXEC, READ, SIZE, WRITE, Memory
 from runtime.regions import PAGE
 
 LOW = 1 << 32  # where addresses begin that 32-bit code cannot reach
@@ -58,6 +59,7 @@ class Part:
     device: Device | None = None
     keep: object = None  # what its host memory belongs to
     is_second: bool = False  # the upper half of a mapping that crosses 4 GiB
+    is_foreign: bool = False  # its host memory is the user's
 
     def cut(self, start: int, end: int, perms: int | None = None) -> Part:
         """Return a piece of it."""
@@ -78,6 +80,15 @@ class Space(Memory):
         self.device_pages: dict[int, Device] = {}  # in the lowest 4 GiB
         self.flat = memoryview((ctypes.c_ubyte * LOW).from_address(self.base)).cast("B")
         self.has_odd_pages = False  # parts in the lowest 4 GiB that are no plain readable memory
+        self.backing: Backing | None = None  # where memory is once there are page tables
+
+    def back(self) -> Backing:
+        """Move all memory into one file, so that it can be shown at any linear address."""
+        with self._edit():
+            self._forget_code(0, SIZE)
+            self.has_odd_pages = True  # the plain ways know no page tables
+            self.backing = Backing(self)
+        return self.backing
 
     # -- finding -----------------------------------------------------------------------------------
     def part_at(self, address: int) -> Part | None:
@@ -119,6 +130,7 @@ class Space(Memory):
         if not self.is_free(start, end):
             raise SpaceError("overlap")
         low = min(end, LOW) - start
+        is_foreign = host is not None
         if device is None and host is None:
             if start < LOW:
                 self.map(start, low, perms, fixed=True)
@@ -143,13 +155,16 @@ class Space(Memory):
         else:
             self.has_odd_pages = True
             self._note_devices(start, end, device)
-        self._insert(Part(start, end, perms, host, device, keep))
+        self._insert(Part(start, end, perms, host, device, keep, is_foreign=is_foreign))
 
     def remove(self, start: int, size: int) -> None:
         """Unmap a range, all of which must be mapped."""
         end = self.check(start, size)
         for part in self.covering(start, end):
             self._replace(part, start, end, None)
+            if self.backing is not None:
+                first, last = max(start, part.start), min(end, part.end)
+                self.backing.forget(first, last, own=not part.is_foreign)
         self._note_devices(start, end, None)
         if start < LOW:
             self.unmap(start, min(end, LOW) - start)
@@ -165,6 +180,8 @@ class Space(Memory):
             if first < LOW and self.prot_at(first) is not None:
                 self.protect(first, last - first, perms)
                 self._hide(first, last - first, perms)
+            if self.backing is not None:
+                self.backing.note(part.cut(first, last, perms))
 
     def regions_listed(self) -> list[tuple[int, int, int]]:
         """Return first and last address and permissions of each mapping, in order."""
@@ -193,6 +210,8 @@ class Space(Memory):
         index = bisect.bisect_left(self.starts, part.start)
         self.parts.insert(index, part)
         self.starts.insert(index, part.start)
+        if self.backing is not None:
+            self.backing.adopt(part, is_new=True)
 
     def _replace(self, part: Part, start: int, end: int, perms: int | None) -> None:
         """Cut a range out of a part; put it back with other permissions, if any are given."""
@@ -230,8 +249,7 @@ class Space(Memory):
         if hostmap.duplicate(host, size, target) and not _share(host, size, target):
             self.unmap(start, size)
             return False
-        prot = _READ_WRITE if perms & WRITE else hostmap.PROT_READ if perms else 0
-        hostmap.protect(target, size, prot)
+        hostmap.protect(target, size, protection(perms | READ if perms else 0))
         return True
 
     # -- contents ----------------------------------------------------------------------------------
@@ -301,7 +319,9 @@ class Space(Memory):
         assert part.host is not None
         size = len(data)
         host = part.host + address - part.start
-        if address < LOW:
+        if self.backing is not None:
+            self.backing.on_write(address, size)
+        elif address < LOW:
             self.prepare_write(address, size)
         if not self._is_inside(host) or part.perms & (READ | WRITE) == READ | WRITE:
             ctypes.memmove(host, data, size)
@@ -318,7 +338,9 @@ class Space(Memory):
         """Return up to *size* bytes of executable memory, fewer where that ends."""
         if not self.has_odd_pages:
             return super().fetch(address, size)
-        data, end = b"", min(address + size, LOW)
+        data, end = b"", address + size
+        if self.backing is None:
+            end = min(end, LOW)
         while address < end:
             part = self.part_at(address)
             if part is None or not part.perms & EXEC or part.device is not None:

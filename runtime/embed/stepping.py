@@ -12,6 +12,7 @@ from runtime.embed import direct, events
 from runtime.embed.access import Access, Failure
 from runtime.embed.engine import EmbedEngine
 from runtime.embed.hooks import Call, Hooks
+from runtime.embed.processor import Pins
 from runtime.embed.serving import Service
 from runtime.embed.space import Space
 from translator.decode import Truncated, decode
@@ -54,6 +55,7 @@ class Stepping:
     exits: frozenset[int]
     stopping: bool
     msrs: dict[int, int]
+    pins: Pins
 
     def stop(self) -> None:
         """Make the machine stop."""
@@ -129,7 +131,7 @@ class Stepping:
         try:
             kind = interp.execute(insn, cpu, self.access)
         except GuestFault as fault:
-            events.exception(self, fault.vector)
+            events.fault(self, fault)
             return
         self.engine.statistics.insns_interpreted += 1
         if kind == Kind.SYSCALL:
@@ -195,12 +197,14 @@ class Stepping:
         return self.step()
 
     def _is_behind_trap(self, eip: int) -> bool:
-        return self.space.fetch(eip - 1 & 0xFFFFFFFF, 1) in (b"\xcc", b"\xce", b"\xf1")
+        return self.engine.mem.fetch(eip - 1 & 0xFFFFFFFF, 1) in (b"\xcc", b"\xce", b"\xf1")
 
     def _note_fault(self) -> None:
         """Mark an insn that accesses a device, so that the host need not fault there again."""
         address = self.cpu.r32[FIELDS["fault_address"].offset // 4]
-        part = self.space.part_at(address)
+        linear = self.access.linear
+        frame = address >> 12 if linear is None else linear.frame_of(address)
+        part = None if frame is None else self.space.part_at(frame << 12 | address & 0xFFF)
         eip = self.pc()
         if part is not None and (part.device is not None or part.perms & 3 == 3):
             self._note_insn(is_fault=True)
@@ -237,7 +241,7 @@ class Stepping:
     def service(self, pc: int, slots: Slots) -> Service:
         """Return what executes the insn at an address, for native code to call."""
         mode = self.engine.context(self.cpu).mode
-        insn = decode(self.space.fetch(pc, 15), 0, mode)
+        insn = decode(self.engine.mem.fetch(pc, 15), 0, mode)
         return direct.service(self, insn, slots) or Service([(self._server(insn, slots), ())])
 
     def _server(self, insn: Insn, slots: Slots) -> Callable[[], object]:
@@ -256,7 +260,7 @@ class Stepping:
                 result = function(cpu, access, *numbers)
             except GuestFault as fault:
                 attend()
-                events.exception(self, fault.vector)
+                events.fault(self, fault)
                 return
             r32[_EIP] = result & 0xFFFFFFFF
             if result != after:
@@ -281,8 +285,13 @@ class Stepping:
         if address is None:  # behind the end of CS
             events.exception(self, _GP)
             return
-        access.permitted("fetch", address, address, 1, 0)
-        if not self.space.fetch(address, 1):
+        try:
+            place = access.place(address, "fetch")
+        except GuestFault as found:
+            events.fault(self, found)
+            return
+        access.permitted("fetch", place, place, 1, 0)
+        if not self.space.fetch(place, 1):
             raise Failure("fetch_unmapped")
         self.engine.changes += 1
 
@@ -307,7 +316,7 @@ class Stepping:
 
     def _walk(self, pc: int) -> Block:
         """Decode to the end of the block at an address."""
-        end, code, count = pc, self.space.fetch(pc, 1024), 0
+        end, code, count = pc, self.engine.mem.fetch(pc, 1024), 0
         mode = self.engine.context(self.cpu).mode
         while end - pc < 1000:
             try:

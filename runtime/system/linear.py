@@ -72,6 +72,7 @@ class Linear(Memory):
         self._set(at.CODE, native.address_of(self._code))
         self._set(at.FD, physical.fd)
         self._set(at.A20, -1)
+        self._set(at.ABSENT, -1)
         self._set(at.COUNT_MAX, _LISTED_MAX)
         self._set(at.AROUND, _AROUND_PHYSICAL)
         self.tables, self.lists = [], []
@@ -109,12 +110,7 @@ class Linear(Memory):
         """Take over control registers, as writing CR0, CR3 or CR4 does; #GP if they are bad."""
         is_on, is_pae = bool(cr0 & CR0_PG), bool(cr4 & CR4_PAE)
         if is_on and is_pae:
-            base = cr3 & 0xFFFFFFE0
-            found = [self.physical.load(base + 8 * i, 64) for i in range(4)]
-            if any(entry & _PRESENT and entry & _PDPTE_RESERVED for entry in found):
-                raise GuestFault(_GP)
-            for i, entry in enumerate(found):
-                self._set(at.DIRECTORIES + 8 * i, entry & 0x7FFFFFFFFFFFFFFF)
+            self._load_directories(cr3)
         was = [self.fields[f // 8] for f in (at.ON, at.PAE, at.PROTECTS, at.LARGE)]
         self._set(at.ON, is_on)
         self._set(at.PAE, is_pae)
@@ -131,6 +127,15 @@ class Linear(Memory):
             self._forget_frames(list(self.code_frames))
         self.space = self._spaces.setdefault(cr3, len(self._spaces) + 1) if is_on else 0
         self.flush(keep_global=keep_global)
+
+    def _load_directories(self, cr3: int) -> None:
+        """Load the four directory registers of PAE; #GP if an entry is bad."""
+        base = cr3 & 0xFFFFFFE0
+        found = [self.physical.load(base + 8 * i, 64) for i in range(4)]
+        if any(entry & _PRESENT and entry & _PDPTE_RESERVED for entry in found):
+            raise GuestFault(_GP)
+        for i, entry in enumerate(found):
+            self._set(at.DIRECTORIES + 8 * i, entry & 0x7FFFFFFFFFFFFFFF)
 
     def flush(self, *, keep_global: bool) -> None:
         """Empty all pages, but global ones if *keep_global*."""

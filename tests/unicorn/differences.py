@@ -97,4 +97,30 @@ DIFFERENCES = {
         ["('(99, 4)', 'KeyError')", "(\"('a', 4)\", 'KeyError')", "('(4, None)', 'ArgumentError')"],
         ["('(99, 4)', 'UcError', 2)", "(\"('a', 4)\", 'UcError', 2)", "('(4, None)', 'TypeError')"],
     ),
+    "code_elsewhere": Difference(
+        "code that is written through another linear page runs at once, and counts insn by insn",
+        ["(['0x2', '0x1', '0x400011', '0x80000011', '0x0', '0x10000'],)"],
+        ["(['0x1', '0x2', '0x400013', '0x80000011', '0x0', '0x10000'],)"],
+    ),
+    "large_pages": Difference(
+        "the accessed bit of a directory entry comes with the first access that succeeds",
+        ["('2710010007200100a7008000',)"],
+        ["('271001000720010087008000',)"],
+    ),
+    "memory_changes_under_paging": Difference(
+        "a translation that exists hides from Unicorn that its page must not be read any more",
+        ["('error', 12)", "(['0x65676170', '0x0', '0x500a', '0x80000011', '0x0', '0x10000'],)"],
+        ["('error', 13)", "(['0x65676170', '0x0', '0x5000', '0x80000011', '0x0', '0x10000'],)"],
+    ),
+    "contexts_of_paging": Difference(
+        "a context with paging off turns it off; Unicorn goes on with the translations that it has",
+        ["('done',)", "(['0x11223344', '0x0', '0x5005', '0x11', '0x0', '0x0'],)"],
+        ["('error', 6)", "(['0x0', '0x0', '0x5000', '0x11', '0x0', '0x0'],)"],
+    ),
+    "tlb_mode": Difference(
+        "a page is asked for once, whether or not there is memory behind it; Unicorn asks twice for code that must "
+        "not be executed, and again where no memory is",
+        ["('fill', '0x400000', 16)", *["('fill', '0x1000', 18)"] * 2] * 2,
+        [],
+    ),
 }

@@ -18,7 +18,8 @@ from translator.quick.compiler import host_mmap, put32, put64, s64, u8, u32
 ON, PAE, PROTECTS, LARGE, GLOBAL, HAS_NX, ROOT, A20 = range(0, 64, 8)
 DIRECTORIES = 64  # the four PDPTE registers
 RAM, PAGES = 96, 104  # host address of physical memory; number of its pages
-KINDS, CODE = 112, 120  # bytes a physical page: 0 RAM, 1 ROM, 2 neither; 1 if code was made of it
+# Bytes a physical page: 0 RAM, 1 ROM, 2 neither, 3 memory that only walks read; 1 if it has code.
+KINDS, CODE = 112, 120
 FD = 128
 # Of each window: its base, its table (u32 a page, 0: empty), the list of pages filled since the
 # last flush (u32, some may be empty again), and how many that are.
@@ -26,7 +27,10 @@ BASES, TABLES, LISTS, COUNTS = 136, 152, 168, 184
 COUNT_MAX, AROUND = 200, 208  # length of the lists; pages mapped at once, at most
 VIEW = 216  # the window that guest code runs in now
 FILLS = 224  # pages mapped by faults
+ABSENT = 232  # what a walk reads where no memory is
+TLB = 240  # a table of 8 bytes a linear page instead of page tables: frame << 8 and TLB_*; 0: none
 PAGING_SIZE = 256
+TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 
 # Kinds of access, and what else `walk` is told.
 A_WRITE, A_USER, A_FETCH, A_MARK = 1, 2, 4, 8
@@ -46,7 +50,7 @@ _READ, _READ_WRITE, _SHARED_FIXED = 1, 3, 0x11  # of the host's mmap
 def entry_at(ctx: int, address: int, size: int) -> int:
     """Return the host address of a table's entry, or 0 where no memory is."""
     page = address >> 12
-    if page >= s64(ctx + PAGES) or u8(s64(ctx + KINDS) + page) > 1:
+    if page >= s64(ctx + PAGES) or u8(s64(ctx + KINDS) + page) == 2:
         return 0
     return s64(ctx + RAM) + address
 
@@ -91,7 +95,7 @@ def walk32(ctx: int, address: int, kind: int) -> int:
     mask = s64(ctx + A20)
     used = _A | _D if kind & A_WRITE else _A
     upper_at = entry_at(ctx, (s64(ctx + ROOT) + (address >> 22) * 4) & mask, 4)
-    upper = u32(upper_at) if upper_at else 0xFFFFFFFF
+    upper = u32(upper_at) if upper_at else s64(ctx + ABSENT) & 0xFFFFFFFF
     if not upper & _P:
         return denied(ctx, kind, 0)
     if upper & _PS and s64(ctx + LARGE):
@@ -103,7 +107,7 @@ def walk32(ctx: int, address: int, kind: int) -> int:
         frame = (upper >> 12) & 0xFFC00 | (upper >> 13 & 0xFF) << 20 | address >> 12 & 0x3FF
         return found(ctx, kind, frame, upper, upper, upper)
     leaf_at = entry_at(ctx, ((upper & 0xFFFFF000) + (address >> 12 & 0x3FF) * 4) & mask, 4)
-    leaf = u32(leaf_at) if leaf_at else 0xFFFFFFFF
+    leaf = u32(leaf_at) if leaf_at else s64(ctx + ABSENT) & 0xFFFFFFFF
     if not leaf & _P:
         return denied(ctx, kind, 0)
     if forbids(ctx, kind, upper & leaf, 0):
@@ -122,7 +126,7 @@ def walk_pae(ctx: int, address: int, kind: int) -> int:
         return denied(ctx, kind, 0)
     has_nx = s64(ctx + HAS_NX)
     upper_at = entry_at(ctx, ((pointer & _FRAME_PAE) + (address >> 21 & 0x1FF) * 8) & mask, 8)
-    upper = s64(upper_at) if upper_at else -1
+    upper = s64(upper_at) if upper_at else s64(ctx + ABSENT)
     if not upper & _P:
         return denied(ctx, kind, 0)
     if upper & _RESERVED_PAE or (upper < 0 and not has_nx):
@@ -136,7 +140,7 @@ def walk_pae(ctx: int, address: int, kind: int) -> int:
         frame = (upper & _FRAME_PAE) >> 12 & ~0x1FF | address >> 12 & 0x1FF
         return found(ctx, kind, frame, upper, marked, marked)
     leaf_at = entry_at(ctx, ((upper & _FRAME_PAE) + (address >> 12 & 0x1FF) * 8) & mask, 8)
-    leaf = s64(leaf_at) if leaf_at else -1
+    leaf = s64(leaf_at) if leaf_at else s64(ctx + ABSENT)
     if not leaf & _P:
         return denied(ctx, kind, 0)
     if leaf & _RESERVED_PAE or (leaf < 0 and not has_nx):
@@ -148,8 +152,19 @@ def walk_pae(ctx: int, address: int, kind: int) -> int:
     return found(ctx, kind, (leaf & _FRAME_PAE) >> 12, upper & leaf, second, first & second)
 
 
+def walk_tlb(ctx: int, address: int, kind: int) -> int:
+    """Look a page up in a table that Python filled."""
+    entry = s64(s64(ctx + TLB) + (address >> 12) * 8)
+    needed = TLB_EXECUTE if kind & A_FETCH else TLB_WRITE if kind & A_WRITE else TLB_READ
+    if not entry & needed:
+        return denied(ctx, kind, _E_PRESENT if entry else 0)
+    return entry >> 8 << 8 | (MAY_WRITE if entry & TLB_WRITE else 0) | IS_ACCESSED
+
+
 def walk(ctx: int, address: int, kind: int) -> int:
     """Find the page of a linear address: frame << 8 and bits, or -1 - error code."""
+    if s64(ctx + TLB):
+        return walk_tlb(ctx, address, kind)
     if not s64(ctx + ON):
         return ((address & s64(ctx + A20)) >> 12) << 8 | MAY_WRITE | IS_GLOBAL | IS_ACCESSED
     if s64(ctx + PAE):
@@ -225,6 +240,6 @@ def fill_fault(ctx: int, host: int, error: int) -> int:
 
 PUBLIC = {"walk", "fill_page", "fill_fault"}
 FUNCTIONS: list[Callable[..., int]] = [
-    entry_at, denied, forbids, found, mark32, walk32, walk_pae, walk, state_of, fill_page,
+    entry_at, denied, forbids, found, mark32, walk32, walk_pae, walk_tlb, walk, state_of, fill_page,
     fill_fault,
 ]  # fmt: skip
