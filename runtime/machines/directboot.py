@@ -1,0 +1,58 @@
+"""Starting a kernel without a firmware: does what one would have done before, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.loaders import bzimage
+from runtime.machines import acpitables, pcisetup
+
+if TYPE_CHECKING:
+    from runtime.machines.pc import Pc
+
+_LOW_END, _ROM, _ROM_END = 0x9FC00, 0xE0000, 0x100000
+_COUNTER_0 = 0x36  # mode 3, which a BIOS leaves the timer in
+_MASKED = 0xFF
+
+
+def memory_map(size: int) -> list[bzimage.Range]:
+    """Return what firmware says of *size* bytes of memory whose last ones hold the ACPI tables."""
+    top = size - acpitables.SIZE
+    return [
+        bzimage.Range(0, _LOW_END, 1),
+        bzimage.Range(_LOW_END, 0xA0000 - _LOW_END, 2),
+        bzimage.Range(_ROM, _ROM_END - _ROM, 2),
+        bzimage.Range(_ROM_END, top - _ROM_END, 1),
+        bzimage.Range(top, acpitables.SIZE, 3),
+    ]
+
+
+def set_up(pc: Pc) -> None:
+    """Program devices as a firmware leaves them, and write the ACPI tables."""
+    pc.a20.open()
+    for port, words in ((0x20, (0x11, 8, 4, 1)), (0xA0, (0x11, 0x70, 2, 1))):
+        pc.bus.port_out(port, words[0], 1)
+        for word in words[1:]:
+            pc.bus.port_out(port + 1, word, 1)
+        pc.bus.port_out(port + 1, _MASKED, 1)
+    level = sum(1 << irq for irq in pcisetup.assign(pc.pci, pc.physical.size))
+    pc.bus.port_out(0x4D0, level | 1 << acpitables.SCI, 2)
+    pc.power.enable_acpi(enabled=True)
+    place, tables, rsdp = acpitables.build(pc.physical.size)
+    pc.physical.write(place, tables)
+    pc.physical.write(acpitables.RSDP, rsdp)
+
+
+def prepare(pc: Pc) -> None:
+    """Put the kernel of the configuration into memory; LoadError if that is impossible."""
+    config = pc.config
+    set_up(pc)
+    start = bzimage.load(
+        pc.physical,
+        config.kernel,
+        memory_map(pc.physical.size),
+        initrd=config.initrd,
+        command_line=config.append,
+        rsdp=acpitables.RSDP,
+    )
+    start.apply(pc.processor)

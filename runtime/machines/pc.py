@@ -1,0 +1,194 @@
+"""A PC: the wiring diagram of its processor, memory and devices, and how it starts.
+
+In: a PcConfig. Out: a machine to run; `stop` reasons are "power off", "exit" (its status in
+`status`), "reset" (without reboot), "triple fault", and those of whoever stops it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from runtime.bus import Bus, Line
+from runtime.clock import Clock, HostTime
+from runtime.devices import rtc as cmos
+from runtime.devices.a20 import A20
+from runtime.devices.acpi import PowerManagement
+from runtime.devices.chipset import HostBridge, IsaBridge
+from runtime.devices.debugport import DebugExit, DebugPort
+from runtime.devices.pci import PciHost
+from runtime.devices.pic import Pic
+from runtime.devices.pit import Pit
+from runtime.devices.ps2 import Ps2
+from runtime.devices.rtc import Rtc
+from runtime.devices.uart import Uart
+from runtime.machines import directboot
+from runtime.machines.loop import Budgeted, Loop
+from runtime.system import segments
+from runtime.system.linear import Linear
+from runtime.system.physical import Physical
+from runtime.system.processor import Processor
+from translator import DEFAULT_STRATEGY
+from translator.mode import Model
+
+SPAN = 1 << 32  # physical addresses
+MEBI = 1 << 20
+LARGEST = 3 << 30  # bytes of RAM: above are devices
+_VIDEO, _VIDEO_SIZE = 0xA0000, 0x20000
+_SERIAL = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
+Output = Callable[[bytes], None]
+
+
+@dataclass
+class PcConfig:
+    """What a PC is made of."""
+
+    memory: int = 128 * MEBI  # bytes of RAM, a multiple of 1 MiB
+    model: Model = Model.MAX
+    strategy: str = DEFAULT_STRATEGY
+    clock: str = "host"  # or "icount"
+    ns_per_insn: int = 1  # of clock "icount"
+    start: datetime | None = None  # what the real-time clock shows first; None: the host's UTC
+    kernel: bytes = b""  # bzImage or Multiboot
+    initrd: bytes = b""
+    append: str = ""
+    modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
+    serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
+    debug: Output | None = None  # port E9h
+    debug_exit: int | None = None  # port that ends the machine with a status
+    reboots: bool = True  # else a reset ends it
+
+    def check(self) -> None:
+        """ValueError for what cannot be."""
+        if not MEBI <= self.memory <= LARGEST or self.memory % MEBI:
+            raise ValueError("memory must be 1M to 3G, in whole MiB")
+        if self.clock not in ("host", "icount"):
+            raise ValueError(f"clock {self.clock!r}: choose host or icount")
+        if len(self.serial) > len(_SERIAL):
+            raise ValueError(f"a PC has at most {len(_SERIAL)} serial ports")
+
+
+class Pc:
+    """A PC with its devices; `run` lets it go."""
+
+    def __init__(self, config: PcConfig) -> None:
+        """Build it, ready to start; ValueError for settings that make no sense."""
+        config.check()
+        self.config = config
+        self.status: int | None = None  # what a guest gave the debug-exit port
+        self.resets = 0
+        self.physical = Physical(config.memory, SPAN)
+        self.linear = Linear(self.physical)
+        self.processor = Processor(self.linear, config.strategy, config.model)
+        self.bus = Bus(self.physical)
+        self.processor.port_in, self.processor.port_out = self.bus.port_in, self.bus.port_out
+        is_counted = config.clock == "icount"
+        source = Budgeted(self.processor, config.ns_per_insn) if is_counted else HostTime()
+        self.clock = Clock(source)
+        self.loop = Loop(self.processor, self.clock)
+        self.loop.on_shutdown = self._shut_down
+        self._wire()
+        self.start()
+
+    def _wire(self) -> None:
+        """Connect everything with everything."""
+        config, bus, clock = self.config, self.bus, self.clock
+        self.pic = Pic(bus, Line(self.processor.set_intr))
+        self.processor.acknowledge = self.pic.acknowledge
+        line = self.pic.line
+        self.pit = Pit(bus, line(0), clock)
+        self.rtc = Rtc(bus, line(8), clock, config.start or _utc())
+        cmos.set_memory_size(self.rtc.ram, config.memory)
+        reset = self.ask_reset
+        self.a20 = A20(bus, lambda is_open: self._set_a20(is_open), reset)
+        self.ps2 = Ps2(
+            bus,
+            clock,
+            line(1),
+            line(12),
+            self.a20.keyboard,
+            Line(lambda level: reset() if level else None),
+        )
+        self.serial = [
+            Uart(bus, line(irq), clock, base, output, f"com{number}")
+            for number, ((base, irq), output) in enumerate(
+                zip(_SERIAL, config.serial, strict=False), 1
+            )
+        ]
+        self.pci = PciHost(bus, reset)
+        self.host_bridge = HostBridge(self.physical)
+        self.isa_bridge = IsaBridge(self.pci, line)
+        self.power = PowerManagement(bus, line(9), clock, lambda: self.loop.stop("power off"))
+        self.pci.add(0, 0, self.host_bridge)
+        self.pci.add(1, 0, self.isa_bridge)
+        self.pci.add(1, 3, self.power)
+        self.physical.remove(_VIDEO, _VIDEO_SIZE)
+        if config.debug is not None:
+            self.debug = DebugPort(bus, config.debug)
+        if config.debug_exit is not None:
+            self.debug_exit = DebugExit(bus, self._exit, config.debug_exit)
+
+    def _set_a20(self, is_open: bool) -> None:
+        self.processor.set_a20(enabled=is_open)
+
+    # -- starting and ending -----------------------------------------------------------------------
+    def start(self) -> None:
+        """Let the processor begin where the configuration says."""
+        if self.config.kernel:
+            directboot.prepare(self)
+
+    def ask_reset(self) -> None:
+        """Reset the machine behind the insn that is executed, as a pulse of the RESET pin does."""
+        self.processor.post(self.reset)
+
+    def reset(self) -> None:
+        """Set devices and processor as after power-on, and start again; or end the machine."""
+        if not self.config.reboots:
+            self.loop.stop("reset")
+            return
+        self.resets += 1
+        self.pic.reset()
+        self.pit.reset()
+        self.rtc.reset()
+        self.a20.reset()
+        self.ps2.restart()
+        self.pci.reset()
+        for port in self.serial:
+            port.reset()
+        self.processor.reset()
+        segments.set_real_segment(self.processor.cpu, segments.CS, 0xF000)
+        self.processor.cpu.eip = 0xFFF0
+        self.processor.update_paging()
+        self.start()
+
+    def _shut_down(self) -> None:
+        if self.config.reboots:
+            self.reset()
+        else:
+            self.loop.stop("triple fault")
+
+    def _exit(self, status: int) -> None:
+        self.status = status
+        self.loop.stop("exit")
+
+    def run(self, timeout: float | None = None) -> str:
+        """Run until something ends it; return the reason (machines/loop.py)."""
+        reason = self.loop.run(timeout)
+        for port in self.serial:
+            port.flush()
+        return reason
+
+    def close(self) -> None:
+        """Give everything back to the host; what was compiled is kept for later runs."""
+        self.processor.engine.tiering.wait()
+        self.processor.engine.close()
+        self.loop.close()
+        self.linear.close()
+        self.physical.close()
+
+
+def _utc() -> datetime:
+    from datetime import UTC
+
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
