@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runtime import fpstate
-from runtime.embed.space import SpaceError
-from runtime.system import control, descriptors
+from runtime.embed.access import Failure
+from runtime.system import control, descriptors, segments
+from translator.faults import GuestFault
 from translator.state import FIELDS, GPRS, SEGMENTS
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _EIP = FIELDS["eip"].offset // 4
 _FPU = FIELDS["fpu"].offset
 _XMM, _FPR = FIELDS["xmm0"].offset, FIELDS["fpr0"].offset
-_GDT_BASE, _GDT_LIMIT = FIELDS["gdtr_base"].offset // 4, FIELDS["gdtr_limit"].offset // 2
-_LDT_BASE, _LDT_LIMIT = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("base", "limit"))
 FS_BASE, GS_BASE = 0xC0000100, 0xC0000101  # as MSRs
 
 
@@ -62,48 +60,42 @@ def _set_ip(machine: Machine, value: Any) -> None:
 
 
 def _set_eflags(machine: Machine, value: Any) -> None:
+    before = machine.cpu.eflags
     machine.cpu.eflags = number(value) | 2
+    if (before ^ value) & segments.EFLAGS_VM and machine.pins is not None:
+        machine.pins.update_context()
+        machine.engine.changes += 1
 
 
 def _set_flags(machine: Machine, value: Any) -> None:
     _set_eflags(machine, machine.cpu.eflags & ~0xFFFF | number(value) & 0xFFFF)
 
 
-def _find(machine: Machine, selector: int) -> descriptors.Descriptor | None:
-    """Return the descriptor of a selector, from the guest's tables; None if there is none."""
-    r32, r16 = machine.cpu.r32, machine.cpu.r16
-    base, limit = r32[_GDT_BASE], r16[_GDT_LIMIT]
-    if selector & 4:
-        base, limit = r32[_LDT_BASE], r32[_LDT_LIMIT]
-    place = base + (selector & ~7) & 0xFFFFFFFF
-    if selector | 7 > limit or not selector & ~3:
-        return None
+def _load_segment(machine: Machine, index: int, selector: int) -> None:
+    """Load a segment register as the guest's insns do; for CS, too, as Unicorn does."""
+    cpu, mem, pins = machine.cpu, machine.access, machine.pins
     try:
-        low, high = struct.unpack("<2I", machine.space.peek(place, 8))
-    except SpaceError:
-        return None
-    return descriptors.Descriptor(selector, low, high, place)
+        if machine.is_real:
+            pins.set_real_segment(index, selector)
+        elif selector & ~3 or index == segments.SS or segments.mode_of_cpu(cpu).is_real:
+            descriptors.load(cpu, mem, index, selector)
+        else:  # a null selector leaves a flat segment
+            _, _, _, attr = segments.segment(cpu, index)
+            segments.set_segment(cpu, index, selector, 0, 0xFFFFFFFF, attr)
+            pins.update_context()
+    except (GuestFault, Failure):
+        raise SegmentError(selector) from None
 
 
 def _segment(name: str) -> Register:
+    index = SEGMENTS.index(name)
+
     def write(machine: Machine, value: Any) -> None:
-        cpu, selector = machine.cpu, number(value) & 0xFFFF
-        pins, index = machine.pins, SEGMENTS.index(name)
-        if pins is None:  # a context that was saved
-            setattr(cpu, name, selector)
-        elif machine.is_real:
-            pins.set_real_segment(index, selector)
+        selector = number(value) & 0xFFFF
+        if machine.pins is None:  # a context that was saved
+            setattr(machine.cpu, name, selector)
         else:
-            found = _find(machine, selector)
-            if found is None and selector & ~3:
-                raise SegmentError(name)
-            if found is None:  # a null selector: what is behind the register stays
-                setattr(cpu, name, selector)
-            elif found.is_present and not found.kind:
-                descriptors.put(cpu, index, found)
-            else:
-                raise SegmentError(name)
-            pins.update_context()
+            _load_segment(machine, index, selector)
         machine.engine.changes += 1
 
     return Register(lambda machine: getattr(machine.cpu, name), write)

@@ -123,4 +123,23 @@ DIFFERENCES = {
         ["('fill', '0x400000', 16)", *["('fill', '0x1000', 18)"] * 2] * 2,
         [],
     ),
+    "ring_3": Difference(
+        "ring 3 needs IOPL or a bitmap for ports (SDM vol. 1, 19.5.1): Unicorn lets it access them",
+        [
+            f"(['{eax}', '0x9002', '0x7000', '0x1b', '0x23', '{ds}', '{ds}', '{flags}'],)"
+            for eax, ds, flags in (
+                *[("0x0", "0x0", "0x2")] * 4,
+                ("0x0", "0x10", "0x46"),
+                ("0x8", "0x10", "0x46"),
+            )
+        ],
+        [
+            line
+            for eax, ds, flags in (*[("0x0", "0x0", "0x2")] * 4, *[("0x8", "0x10", "0x46")] * 2)
+            for line in (
+                "('int', 13, '0x9000')",
+                f"(['{eax}', '0x9000', '0x7000', '0x1b', '0x23', '{ds}', '{ds}', '{flags}'],)",
+            )
+        ],
+    ),
 }

@@ -51,3 +51,82 @@ def ring_0(lib: Lib, log: Log) -> None:
         names = ["EAX", "ECX", "ESI", "EDI", "EBX", "EIP", "ESP", "CS", "DS", "SS", "ES", "GDTR"]
         log([uc.reg_read(register(lib, name)) for name in names])
         log(bytes(uc.mem_read(GDT + 0x120, 6)).hex())
+
+
+def segments_table() -> list[bytes]:
+    """Return descriptors of all types for memory and two others, of ring 0 and 3, with a base."""
+    types = (0x10, 0x12, 0x18, 0x1A, 0x1C, 0x1E, 0x02, 0x09, 0x0C)
+    rows = [bytes(8)]
+    for level in (0, 3):
+        for kind in types:
+            for present in (0x80, 0):
+                rows.append(descriptor(0x2000, 0xFFFFF, present | level << 5 | kind, 12))
+    return rows
+
+
+@scenario
+def segment_registers(lib: Lib, log: Log) -> None:
+    rows = segments_table()
+    overrides = {"CS": "", "SS": "36", "DS": "", "ES": "26", "FS": "64", "GS": "65"}
+    for table, bit in (("GDTR", 0), ("LDTR", 4)):
+        for name, prefix in overrides.items():
+            for index in range(1, 6 if bit else len(rows) + 1):
+                for level in (0, 3):
+                    uc = lib.Uc(lib.UC_ARCH_X86, lib.UC_MODE_32)
+                    uc.mem_map(0, 0x10000)
+                    uc.mem_write(0x1000, b"".join(rows))
+                    uc.mem_write(0x10, b"flat")
+                    uc.mem_write(0x2010, b"base")
+                    limit = 8 * len(rows) - 1
+                    uc.reg_write(register(lib, table), (8 if bit else 0, 0x1000, limit, 0x8200))
+                    done = "loaded"
+                    try:
+                        uc.reg_write(register(lib, name), index * 8 | level | bit)
+                    except lib.UcError as error:
+                        done = error.errno
+                    code = bytes.fromhex(prefix + "a110000000")
+                    for place in (0x5000, 0x7000):  # CS has a base, too
+                        uc.mem_write(place, code)
+                    uc.emu_start(0x5000, 0x5000 + len(code), count=1)
+                    values = [uc.reg_read(register(lib, n)) for n in (name, "EAX", "EIP")]
+                    log(table, name, index, level, done, values, uc.mem_read(0x1005 + index * 8, 1))
+
+
+RING_3 = {
+    "iret": "6a23 6800700000 6a02 6a1b 6800900000 cf",
+    "retf": "6a23 6800700000 6a1b 6800900000 cb",
+    "sysexit": "b974010000 b808000000 31d2 0f30 b900700000 ba00900000 0f35",
+}
+IN_RING_3 = (
+    "fa", "f4", "e460", "e660", "cd80", "cc", "0f20c0", "0f22c0", "0f3012", "8cc8", "668ed8", "cf",
+    "0f00d0", "b823000000 8ed8 0f010dfc6f0000", "b823000000 8ed8 8ec0 40", "9c58", "6a02 9d 9c 58",
+    "0f01f0", "b810000000 8ed8", "ea000000000800", "f7f0", "0f0b", "0f32", "fb", "ce", "0f34", "0f06",
+)  # fmt: skip
+
+
+@scenario
+def ring_3(lib: Lib, log: Log) -> None:
+    rows = [bytes(8)] + [
+        descriptor(0, 0xFFFFF, rights, 12) for rights in (0x9B, 0x93, 0xFB, 0xF3, 0x93)
+    ]
+    for way, enter in RING_3.items():
+        for code in IN_RING_3:
+            uc = begin(lib, enter)
+            uc.mem_write(GDT, b"".join(rows))
+            uc.reg_write(register(lib, "GDTR"), (0, GDT, 8 * len(rows) - 1, 0))
+            uc.mem_write(FAR, bytes.fromhex(code) + b"\x90" * 8)
+            for name, selector in (("CS", 8), ("SS", 0x10), ("DS", 0x10), ("ES", 0x10)):
+                uc.reg_write(register(lib, name), selector)
+            uc.hook_add(
+                lib.UC_HOOK_INTR,
+                lambda uc, number, data: (
+                    log("int", number, hex(uc.reg_read(register(lib, "EIP")))), uc.emu_stop()
+                ),
+            )  # fmt: skip
+            try:
+                uc.emu_start(START, FAR + len(bytes.fromhex(code)), count=40)
+                log(way, code, "done")
+            except lib.UcError as error:
+                log(way, code, "error", error.errno)
+            names = ("EAX", "EIP", "ESP", "CS", "SS", "DS", "ES", "EFLAGS")
+            log([hex(uc.reg_read(register(lib, name))) for name in names])
