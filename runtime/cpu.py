@@ -88,7 +88,7 @@ class Cpu:
         self.mem = mem
         self.is_known = False  # the engine has seen it
         self.system: Processor | None = None  # what is around it, if there is no Linux
-        self.context_seen = self.jumps_of = 0  # context of the code last run; of remembered jumps
+        self.context_seen = 0  # context of the code last run
         self.buffer = mmap.mmap(
             -1, (STATE_SIZE + 4095) & -4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         )

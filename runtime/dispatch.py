@@ -35,7 +35,6 @@ from runtime.memory import Memory
 from runtime.tiering import Tiering
 from translator import DEFAULT_STRATEGY
 from translator.insn import Insn
-from translator.mode import is_shared
 from translator.planner import FetchFault, Plan
 from translator.quick import layout
 from translator.semantics import updates
@@ -199,12 +198,8 @@ class Engine(Interpreting):
         return location | LOCATION_PRECISE if precise else location
 
     def _change_context(self, cpu: Cpu, context: int) -> None:
-        """Forget computed jumps where code of another mode has the same keys."""
+        """Take note that code of another context is run."""
         cpu.context_seen = context
-        if is_shared(context >> 32):
-            if cpu.jumps_of != context:
-                cpu.flush_jump_cache()
-            cpu.jumps_of = context
 
     def _fault(self, cpu: Cpu) -> Exit | None:
         """Handle a native memory fault: None for a write to translated code, which goes on."""

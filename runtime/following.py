@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from translator.decode import Truncated, decode
-from translator.mode import CONTEXT_SHIFT, Context, is_shared
+from translator.mode import CONTEXT_SHIFT, Context
 from translator.planner import Plan
 from translator.regions import is_return
 from translator.state import FIELDS, JUMP_CACHE_ENTRIES
@@ -53,7 +53,7 @@ class Follow:
             for cpu in self.cpus:
                 keys.update(cpu.r64[CACHE : CACHE + 2 * JUMP_CACHE_ENTRIES : 2])
             number = self.context.number
-            if not is_shared(number):  # the keys name the context
+            if number:  # the keys name the context
                 keys = {key & _OFFSET for key in keys if key >> 32 == number}
             place = number << CONTEXT_SHIFT
             self.recent = sorted(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from runtime import nativeserve, nativesignals, nativex87
 from runtime.nativebase import GLOBALS, GLOBALS_SIZE, THREADS_MAX, field
-from translator.mode import SHARED
 from translator.quick.layout import HASH_FACTOR, HASH_SHIFT, HASH_SIZE
 from translator.state import Exit
 from translator.tiers.emitter import ARGS, PINNED_XMM, SIGNATURE, VECTOR
@@ -85,11 +84,7 @@ go:
   %line = getelementptr i8, ptr %cache, i64 %slot_offset
   %line_code = getelementptr i8, ptr %line, i64 8
   store ptr %code, ptr %line_code
-  ; Where modes share host code, the address alone is what it asks for (translator/mode.py).
-  %shared = and i64 %high_half, {SHARED << 32}
-  %is_shared = icmp ne i64 %shared, 0
-  %line_key = select i1 %is_shared, i64 %low, i64 %pc
-  %line_was = atomicrmw xchg ptr %line, i64 %line_key seq_cst
+  %line_was = atomicrmw xchg ptr %line, i64 %pc seq_cst
   ; If the block was dropped meanwhile, the cache was perhaps flushed before it was written.
   %code_now = load atomic ptr, ptr %code_at seq_cst, align 8
   %stays = icmp eq ptr %code_now, %code

@@ -166,8 +166,7 @@ class Context(NamedTuple):
 CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
 _PLACES_MAX = 1 << _PLACE_BITS
 CONTEXT_SHIFT = 33  # of a context's number in a location (runtime/guestcode.py)
-# A bit of the number where code has the host code of USER, so that computed jumps are remembered by
-# the address alone.
+# A bit of the number where most insns have the host code of USER: compiled code can translate it.
 SHARED = 1 << 30
 _places: dict[tuple[int, int, int, int], int] = {}  # mode, base, limit, space -> identifier
 _contexts: dict[int, Context] = {0: Context(USER, 0, 0xFFFFFFFF, 0)}

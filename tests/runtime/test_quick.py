@@ -17,6 +17,7 @@ from runtime.memory import Memory
 from tests.building import build
 from tests.test_guests import GUESTS
 from translator.decode import Truncated, scan_fields
+from translator.mode import USER, Mode, context_number
 from translator.planner import FetchFault, Plan
 from translator.quick import layout, scan
 from translator.quick.write import RECIPE_FLAG
@@ -162,12 +163,14 @@ def test_random_bytes() -> None:
     assert compare(bytes(code), list(places(rng, len(code), 500))) > 300
 
 
-def scanned(code: bytes, size: int) -> tuple[bytes, int, int, int, int] | str:
+def scanned(code: bytes, size: int, mode: Mode) -> tuple[bytes, int, int, int, int] | str:
     """Run scan.scan as Python, over real memory."""
     buffer = bytearray(code + bytes(32))
     forms = bytearray(scan.form_table())
     context = bytearray(layout.CONTEXT_SIZE)
     struct.pack_into("<Q", context, layout.FORMS, native.address_of(forms))
+    number = context_number(mode, 0, 0, 0xFFFFFFFF, 7 if mode.system else 0)
+    struct.pack_into("<Q", context, layout.SYSTEM, number)
     address = native.address_of(buffer)
     status = scan.scan(native.address_of(context), address, address + size)
     if status:
@@ -177,21 +180,24 @@ def scanned(code: bytes, size: int) -> tuple[bytes, int, int, int, int] | str:
     return (key, *rest)
 
 
-def test_scan() -> None:
+@pytest.mark.parametrize("mode", [USER, Mode(cpl=0, system=True), Mode(system=True)])
+def test_scan(mode: Mode) -> None:
     """Also as plain Python: keys, lengths and numbers of random insns."""
     rng = random.Random(5)
+    found_keys = 0
     for _ in range(1000):
         prefixes = bytes(
             rng.choices(b"\x66\x67\xf2\xf3\xf0\x2e\x64\x26\x3e", k=rng.choice((0, 0, 1, 3)))
         )
-        code = (
-            prefixes + rng.choice((b"", b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")) + rng.randbytes(16)
-        )
+        opcode = rng.choice((b"", b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a", b"\xc3", b"\x0f\x22"))
+        code = prefixes + opcode + rng.randbytes(16)
         code = code[: rng.choice((24, 24, 7, 3, 1))]
         try:
-            expected: tuple[bytes, int, int, int, int] | str = scan_fields(code, 0)
+            expected: tuple[bytes, int, int, int, int] | str = scan_fields(code, 0, mode)
         except (Truncated, IndexError):
             expected = "truncated"
-        found = scanned(code, len(code))
+        found = scanned(code, len(code), mode)
         if found != "strange":
             assert found == expected, code.hex()
+            found_keys += found != "truncated"
+    assert found_keys > 500

@@ -174,11 +174,11 @@ af scas Av,Yv
 BRANCHES = """
 e9 jmp Jz
 eb jmp Jb
-ff /4 jmpi Ev
+ff /4 jmpi Ev ; system
 e8 call Jz
-ff /2 calli Ev
-c3 ret
-c2 retn Iw
+ff /2 calli Ev ; system
+c3 ret ; system
+c2 retn Iw ; system
 e0 loopne Jb
 e1 loope Jb
 e2 loop Jb

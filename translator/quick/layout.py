@@ -59,7 +59,7 @@ MADE, MADE_INSNS, CYCLES = 504, 512, 520  # blocks, their insns, cycles spent on
 # Shapes and stencils that are known (known.py).
 SHAPE_ROWS, SHAPE_COUNT, SHAPE_LIMIT = 528, 536, 544
 PAIR_COUNT, PAIR_LIMIT = 552, 560
-SYSTEM = 568  # not 0: insns that the processor's mode changes are for Python
+SYSTEM = 568  # number of the context: insns that its mode changes have keys of their own
 CONTEXT_HEAD = 576
 WITH_KNOWN, WITH_NEW = 1, 2
 PAGE_LIST = CONTEXT_HEAD  # u64 page numbers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from translator.decode import forms, sensitive_fields
+from translator.mode import CONTEXT_MODE_SHIFT, MARK, MODE_BITS
 from translator.quick import layout as lay
 from translator.quick.compiler import put64, s8, s16, s32, s64, u8, u16, u32
 
@@ -10,6 +11,7 @@ TRUNCATED, STRANGE = 1, 2
 _OPSIZE, _ADDRSIZE = 0xFF00, 0xFF0000  # the byte of each prefix kind
 _VEX = 0xC4
 _LONGEST = 15
+_MARKER = 3  # bytes of Mode.marker
 
 
 def prefix_kind(byte: int) -> int:
@@ -61,7 +63,7 @@ def scan(ctx: int, code: int, end: int) -> int:
             if value:
                 low = low | value << 8 * length
                 length += 1
-    form = 0
+    form = is_register = mod = 0
     if byte == 0x0F:
         second = u8(pos + 1)
         if second == 0x38 or second == 0x3A:
@@ -72,6 +74,7 @@ def scan(ctx: int, code: int, end: int) -> int:
             length += 2
         else:
             form = 256 + second
+            is_register = second >= 0x20 and second <= 0x23  # whatever ModRM says
             low = low | byte << 8 * length
             byte = second
             pos += 2
@@ -129,9 +132,13 @@ def scan(ctx: int, code: int, end: int) -> int:
         if size:
             disp = number(pos, size, 1)
             pos += size
+    marked = 0  # whether the key begins with the mode (decode._asks)
     if s64(ctx + lay.SYSTEM):
         segment = seen >> 40 & 0xFF
-        if u8(form + lay.F_SENSITIVE) >> reg & 1 or segment == 0x64 or segment == 0x65:
+        marked = u8(form + lay.F_SENSITIVE) >> reg & 1
+        if segment == 0x64 or segment == 0x65:
+            marked = 1
+        if is_register and mod != 3:
             return STRANGE
     for which in range(0, 2):
         kind = u8(form + 1 + 2 * reg + which)
@@ -170,6 +177,13 @@ def scan(ctx: int, code: int, end: int) -> int:
         return TRUNCATED
     if pos - code > _LONGEST:
         return STRANGE
+    if marked:
+        if length > _LONGEST - _MARKER:
+            return STRANGE
+        mode = s64(ctx + lay.SYSTEM) >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
+        high = high << 8 * _MARKER | low >> 64 - 8 * _MARKER & (1 << 8 * _MARKER) - 1
+        low = low << 8 * _MARKER | mode << 8 | MARK
+        length += _MARKER
     put64(ctx + lay.KEY_LOW, low)
     put64(ctx + lay.KEY_HIGH, high | length << 56)
     put64(ctx + lay.LENGTH, pos - code)

@@ -301,7 +301,7 @@ class Lowering(Emitter):
         entry = self.t(f"getelementptr i8, ptr {table}, i64 {offset}")
         key = self.t(f"load i64, ptr {entry}")
         wanted = wide
-        if self.mode is not USER and not self.mode.shares_keys:
+        if self.mode is not USER:
             wanted = self.t(f"or i64 {wide}, {self.get_field('context', 64)}")
         hit = self.t(f"icmp eq i64 {key}, {wanted}")
         yes, no = self.fresh("hit"), self.fresh("miss")
