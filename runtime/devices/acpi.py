@@ -14,6 +14,8 @@ from runtime.devices.pci import Function
 
 TIMER_HZ = 3579545
 PM_BASE, PM_ENABLE, SMB_BASE, SMB_ENABLE = 0x40, 0x80, 0x90, 0xD2
+DEVACTB = 0x58
+_APMC_EN = 1 << 25  # of DEVACTB: SMIs have been set up, so that SeaBIOS does not ask for SMM
 _STATUS, _ENABLES, _CONTROL, _TIMER = 0, 2, 4, 8
 _OVERFLOW, _POWER_BUTTON, _WAKE = 1, 1 << 8, 1 << 15
 _SCI_EN, _SLEEP = 1, 1 << 13
@@ -36,7 +38,8 @@ class PowerManagement(Function):
         self.put(SMB_BASE, 1, 4)
         self.allow(SMB_BASE, 0xFFC0, 4)
         self.allow(SMB_ENABLE, 0xFF, 1)
-        for offset in (0x58, 0x5C, 0x60, 0x64, 0x68, 0x74, 0x78, 0x7C):
+        self.put(DEVACTB, _APMC_EN, 4)
+        for offset in (DEVACTB, 0x5C, 0x60, 0x64, 0x68, 0x74, 0x78, 0x7C):
             self.allow(offset, 0xFFFFFFFF, 4)
         self.base: int | None = None
         self.status = self.enables = self.control = 0
@@ -53,6 +56,7 @@ class PowerManagement(Function):
         """Be as after power-on; the timer runs on."""
         super().reset()
         self.put(PM_BASE, 1, 4)
+        self.put(DEVACTB, _APMC_EN, 4)
         self.config[PM_ENABLE] = 0
         self.status = self.enables = self.control = 0
         self._configured(PM_BASE, 4)

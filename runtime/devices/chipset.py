@@ -12,9 +12,8 @@ from runtime.bus import Line
 from runtime.devices.pci import Function, PciHost
 from runtime.system.physical import Physical
 
-PAM0, PIRQ_ROUTES, DEVACTB = 0x59, 0x60, 0x58
+PAM0, PIRQ_ROUTES = 0x59, 0x60
 COMMAND_LOW = 4
-_APMC_EN = 1 << 25  # of DEVACTB: SMIs have been set up, so that SeaBIOS does not ask for SMM
 _SHADOWS = [(0xF0000, 0x10000)] + [
     (0xC0000 + 0x8000 * i + 0x4000 * half, 0x4000) for i in range(6) for half in (0, 1)
 ]
@@ -78,8 +77,6 @@ class IsaBridge(Function):
         self.allow(4, 0, 2)
         self.allow(PIRQ_ROUTES, 0x8F8F8F8F, 4)
         self.put(PIRQ_ROUTES, 0x80808080, 4)
-        self.put(DEVACTB, _APMC_EN, 4)
-        self.allow(DEVACTB, 0xFFFFFFFF, 4)
         self.irqs = [0] * 4  # that the wires drive; 0: none
         self.driven: dict[int, int] = {}  # IRQ -> wires that are high
         self.on_write = self._written
@@ -89,7 +86,6 @@ class IsaBridge(Function):
         """Route nothing."""
         super().reset()
         self.put(PIRQ_ROUTES, 0x80808080, 4)
-        self.put(DEVACTB, _APMC_EN, 4)
         self._written(PIRQ_ROUTES, 4)
 
     def _written(self, offset: int, size: int) -> None:

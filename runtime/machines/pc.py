@@ -23,7 +23,7 @@ from runtime.devices.pit import Pit
 from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
 from runtime.devices.uart import Uart
-from runtime.machines import directboot
+from runtime.machines import directboot, rom
 from runtime.machines.loop import Budgeted, Loop
 from runtime.system import segments
 from runtime.system.linear import Linear
@@ -51,6 +51,7 @@ class PcConfig:
     ns_per_insn: int = 1  # of clock "icount"
     start: datetime | None = None  # what the real-time clock shows first; None: the host's UTC
     kernel: bytes = b""  # bzImage or Multiboot
+    bios: bytes = b""  # a firmware image: its last byte is at the end of the 4 GiB
     initrd: bytes = b""
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
@@ -135,8 +136,18 @@ class Pc:
     # -- starting and ending -----------------------------------------------------------------------
     def start(self) -> None:
         """Let the processor begin where the configuration says."""
-        if self.config.kernel:
+        if self.config.bios:
+            rom.install(self.physical, self.config.bios)
+            self._enter_rom()
+        elif self.config.kernel:
             directboot.prepare(self)
+
+    def _enter_rom(self) -> None:
+        """Begin where a processor does after reset, 16 bytes below the end of the 4 GiB."""
+        cpu = self.processor.cpu
+        segments.set_segment(cpu, segments.CS, 0xF000, 0xFFFF0000, 0xFFFF, segments.REAL_ATTR)
+        cpu.eip = 0xFFF0
+        self.processor.update_context()
 
     def ask_reset(self) -> None:
         """Reset the machine behind the insn that is executed, as a pulse of the RESET pin does."""
@@ -157,8 +168,6 @@ class Pc:
         for port in self.serial:
             port.reset()
         self.processor.reset()
-        segments.set_real_segment(self.processor.cpu, segments.CS, 0xF000)
-        self.processor.cpu.eip = 0xFFF0
         self.processor.update_paging()
         self.start()
 
