@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from runtime.personalities.dos.options import DosOptions
 from runtime.personalities.linux.options import LinuxOptions
 from translator import DEFAULT_STRATEGY
 
@@ -15,11 +16,12 @@ USAGE_STATUS = 2
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Settings of a run; the personality's own are in `linux`."""
+    """Settings of a run; the personalities' own are in `linux` and `dos`."""
 
     program: str
     args: tuple[str, ...] = ()
     linux: LinuxOptions = field(default_factory=LinuxOptions)
+    dos: DosOptions = field(default_factory=DosOptions)
     strategy: str = DEFAULT_STRATEGY
     region_threshold: int | None = None  # insns run around a place until it becomes a region
     budget: int | None = None  # insns

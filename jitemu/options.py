@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from jitemu.config import Config
+from runtime.personalities.dos.options import DosOptions
 from runtime.personalities.linux.options import LinuxOptions
 from translator import DEFAULT_STRATEGY
 
@@ -124,12 +125,38 @@ def log_items(text: str) -> frozenset[str]:
     return frozenset(items)
 
 
+def dos_version(text: str) -> tuple[int, int]:
+    """Read a version of DOS, as 5.0 or 6.22."""
+    major, _, minor = text.partition(".")
+    try:
+        found = int(major), int(minor or "0")
+    except ValueError:
+        found = 0, 0
+    if not (2 <= found[0] <= 9 and 0 <= found[1] <= 99):
+        raise argparse.ArgumentTypeError(f"{text!r} is no version of DOS (as 5.0)")
+    return found
+
+
+def cycles(text: str) -> int | None:
+    """Read a number of insns a millisecond; None: as fast as possible."""
+    if text == "max":
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < 1 << 31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of cycles (as 3000 or max)")
+    return value
+
+
 def parser(command: str = "jitemu run") -> Parser:
     """Build the parser of what stands before PROGRAM."""
     made = Parser(
         prog=command,
         usage=f"{command} [options] PROGRAM [ARGS...]",
-        description="Run an i386 Linux program. Options end at PROGRAM; ARGS are the guest's.",
+        description="Run an i386 Linux or a DOS program. "
+        "Options end at PROGRAM; ARGS are the guest's.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -176,7 +203,7 @@ def parser(command: str = "jitemu run") -> Parser:
         action="append",
         default=[],
         metavar="HOST[:GUEST][:ro|rw]",
-        help="show a host directory or file; read-only unless rw",
+        help="show a host directory or file, read-only unless rw; for DOS, X=DIR[:ro]: a drive",
     )
     add(
         "--host-fs",
@@ -192,6 +219,20 @@ def parser(command: str = "jitemu run") -> Parser:
     )
     add("--timeout", type=seconds, metavar="SECONDS", help="end the guest after this time")
     add("--budget", type=count, metavar="INSNS", help="end the guest after so many insns")
+    add = made.add_argument_group("DOS programs").add_argument
+    add(
+        "--dos-version",
+        type=dos_version,
+        default=(5, 0),
+        metavar="N.N",
+        help="version that DOS tells programs (5.0)",
+    )
+    add(
+        "--cycles",
+        type=cycles,
+        metavar="N|max",
+        help="insns a millisecond, for programs that need a slow machine (max)",
+    )
     add = made.add_argument_group("translation").add_argument
     add(
         "--strategy",
@@ -305,10 +346,20 @@ def config(found: argparse.Namespace, guest: list[str]) -> Config:
         timeout=found.timeout,
         release=found.uname_release,
     )
+    dos = DosOptions(
+        mounts=tuple(found.mount),
+        env=tuple(text for is_set, text in found.environment or () if is_set),
+        version=found.dos_version,
+        cycles=found.cycles,
+        report=found.report,
+        timeout=found.timeout,
+        memory_limit=found.memory,
+    )
     return Config(
         program=guest[0],
         args=tuple(guest[1:]),
         linux=linux,
+        dos=dos,
         strategy=found.strategy,
         budget=found.budget,
         log=found.log - {"strace"},

@@ -47,6 +47,10 @@ def die_of_interrupt() -> None:
 
 def start(config: Config, started: float, watch: Watch | None = None) -> int:
     """Run a guest as the settings say, since when is known; returns only if it cannot start."""
+    from jitemu import dosrun
+
+    if dosrun.is_dos(config.program):
+        return dosrun.start(config, started)
     from runtime.loaders.elf import LoadError
     from runtime.personalities import linux as personality
     from translator.strategies import STRATEGIES

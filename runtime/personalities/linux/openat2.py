@@ -78,6 +78,25 @@ def open_beneath(dirfd: int, path: bytes, flags: int, mode: int = 0) -> int:
     return _step_by_step(dirfd, path, flags, mode)
 
 
+def confined_open(dirfd: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """Open with the host's flags, links followed as long as they stay below: fd or -errno.
+
+    Hosts without openat2 follow none.
+    """
+    global _has_openat2
+    if _has_openat2:
+        mode = mode & 0o7777 if flags & os.O_CREAT else 0
+        how = _HOW.pack(flags, mode, _RESOLVE_CONFINED & ~0x04)
+        result: int = _syscall(Sys.OPENAT2, dirfd, path, how, _HOW.size)
+        if result >= 0:
+            return result
+        code = ctypes.get_errno()
+        if code not in (errno.ENOSYS, errno.EPERM):
+            return -code
+        _has_openat2 = False
+    return _step_by_step(dirfd, path, flags, mode)
+
+
 def path_beneath(dirfd: int, path: bytes, flags: int = 0) -> int:
     """Open an O_PATH descriptor: the descriptor or -errno; never blocks."""
     global _has_openat2

@@ -1,0 +1,128 @@
+"""The software interrupts of DOS besides INT 21h, and the vectors of all.
+
+20h, 22h to 29h, 2Eh and 2Fh. INT 23h (Ctrl-C) and 24h (critical error) call what the guest has
+put there; DOS's own end the program and let the function fail.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from runtime.firmware.call import Call
+from runtime.firmware.callbacks import Result
+from runtime.personalities.dos import programs
+from runtime.personalities.dos.multiplex import multiplex
+
+if TYPE_CHECKING:
+    from runtime.personalities.dos.kernel import Kernel
+
+_CPM_CALL = 0xC0  # 0000:00C0, which the far call at PSP:5 leads to
+_NOT_READY = 0x0207  # AX of absolute disk reads: drive not ready
+
+
+class Interrupts:
+    """The handlers of one DOS."""
+
+    def __init__(self, dos: Kernel) -> None:
+        """Put the vectors into guest memory."""
+        self.dos = dos
+        callbacks = dos.machine.callbacks
+        self.callbacks = callbacks
+        self.entry = callbacks.add(dos.serve)
+        self.default_break = callbacks.add(self._break)
+        self.default_critical = callbacks.add(self._critical)
+        self._after_break = callbacks.add_code(b"\xcd\x23", self._broken, ends="")
+        self._break_stack = 0
+        handlers = {
+            0x20: callbacks.add(self._terminate),
+            0x21: self.entry,
+            0x22: callbacks.add(self._terminate),
+            0x23: self.default_break,
+            0x24: self.default_critical,
+            0x25: callbacks.add(self._absolute, ends="retf"),
+            0x26: callbacks.add(self._absolute, ends="retf"),
+            0x27: callbacks.add(self._stay_resident),
+            0x29: callbacks.add(self._fast_output),
+            0x2E: callbacks.add(self._command),
+            0x2F: callbacks.add(lambda call: multiplex(dos, call)),
+        }
+        for vector in (0x28, 0x2A, 0x2B, 0x2C, 0x2D):
+            handlers[vector] = dos.machine.iret
+        for vector, place in handlers.items():
+            callbacks.set_vector(vector, place)
+        segment, offset = callbacks.add_code(self._cpm, ends="")
+        jump = b"\xea" + struct.pack("<HH", offset, segment)
+        dos.memory.write(_CPM_CALL, jump)
+
+    # -- ends of programs --------------------------------------------------------------------------
+    def _terminate(self, call: Call) -> None:
+        """INT 20h: end the program whose PSP is at CS."""
+        programs.end(self.dos, 0)
+
+    def _stay_resident(self, call: Call) -> None:
+        """INT 27h: end the program; what is below CS:DX stays."""
+        programs.end(self.dos, 0, programs.RESIDENT, keep=(call.dx or 0x10000) + 15 >> 4)
+
+    # -- Ctrl-C and critical errors ----------------------------------------------------------------
+    def control_break(self, call: Call) -> Result | None:
+        """Let INT 23h decide: the program ends, or the function begins again."""
+        dos = self.dos
+        dos.line, dos.flushed, dos.typed = None, None, b""
+        dos.console.write(b"^C\r\n")
+        if dos.memory.u32(4 * 0x23) == _far(self.default_break):
+            dos.skip_carry = True
+            programs.end(dos, 0, programs.BREAK)
+            return None
+        dos.skip_carry = True
+        self._break_stack = call.sp
+        self.callbacks.jump(*self._after_break)
+        return None
+
+    def _broken(self, call: Call) -> None:
+        """INT 23h's handler returned: by iret, or by retf with CF for the end."""
+        is_far = call.sp != self._break_stack
+        has_carry = bool(call.cpu.eflags & 1)
+        call.sp = self._break_stack
+        if is_far and has_carry:
+            programs.end(self.dos, 0, programs.BREAK)
+        else:
+            self.callbacks.jump(*self.entry)
+
+    def _break(self, call: Call) -> None:
+        """DOS's own INT 23h: the program ends."""
+        programs.end(self.dos, 0, programs.BREAK)
+
+    def _critical(self, call: Call) -> None:
+        """DOS's own INT 24h: the function fails."""
+        call.al = 3
+
+    # -- others ------------------------------------------------------------------------------------
+    def _absolute(self, call: Call) -> None:
+        """INT 25h and 26h: sectors of a drive: host directories have none. FLAGS stay pushed."""
+        call.ax, call.carry = _NOT_READY, True
+
+    def _fast_output(self, call: Call) -> None:
+        """INT 29h: write AL to the screen."""
+        self.dos.console.write(bytes((call.al,)))
+
+    def _command(self, call: Call) -> None:
+        """INT 2Eh: there is no resident command interpreter."""
+        call.ax = 0xFFFF
+
+    def _cpm(self, call: Call) -> None:
+        """Serve the far call at PSP:5, with CL for AH: as INT 21h to the caller's next insn."""
+        load, store = call.processor.access.load, call.processor.access.store
+        base = call.ss << 4
+        # On the stack: IP of this call's own jump, CS; then the near call's IP.
+        _, _, ip = (load(base + (call.sp + 2 * i & 0xFFFF), 16) for i in range(3))
+        segment = load(base + (call.sp + 2 & 0xFFFF), 16)
+        frame = (ip, segment, call.cpu.eflags & 0xFFFF)
+        for i, value in enumerate(frame):
+            store(base + (call.sp + 2 * i & 0xFFFF), value, 16)
+        call.ah = call.cl if call.cl <= 0x24 else 0xFF
+        self.callbacks.jump(*self.entry)
+
+
+def _far(place: tuple[int, int]) -> int:
+    return place[0] << 16 | place[1]

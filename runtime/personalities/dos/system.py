@@ -1,0 +1,223 @@
+"""A DOS program from the command line to its end: drives, standard streams, the run itself."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from runtime.loaders import mz
+from runtime.loaders.elf import LoadError
+from runtime.personalities.dos import programs
+from runtime.personalities.dos import psp as layout
+from runtime.personalities.dos.console import (
+    EndOfInput,
+    Input,
+    Output,
+    StandardInput,
+    StandardOutput,
+)
+from runtime.personalities.dos.drives import Drive
+from runtime.personalities.dos.errors import BAD_FORMAT, NO_MEMORY, DosError
+from runtime.personalities.dos.handles import OpenFile
+from runtime.personalities.dos.kernel import Kernel, Place
+from runtime.personalities.dos.machine import MEMORY, SMALLEST, DosMachine
+from runtime.personalities.dos.options import DosOptions
+from runtime.system.physical import PAGE
+from translator import DEFAULT_STRATEGY
+
+_LIMIT = 1 << 60
+NOT_FOUND, CANNOT_RUN = 127, 126
+
+
+class End(NamedTuple):
+    """How a run ended: exit status, and a line for the user ("" if there is nothing to say)."""
+
+    status: int
+    note: str = ""
+    is_limit: bool = False
+
+
+class Dos:
+    """A DOS program, loaded and ready to run."""
+
+    def __init__(
+        self,
+        program: str,
+        arguments: list[str],
+        options: DosOptions,
+        strategy: str = DEFAULT_STRATEGY,
+    ) -> None:
+        """Load a program (a host path) with its arguments. LoadError, ValueError."""
+        data = _check(program)
+        self.options = options
+        size = MEMORY if options.memory_limit is None else options.memory_limit
+        self.machine = DosMachine(strategy, max(size & -PAGE, SMALLEST))
+        try:
+            output = Output(1)
+            self.kernel = Kernel(self.machine, output, Input(0), options.version)
+            self._mount(options.mounts, program)
+            self._start(program, arguments)
+            self.machine.processor.engine.begin(data)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give all that the host lent back."""
+        self.machine.close()
+
+    # -- drives ------------------------------------------------------------------------------------
+    def _mount(self, mounts: tuple[str, ...], program: str) -> None:
+        kernel = self.kernel
+        for text in mounts:
+            number, drive = _parse_mount(text)
+            kernel.drives[number] = drive
+        if 2 not in kernel.drives:
+            kernel.drives[2] = Drive(os.getcwd())
+        cwd = os.path.realpath(os.getcwd())
+        for number, drive in sorted(kernel.drives.items()):
+            if number >= 2 and (cwd == drive.root or cwd.startswith(drive.root.rstrip("/") + "/")):
+                place = _inside(number, drive, cwd)
+                if place is not None:
+                    drive.current = place.path
+        kernel.drive = 2
+
+    def _place(self, program: str) -> Place:
+        """Return the program's place on a drive; its directory becomes one if it has none."""
+        kernel = self.kernel
+        path = os.path.realpath(program)
+        for number, drive in sorted(kernel.drives.items()):
+            found = _inside(number, drive, path)
+            if found is not None:
+                return found
+        number = next((n for n in range(3, 26) if n not in kernel.drives), -1)
+        if number < 0:
+            raise LoadError(f"{program}: no drive letter is left for its directory")
+        kernel.drives[number] = drive = Drive(os.path.dirname(path), is_read_only=True)
+        found = _inside(number, drive, path)
+        if found is None:
+            raise LoadError(f"{program}: has no DOS name")
+        return found
+
+    # -- the program -------------------------------------------------------------------------------
+    def _start(self, program: str, arguments: list[str]) -> None:
+        kernel = self.kernel
+        place = self._place(program)
+        folder = place._replace(path=place.path[:-1]).text().decode("cp437")
+        paths = "C:\\" if folder == "C:\\" else f"{folder};C:\\"
+        variables = {"PATH": paths, "COMSPEC": "C:\\COMMAND.COM", "PROMPT": "$P$G"}
+        for entry in self.options.env:
+            name, _, value = entry.partition("=")
+            variables[name.upper()] = value
+        block = [f"{n}={v}".encode("cp437", "replace") for n, v in variables.items()]
+        programs.root(kernel, block)
+        self._open_standard()
+        words = " ".join(arguments).encode("cp437", "replace")
+        tail = layout.tail(b" " + words if words else b"")
+        try:
+            start = programs.load(kernel, place, 0, tail)
+        except DosError as error:
+            raise LoadError(
+                f"{program}: {_WHY.get(error.code, f'DOS error {error.code}')}"
+            ) from None
+        kernel.first_psp = start.psp
+        programs.set_fcbs(kernel, start.psp, words)
+        programs.enter(kernel, start)
+
+    def _open_standard(self) -> None:
+        kernel = self.kernel
+        console, keys = kernel.console, kernel.keys
+        first: OpenFile = console if os.isatty(0) else StandardInput(keys)
+        files: list[OpenFile] = [first]
+        for fd in (1, 2):
+            files.append(console if os.isatty(fd) else StandardOutput(Output(fd)))
+        files += [kernel.devices[b"AUX"], kernel.devices[b"PRN"]]
+        for file in files:
+            before = file.users
+            kernel.files.open(kernel.psp, file)
+            file.users += before
+
+    def leave_terminal(self) -> None:
+        """Give the terminal back as it was; any thread may call this."""
+
+    def run(self, budget: int | None = None) -> End:
+        """Run the program to its end, or until it has executed *budget* insns."""
+        processor = self.machine.processor
+        processor.cpu.budget = _LIMIT if budget is None else budget
+        try:
+            while True:
+                done = processor.run()
+                if done.kind == "halt":
+                    if not processor.cpu.eflags & 0x200:
+                        return End(CANNOT_RUN, "the program halted the processor for ever")
+                elif done.kind == "budget":
+                    note = f"the budget of {budget} insns is used up (--budget)"
+                    return End(CANNOT_RUN, note, is_limit=True)
+                elif done.kind != "stop":
+                    return End(CANNOT_RUN, f"the program stopped the processor: {done.kind}")
+        except programs.ProgramEnd as end:
+            return End(end.status)
+        except EndOfInput:
+            return End(1, "the program waits for input, which has ended")
+
+
+_WHY = {
+    NO_MEMORY: "needs more conventional memory than there is",
+    BAD_FORMAT: "is no program for DOS",
+}
+
+
+def _check(program: str) -> bytes:
+    """Return the bytes of a program file; LoadError if it cannot be one."""
+    try:
+        with open(program, "rb") as file:
+            data = file.read(programs.LARGEST)
+    except FileNotFoundError:
+        raise LoadError(f"{program}: no such file", status=NOT_FOUND) from None
+    except OSError as error:
+        raise LoadError(f"{program}: {(error.strerror or 'cannot be read').lower()}") from None
+    if not data:
+        raise LoadError(f"{program}: is empty")
+    if mz.is_mz(data):
+        try:
+            mz.parse(data)
+        except mz.BadProgram as error:
+            raise LoadError(f"{program}: {error}") from None
+    elif len(data) > mz.COM_MAX:
+        raise LoadError(f"{program}: is too large for a .COM program")
+    return data
+
+
+def _inside(number: int, drive: Drive, path: str) -> Place | None:
+    """Return where a host path is on a drive, None if it is elsewhere or not shown."""
+    root = drive.root.rstrip("/") + "/"
+    if not (path + "/").startswith(root):
+        return None
+    found: tuple[bytes, ...] = ()
+    for part in os.fsencode(path[len(root) :]).split(b"/"):
+        if not part:
+            continue
+        try:
+            with drive.directory(found) as (_, known):
+                name = known.of_host.get(part)
+        except DosError:
+            return None
+        if name is None:
+            return None
+        found = (*found, name)
+    return Place(number, drive, found)
+
+
+def _parse_mount(text: str) -> tuple[int, Drive]:
+    """Read X=DIR[:ro|rw]; ValueError."""
+    letter, sign, path = text.partition("=")
+    letter = letter.rstrip(":")
+    if not sign or len(letter) != 1 or not letter.isascii() or not letter.isalpha() or not path:
+        raise ValueError(f"--mount {text}: for a DOS program, X=DIR[:ro|rw] with a drive letter")
+    is_read_only = False
+    if path.endswith((":ro", ":rw")):
+        path, is_read_only = path[:-3], path.endswith(":ro")
+    try:
+        return ord(letter.upper()) - 65, Drive(path, is_read_only=is_read_only)
+    except OSError as error:
+        raise ValueError(f"--mount {text}: {(error.strerror or '').lower()}") from None

@@ -1,0 +1,1 @@
+"""DOS programs and the services that they use."""
