@@ -198,6 +198,27 @@ class Uc(Batches, Controls):
         self._machine.remove_hook(self._hooks.pop(handle))
 
     # -- beyond the original -----------------------------------------------------------------------
+    @property
+    def delivers_interrupts(self) -> bool:
+        """Whether interrupts and exceptions go through the guest's own IDT or vector table.
+
+        Hooks are still called first, and may prevent it: by writing EIP, or by stopping.
+        """
+        return self._machine.delivery.on
+
+    @delivers_interrupts.setter
+    def delivers_interrupts(self, on: bool) -> None:
+        self._machine.deliver(on=bool(on))
+
+    def interrupt(self, vector: int) -> None:
+        """Interrupt the guest from outside: as soon as IF is set, through its own tables.
+
+        From any thread; `delivers_interrupts` must be set.
+        """
+        if not 0 <= vector <= 255 or not self.delivers_interrupts:
+            raise UcError(const.UC_ERR_ARG)
+        self._machine.delivery.request(vector)
+
     def counter(self, begin: int = 1, end: int = 0, *, blocks: bool = False) -> Counter:
         """Count insns, or blocks, from *begin* to *end* (everywhere if end < begin), without calls.
 

@@ -25,7 +25,7 @@ def service(machine: Stepping, insn: Insn, slots: Slots) -> Service | None:
     """Return how native code alone serves an insn; None: it needs more."""
     vector = events.vector_of(insn)
     hooks = machine.hooks.by_kind
-    if vector is not None and hooks["interrupt"]:
+    if vector is not None and hooks["interrupt"] and not machine.delivery.on:
         owner = machine.owner
         return Service([(hook.callback, (owner, vector, hook.data)) for hook in hooks["interrupt"]])
     key = split_key(insn.key)[1]

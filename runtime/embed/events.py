@@ -22,7 +22,7 @@ Handler = Callable[["Stepping", Insn, int], None]
 _EIP = FIELDS["eip"].offset // 4
 _ZF, _IF = 0x40, 0x200
 _CR2 = FIELDS["cr2"].offset // 4
-_INVALID, _PF = 6, 14
+_TRAP, _INVALID, _PF = 1, 6, 14
 # Insns behind which a block begins.
 _JUMPS = (
     "b",
@@ -58,6 +58,9 @@ def ends_block(insn: Insn) -> bool:
 
 def interrupt(machine: Stepping, vector: int) -> None:
     """Call the hooks for an interrupt; eip is behind its insn. Failure if there are none."""
+    if machine.delivery.on:
+        machine.delivery.software(vector, is_trap=vector == _TRAP)
+        return
     hooks = machine.hooks.by_kind["interrupt"]
     if not hooks:
         raise Failure("exception")
@@ -67,24 +70,27 @@ def interrupt(machine: Stepping, vector: int) -> None:
             break
 
 
-def exception(machine: Stepping, vector: int) -> None:
+def exception(machine: Stepping, vector: int, error: int = 0, address: int = 0) -> None:
     """Call the hooks for an exception; eip is at the insn. Failure if nobody handles it."""
-    if vector != _INVALID:
-        interrupt(machine, vector)
-        return
-    for hook in tuple(machine.hooks.by_kind["invalid"]):
+    is_invalid, delivery = vector == _INVALID, machine.delivery
+    for hook in tuple(machine.hooks.by_kind["invalid"]) if is_invalid else ():
         if hook.callback(machine.owner, hook.data):
             return
         if machine.stopping:
             raise Stopped
-    raise Failure("invalid")
+    if delivery.on:
+        delivery.exception(vector, error, address, is_told=is_invalid)
+    elif is_invalid:
+        raise Failure("invalid")
+    else:
+        interrupt(machine, vector)
 
 
 def fault(machine: Stepping, found: GuestFault) -> None:
     """Deal with an exception that an insn raised."""
     if found.vector == _PF:
         machine.cpu.r32[_CR2] = found.address
-    exception(machine, found.vector)
+    exception(machine, found.vector, found.error, found.address)
 
 
 def ended_by_flag(cpu: Cpu, insn: Insn) -> bool:
@@ -155,7 +161,8 @@ def _int_fixed(vector: int) -> Handler:
 
 def _hlt(machine: Stepping, insn: Insn, eip: int) -> None:
     machine.cpu.r32[_EIP] = eip + insn.length & 0xFFFFFFFF
-    machine.stop()
+    if not machine.delivery.waiting or not machine.cpu.eflags & _IF:
+        machine.stop()
 
 
 def _hooked(mnemonic: str, *, replaces: bool) -> Handler:

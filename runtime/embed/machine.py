@@ -5,6 +5,7 @@ There is no operating system: interrupts, ports and what is not mapped are the h
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from typing import Any
@@ -72,6 +73,12 @@ class Machine(Stepping):
     def finisher(self) -> tuple[Any, ...]:
         """Return what to call, with which arguments, when nobody knows this machine any more."""
         return release, self.space.base, SIZE + GUARD
+
+    def deliver(self, *, on: bool) -> None:
+        """Let interrupts and exceptions go to the guest's own handlers, or to hooks alone."""
+        if on != self.delivery.on:
+            self.delivery.on = on
+            self._remark_served()
 
     # -- paging ------------------------------------------------------------------------------------
     def begin_paging(self) -> Paged:
@@ -161,6 +168,7 @@ class Machine(Stepping):
             cpu.budget = count or UNLIMITED
         engine = self.engine
         engine.serving.table[ATTENTION] = r32[_STOP] = 0
+        self.pins.requests.thread = threading.get_ident()
         GROUP.enter(engine)
         try:
             if self.linear is not None and self.depth == 1:
@@ -231,7 +239,7 @@ class Machine(Stepping):
         for _ in range(cpu.budget):
             if self.stopping or self._is_over() or self.pc() in exits:
                 return
-            if self.step():
+            if (self.delivery.waiting and self.delivery.accept()) or self.step():
                 return
 
     def _is_over(self) -> bool:
@@ -250,8 +258,11 @@ class Machine(Stepping):
         if GROUP.was_crowded:
             engine._let_proceed()
         serving = engine.serving
+        if self.delivery.waiting and self.delivery.accept():
+            return
         while True:
             if not code:
+                self.jumped = False
                 while self.inside >= 0 and (self.marks.block_counts or self.marks.covers):
                     # Host code would count the rest of this block as one.
                     if self.inside in self.exits or cpu.budget <= 0 or self.step():
@@ -314,7 +325,7 @@ class Machine(Stepping):
                 assert fault is not None
                 self.fetch(fault)
             elif kind == STOPPED:
-                if self.stopping:
+                if self.stopping or (self.delivery.waiting and self.delivery.accept()):
                     return
             elif kind == Kind.BUDGET:
                 if not cpu.held:

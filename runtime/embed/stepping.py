@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from runtime.cpu import Cpu
 from runtime.embed import direct, events
 from runtime.embed.access import Access, Failure
+from runtime.embed.delivery import Delivery
 from runtime.embed.engine import EmbedEngine
 from runtime.embed.hooks import Call, Hooks
 from runtime.embed.processor import Pins
@@ -28,7 +29,7 @@ from translator.tiers import interp
 
 _EIP, _INFO, _CS_BASE = (FIELDS[name].offset // 4 for name in ("eip", "exit_info", "cs_base"))
 _CONTEXT = FIELDS["context"].offset // 8
-_BUDGET = FIELDS["budget"].offset // 8
+_BUDGET, _ATTENTION = FIELDS["budget"].offset // 8, FIELDS["attention"].offset // 4
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
 MARKS_MAX = 4096  # places that are marked because code leaves there
@@ -68,6 +69,7 @@ class Stepping:
         self._last_block: Block | None = None
         self._seen: set[int] = set()  # blocks that hooks for edges were told of
         self._handlers: dict[bytes, events.Handler | None] = {}
+        self.delivery = Delivery(self)
 
     def pc(self) -> int:
         """Return the linear address of the insn at eip."""
@@ -118,6 +120,8 @@ class Stepping:
             handler(self, insn, eip)
         else:
             self._execute(insn, eip, is_called)
+        if cpu.r32[_ATTENTION]:
+            self.pins.requests.executed(insn)
         begins = self.jumped or events.ends_block(insn)
         self.inside, self.jumped = -1 if begins else self.pc(), False
         return self.stopping
@@ -236,7 +240,8 @@ class Stepping:
     def leaves_behind(self, plan: Plan, index: int) -> bool:
         """Whether eip shall be behind an insn of a plan as Python executes it."""
         insn = plan.items[index][0].insn
-        return bool(self.hooks.by_kind["interrupt"]) and events.vector_of(insn) is not None
+        is_direct = bool(self.hooks.by_kind["interrupt"]) and not self.delivery.on
+        return is_direct and events.vector_of(insn) is not None
 
     def service(self, pc: int, slots: Slots) -> Service:
         """Return what executes the insn at an address, for native code to call."""
