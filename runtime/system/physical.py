@@ -67,6 +67,10 @@ class Physical:
             raise ValueError("beyond the span of memory")
         self._set_kind(start, size, 0)
 
+    def take_ram(self, start: int, size: int) -> None:
+        """Let a range of pages be no RAM any more: if a device has it, that answers again."""
+        self._set_kind(start, size, 2)
+
     def remove(self, start: int, size: int) -> None:
         """Let nothing be at a range of pages any more."""
         self.devices = [d for d in self.devices if not start <= d.start < start + size]

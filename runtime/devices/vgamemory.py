@@ -1,0 +1,279 @@
+"""Memory of a VGA: four planes of bytes behind a window at A0000h, and how accesses reach them.
+
+IBM, Personal System/2 Hardware Interface Technical Reference, *Video Subsystem*: latches, write
+modes 0 to 3, read modes, chain 4, odd/even. A word of `planes` is one address, a byte of it one
+plane.
+
+While the registers say that window bytes are simply bytes of planes (text, 256 colours, fonts,
+banks of VBE modes), the window is plain RAM of the guest, which is copied to the planes when
+somebody looks at them or the registers change. Else callbacks answer; so they do at first after a
+change, because a guest that changes registers between few accesses would pay more for the copies.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from runtime.system.physical import Physical
+
+WINDOW, WINDOW_SIZE = 0xA0000, 0x20000
+PLANE_SIZE = 1 << 18  # addresses of a plane; a VGA has 64 K, the planar modes of VBE need more
+_RANGES = (
+    (0xA0000, 0x20000),
+    (0xA0000, 0x10000),
+    (0xB0000, 0x8000),
+    (0xB8000, 0x8000),
+)  # by bits 2 and 3 of the miscellaneous register
+_PATIENCE = 48  # accesses by callbacks before the window becomes RAM
+# Nibble -> word with FF in the bytes of the planes that it names.
+SPREAD = tuple(sum(0xFF << 8 * p for p in range(4) if n >> p & 1) for n in range(16))
+_EACH = 0x01010101
+_ALL = 0xFFFFFFFF
+
+# Indices of registers.
+MAP_MASK, MEMORY_MODE = 2, 4  # sequencer
+SET_RESET, ENABLE_SET_RESET, COMPARE, ROTATE, READ_MAP, MODE, MISC, DONT_CARE, BIT_MASK = range(9)
+
+
+class Layout(NamedTuple):
+    """How RAM in the window stands for memory of the adapter."""
+
+    kind: str  # "chain4", "pair", "plane", "bank"
+    which: int  # first of the pair, plane, or bank
+    base: int
+    size: int
+
+
+class VgaMemory:
+    """Planes, latches, and the window."""
+
+    def __init__(self, physical: Physical) -> None:
+        """Answer for the window's addresses."""
+        self.physical = physical
+        self.sequencer, self.graphics = bytearray(8), bytearray(16)
+        self.words = np.zeros(PLANE_SIZE, np.uint32)
+        self.bytes = self.words.view(np.uint8).reshape(PLANE_SIZE, 4)
+        self.planes = memoryview(self.words.data)  # faster than numpy for single words
+        self.latch = 0
+        self.is_enabled = True  # by bit 1 of the miscellaneous output register
+        self.bank = 0  # in units of 64 K, of VBE modes
+        self.linear: np.ndarray | None = None  # memory of a VBE mode of 8 bits or more
+        self._layout: Layout | None = None  # of the window while it is RAM
+        self._wanted: Layout | None = None
+        self._accesses = 0
+        self._was = np.zeros(0, np.uint8)  # a bank as it was when it was put into the window
+        physical.add_device(WINDOW, WINDOW_SIZE, self.read, self.write)
+        self.update()
+
+    # -- registers ---------------------------------------------------------------------------------
+    def update(self) -> None:
+        """Take over registers that have changed."""
+        sequencer, graphics = self.sequencer, self.graphics
+        self._map_mask = SPREAD[sequencer[MAP_MASK] & 15]
+        self._is_chain4 = bool(sequencer[MEMORY_MODE] & 8)
+        self._writes_pairs = not sequencer[MEMORY_MODE] & 4
+        self._reads_pairs = bool(graphics[MODE] & 0x10)
+        self._write_mode, self._read_mode = graphics[MODE] & 3, graphics[MODE] >> 3 & 1
+        self._rotate, self._function = graphics[ROTATE] & 7, graphics[ROTATE] >> 3 & 3
+        self._set = SPREAD[graphics[SET_RESET] & 15]
+        self._enable_set = SPREAD[graphics[ENABLE_SET_RESET] & 15]
+        self._read_map = graphics[READ_MAP] & 3
+        self._compare, self._care = SPREAD[graphics[COMPARE] & 15], SPREAD[graphics[DONT_CARE] & 15]
+        self._bit_mask = graphics[BIT_MASK] * _EACH
+        self.base, self.size = _RANGES[graphics[MISC] >> 2 & 3]
+        wanted = self._plain()
+        if wanted == self._layout:
+            self._wanted = None
+            return
+        if wanted != self._wanted:
+            self._wanted, self._accesses = wanted, 0
+        if self._layout is not None:
+            old = self._layout
+            if wanted is not None and (old.base, old.size) == (wanted.base, wanted.size):
+                self.sync()
+                self._fill(wanted)
+            else:
+                self._leave()
+
+    def _plain(self) -> Layout | None:
+        """Return how the window is plain RAM with these registers; None: it is not."""
+        if not self.is_enabled:
+            return None
+        base, size = self.base, self.size
+        if self.linear is not None:
+            return Layout("bank", self.bank, WINDOW, 0x10000)
+        graphics, mask = self.graphics, self.sequencer[MAP_MASK] & 15
+        is_simple = not (
+            graphics[MODE] & 0x0B
+            or graphics[ROTATE] & 0x1F
+            or graphics[ENABLE_SET_RESET] & 15
+            or graphics[BIT_MASK] != 0xFF
+            or self.bank
+            or size > 0x10000
+        )
+        if not is_simple:
+            return None
+        if self._is_chain4:
+            return Layout("chain4", 0, base, size) if mask == 15 else None
+        if self._writes_pairs != self._reads_pairs:
+            return None
+        if self._writes_pairs:
+            first = self._read_map & 2
+            return Layout("pair", first, base, size) if mask == 3 << first else None
+        return Layout("plane", self._read_map, base, size) if mask == 1 << self._read_map else None
+
+    # -- the window as RAM -------------------------------------------------------------------------
+    def _part(self, layout: Layout) -> np.ndarray:
+        """Return the memory that the window stands for, in the order of window bytes."""
+        if layout.kind == "bank":
+            assert self.linear is not None
+            return self.linear[layout.which << 16 : (layout.which << 16) + layout.size]
+        planes = self.bytes[: layout.size]
+        if layout.kind == "chain4":
+            return planes[::4]
+        if layout.kind == "pair":
+            return planes[::2, layout.which : layout.which + 2]
+        return planes[:, layout.which]
+
+    def _window(self, layout: Layout) -> np.ndarray:
+        return np.frombuffer(self.physical.view, np.uint8, layout.size, layout.base)
+
+    def _enter(self, layout: Layout) -> None:
+        self._fill(layout)
+        self.physical.add_ram(layout.base, layout.size)
+
+    def _fill(self, layout: Layout) -> None:
+        part = self._part(layout)
+        self.physical.write(layout.base, part.tobytes())
+        if layout.kind == "bank":
+            self._was = part.copy()
+        self._layout, self._wanted = layout, None
+
+    def _leave(self) -> None:
+        self.sync()
+        layout, self._layout = self._layout, None
+        if layout is not None:
+            self.physical.take_ram(layout.base, layout.size)
+
+    def sync(self) -> None:
+        """Bring what the guest wrote to the window as RAM into the planes."""
+        layout = self._layout
+        if layout is None:
+            return
+        window, part = self._window(layout), self._part(layout)
+        if layout.kind == "bank":  # the same memory may have been written elsewhere
+            window = window[: len(part)]
+            changed = np.flatnonzero(window != self._was)
+            if len(changed):
+                part[changed] = window[changed]
+                self._was = window.copy()
+        else:
+            part[...] = window.reshape(part.shape)
+
+    def set_linear(self, linear: np.ndarray | None, bank: int) -> None:
+        """Show a bank of a VBE mode's memory in the window; None: planes, from a bank on."""
+        is_bank = self._layout is not None and self._layout.kind == "bank"
+        if is_bank and linear is not self.linear:
+            self._leave()
+        self.linear, self.bank = linear, bank
+        self.update()
+
+    # -- the window as callbacks -------------------------------------------------------------------
+    def _count(self) -> bool:
+        """Count an access; True if the window is RAM from now on."""
+        if self._wanted is None:
+            return False
+        self._accesses += 1
+        if self._accesses <= _PATIENCE:
+            return False
+        self._enter(self._wanted)
+        return True
+
+    def read(self, address: int, size: int) -> int:
+        """Read bytes of the window, as the guest does."""
+        if self._count():
+            layout = self._layout
+            assert layout is not None
+            if layout.base <= address <= layout.base + layout.size - size:
+                return self.physical.load(address, 8 * size)
+        if size == 1:
+            return self._read(address)
+        return sum(self._read(address + i) << 8 * i for i in range(size))
+
+    def write(self, address: int, value: int, size: int) -> None:
+        """Write bytes of the window, as the guest does."""
+        if self._count():
+            layout = self._layout
+            assert layout is not None
+            if layout.base <= address <= layout.base + layout.size - size:
+                self.physical.store(address, value, 8 * size)
+                return
+        if size == 1:
+            self._write(address, value)
+            return
+        for i in range(size):
+            self._write(address + i, value >> 8 * i & 0xFF)
+
+    def _read(self, address: int) -> int:
+        at = address - self.base
+        if not 0 <= at < self.size or not self.is_enabled:
+            return 0xFF
+        linear = self.linear
+        if linear is not None:
+            at += self.bank << 16
+            return int(linear[at]) if at < len(linear) else 0xFF
+        plane = self._read_map
+        if self._is_chain4:
+            plane, at = at & 3, at & ~3
+        elif self._reads_pairs:
+            plane, at = plane & 2 | at & 1, at & ~1
+        self.latch = latch = self.planes[(at & 0xFFFF) + (self.bank << 16) & PLANE_SIZE - 1]
+        if not self._read_mode:
+            return latch >> 8 * plane & 0xFF
+        differs = (latch ^ self._compare) & self._care
+        differs |= differs >> 16
+        return ~(differs | differs >> 8) & 0xFF
+
+    def _write(self, address: int, value: int) -> None:
+        at = address - self.base
+        if not 0 <= at < self.size or not self.is_enabled:
+            return
+        if self.linear is not None:
+            at += self.bank << 16
+            if at < len(self.linear):
+                self.linear[at] = value
+            return
+        mask = self._map_mask
+        if self._is_chain4:
+            mask, at = mask & 0xFF << 8 * (at & 3), at & ~3
+        elif self._writes_pairs:
+            mask, at = mask & (0xFF00FF00 if at & 1 else 0x00FF00FF), at & ~1
+        at = (at & 0xFFFF) + (self.bank << 16) & PLANE_SIZE - 1
+        planes = self.planes
+        planes[at] = planes[at] & ~mask & _ALL | self._changed(value) & mask
+
+    def _changed(self, value: int) -> int:
+        """Return the word that a byte from the processor becomes."""
+        mode, latch, bits = self._write_mode, self.latch, self._bit_mask
+        if mode == 1:
+            return latch
+        if mode == 2:
+            word = SPREAD[value & 15]
+        else:
+            if self._rotate:
+                value = (value >> self._rotate | value << 8 - self._rotate) & 0xFF
+            if mode == 0:
+                enabled = self._enable_set
+                word = value * _EACH & ~enabled | self._set & enabled
+            else:
+                bits, word = bits & value * _EACH, self._set
+        function = self._function
+        if function == 1:
+            word &= latch
+        elif function == 2:
+            word |= latch
+        elif function == 3:
+            word ^= latch
+        return word & bits | latch & ~bits
