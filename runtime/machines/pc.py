@@ -25,6 +25,7 @@ from runtime.devices.rtc import Rtc
 from runtime.devices.uart import Uart
 from runtime.machines import directboot, rom
 from runtime.machines.loop import Budgeted, Loop
+from runtime.machines.storage import Drives, Storage
 from runtime.system import segments
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
@@ -55,6 +56,7 @@ class PcConfig:
     initrd: bytes = b""
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
+    drives: Drives = field(default_factory=Drives)
     serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
     debug: Output | None = None  # port E9h
     debug_exit: int | None = None  # port that ends the machine with a status
@@ -124,6 +126,8 @@ class Pc:
         self.pci.add(0, 0, self.host_bridge)
         self.pci.add(1, 0, self.isa_bridge)
         self.pci.add(1, 3, self.power)
+        self.storage = Storage(bus, clock, line, self.pci, config.drives)
+        self.storage.describe(self.rtc.ram)
         self.physical.remove(_VIDEO, _VIDEO_SIZE)
         if config.debug is not None:
             self.debug = DebugPort(bus, config.debug)
@@ -165,6 +169,7 @@ class Pc:
         self.a20.reset()
         self.ps2.restart()
         self.pci.reset()
+        self.storage.reset()
         for port in self.serial:
             port.reset()
         self.processor.reset()
@@ -192,6 +197,7 @@ class Pc:
         """Give everything back to the host; what was compiled is kept for later runs."""
         self.processor.engine.tiering.wait()
         self.processor.engine.close()
+        self.storage.close()
         self.loop.close()
         self.linear.close()
         self.physical.close()
