@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.loaders import bzimage
+from runtime.loaders import bzimage, multiboot
 from runtime.machines import acpitables, pcisetup
 
 if TYPE_CHECKING:
@@ -47,12 +47,24 @@ def prepare(pc: Pc) -> None:
     """Put the kernel of the configuration into memory; LoadError if that is impossible."""
     config = pc.config
     set_up(pc)
-    start = bzimage.load(
-        pc.physical,
-        config.kernel,
-        memory_map(pc.physical.size),
-        initrd=config.initrd,
-        command_line=config.append,
-        rsdp=acpitables.RSDP,
-    )
+    ranges = memory_map(pc.physical.size)
+    if bzimage.is_bzimage(config.kernel):
+        start = bzimage.load(
+            pc.physical,
+            config.kernel,
+            ranges,
+            initrd=config.initrd,
+            command_line=config.append,
+            rsdp=acpitables.RSDP,
+        )
+    elif multiboot.find(config.kernel) is not None:
+        start = multiboot.load(
+            pc.physical,
+            config.kernel,
+            ranges,
+            command_line=config.append,
+            modules=config.modules or ([(config.initrd, "")] if config.initrd else []),
+        )
+    else:
+        raise bzimage.LoadError("neither a Linux kernel (bzImage) nor a Multiboot kernel (-kernel)")
     start.apply(pc.processor)

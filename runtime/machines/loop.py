@@ -52,6 +52,8 @@ class Loop:
         self.reason = ""  # why to stop
         # Called when the processor shuts down after a triple fault.
         self.on_shutdown: Callable[[], None] = lambda: self.stop("triple fault")
+        # Called when the processor has used up a budget that somebody gave it (not `Budgeted`).
+        self.on_budget: Callable[[], None] = lambda: self.stop("budget")
         self.is_running = False
         self.halted_ns = 0  # time slept in all
         self._interrupted = False
@@ -144,6 +146,8 @@ class Loop:
             self._sleep()
         elif exit.kind == "shutdown":
             self.on_shutdown()
+        elif exit.kind == "budget" and not isinstance(self.time, Budgeted):
+            self.on_budget()
 
     def _left(self) -> int:
         """Return ns of guest time until something has to be looked at."""

@@ -195,8 +195,8 @@ class Pc:
 
     def close(self) -> None:
         """Give everything back to the host; what was compiled is kept for later runs."""
-        self.processor.engine.tiering.wait()
         self.processor.engine.close()
+        self.processor.engine.tiering.wait()
         self.storage.close()
         self.loop.close()
         self.linear.close()
