@@ -64,11 +64,13 @@ def _packed(frame: Frame, mode: Mode) -> np.ndarray:
 def _planar_mode(frame: Frame, mode: Mode) -> np.ndarray:
     rows = mode.start + np.arange(mode.height) * mode.pitch
     places = rows[:, None] + np.arange(mode.width // 8)
-    return _looked_up(_attributes(frame), _sixteen(frame.planes[places & len(frame.planes) - 1]))
+    return _looked_up(
+        numbers_of_colours(frame), _sixteen(frame.planes[places & len(frame.planes) - 1])
+    )
 
 
 # -- graphics --------------------------------------------------------------------------------------
-def _attributes(frame: Frame) -> np.ndarray:
+def numbers_of_colours(frame: Frame) -> np.ndarray:
     """Return what the attribute controller makes of 16 colours: numbers of the palette."""
     attribute = frame.attribute
     found = np.frombuffer(attribute, np.uint8, 16) & 0x3F
@@ -139,7 +141,7 @@ def _graphics(frame: Frame) -> np.ndarray:
         pixels, width, unit = groups.reshape(count, -1), 4 * columns, 2
     else:
         pixels = _four(groups) if frame.graphics[5] & 0x20 else _sixteen(groups)
-        pixels, width, unit = _looked_up(_attributes(frame), pixels), 8 * columns, 1
+        pixels, width, unit = _looked_up(numbers_of_colours(frame), pixels), 8 * columns, 1
     pan = (attribute[0x13] & 7) // unit
     shown: np.ndarray = pixels[:, :width]
     if pan:
@@ -204,7 +206,7 @@ def _text(frame: Frame, blinks: bool) -> np.ndarray:
         if underlined.any():
             bits[underlined, line] = 1
     _draw_cursor(frame, counters, bits, blinks)
-    colours = _attributes(frame)
+    colours = numbers_of_colours(frame)
     foreground, background = colours[foreground], colours[background]
     pixels = np.where(bits, foreground[..., None, None], background[..., None, None])
     pixels = pixels.transpose(0, 2, 1, 3).reshape(len(codes) * height, -1)
