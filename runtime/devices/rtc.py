@@ -207,3 +207,14 @@ def set_memory_size(ram: bytearray, size: int) -> None:
     high = min(max(size - (16 << 20), 0) >> 16, 0xFFFF)
     for index, value in ((0x15, base), (0x17, extended), (0x30, extended), (0x34, high)):
         ram[index], ram[index + 1] = value & 0xFF, value >> 8
+
+
+def set_boot_order(ram: bytearray, letters: str) -> None:
+    """Say where to boot from: letters a (diskette), c (hard disk), d (CD), n (network).
+
+    3Dh: first and second; 38h: third, and no signature check of diskettes; as Bochs has them.
+    """
+    numbers = [1 + "acdn".index(letter) for letter in letters]
+    first, second, third = [*numbers, 0, 0, 0][:3]
+    ram[0x3D] = first | second << 4
+    ram[0x38] = third << 4 | 1

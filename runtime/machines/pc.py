@@ -17,15 +17,18 @@ from runtime.devices.a20 import A20
 from runtime.devices.acpi import PowerManagement
 from runtime.devices.chipset import HostBridge, IsaBridge
 from runtime.devices.debugport import DebugExit, DebugPort
+from runtime.devices.parallel import Parallel
 from runtime.devices.pci import PciHost
 from runtime.devices.pic import Pic
 from runtime.devices.pit import Pit
 from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
+from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
-from runtime.machines import directboot, rom
+from runtime.machines import directboot, rom, video
 from runtime.machines.loop import Budgeted, Loop
 from runtime.machines.storage import Drives, Storage
+from runtime.machines.video import Display
 from runtime.system import segments
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
@@ -53,11 +56,14 @@ class PcConfig:
     start: datetime | None = None  # what the real-time clock shows first; None: the host's UTC
     kernel: bytes = b""  # bzImage or Multiboot
     bios: bytes = b""  # a firmware image: its last byte is at the end of the 4 GiB
+    vgabios: bytes = b""  # the expansion ROM of the display adapter, for that firmware
+    boot: str = "acdn"  # QEMU's letters: diskette, hard disk, CD, network
     initrd: bytes = b""
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
     drives: Drives = field(default_factory=Drives)
     serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
+    parallel: Output | None = None  # what the guest prints
     debug: Output | None = None  # port E9h
     debug_exit: int | None = None  # port that ends the machine with a status
     reboots: bool = True  # else a reset ends it
@@ -68,6 +74,12 @@ class PcConfig:
             raise ValueError("memory must be 1M to 3G, in whole MiB")
         if self.clock not in ("host", "icount"):
             raise ValueError(f"clock {self.clock!r}: choose host or icount")
+        if self.bios:
+            rom.check(self.bios)
+        if self.vgabios:
+            video.check_rom(self.vgabios)
+        if not self.boot or set(self.boot) - set("acdn"):
+            raise ValueError(f"boot order {self.boot!r}: letters a (diskette), c (disk), d (CD), n")
         if len(self.serial) > len(_SERIAL):
             raise ValueError(f"a PC has at most {len(_SERIAL)} serial ports")
 
@@ -101,8 +113,10 @@ class Pc:
         self.processor.acknowledge = self.pic.acknowledge
         line = self.pic.line
         self.pit = Pit(bus, line(0), clock)
+        self.speaker = Speaker(bus, clock, self.pit.counters[2])
         self.rtc = Rtc(bus, line(8), clock, config.start or _utc())
         cmos.set_memory_size(self.rtc.ram, config.memory)
+        cmos.set_boot_order(self.rtc.ram, config.boot)
         reset = self.ask_reset
         self.a20 = A20(bus, lambda is_open: self._set_a20(is_open), reset)
         self.ps2 = Ps2(
@@ -119,6 +133,7 @@ class Pc:
                 zip(_SERIAL, config.serial, strict=False), 1
             )
         ]
+        self.parallel = Parallel(bus, line(7), clock, on_output=config.parallel)
         self.pci = PciHost(bus, reset)
         self.host_bridge = HostBridge(self.physical)
         self.isa_bridge = IsaBridge(self.pci, line)
@@ -129,6 +144,8 @@ class Pc:
         self.storage = Storage(bus, clock, line, self.pci, config.drives)
         self.storage.describe(self.rtc.ram)
         self.physical.remove(_VIDEO, _VIDEO_SIZE)
+        self.display = Display(bus, clock, config.vgabios)
+        self.pci.add(2, 0, self.display)
         if config.debug is not None:
             self.debug = DebugPort(bus, config.debug)
         if config.debug_exit is not None:
@@ -165,6 +182,8 @@ class Pc:
         self.resets += 1
         self.pic.reset()
         self.pit.reset()
+        self.speaker.reset()
+        self.parallel.reset()
         self.rtc.reset()
         self.a20.reset()
         self.ps2.restart()
