@@ -52,11 +52,13 @@ def support_code() -> tuple[Any, ...]:
 
 def _build_support() -> tuple[Any, ...]:
     from runtime import nativecode
-    from translator.quick import compiler, paging, proceed
+    from translator.quick import compiler, paging, proceed, system
     from translator.tiers import backend, elf
 
-    functions = [*proceed.FUNCTIONS, *paging.FUNCTIONS]
-    text = nativecode.text() + compiler.module(functions, proceed.PUBLIC | paging.PUBLIC)
+    parts = (proceed, paging, system)
+    functions = [function for part in parts for function in part.FUNCTIONS]
+    public = {name for part in parts for name in part.PUBLIC}
+    text = nativecode.text() + compiler.module(functions, public)
     obj = elf.parse(backend.compile_object(text, reloc="pic"))
     (section,) = obj.sections.values()
     return (

@@ -193,15 +193,37 @@ go:
   br i1 %is_link, label %named, label %other
 other:
   %is_lookup = icmp eq i32 %kind, {Exit.LOOKUP}
-  br i1 %is_lookup, label %ask, label %out
+  br i1 %is_lookup, label %ask, label %third
+third:
+  ; In a machine (the state has tables for paging), what an operating system does all the time.
+{field("paging", "paging_at")}
+  %paging = load i64, ptr %paging_at
+  %is_machine = icmp ne i64 %paging, 0
+  %is_interp = icmp eq i32 %kind, {Exit.INTERP}
+  %is_int = icmp eq i32 %kind, {Exit.INT}
+  br i1 %is_machine, label %fourth, label %out
+fourth:
+  br i1 %is_interp, label %insn, label %fifth
+fifth:
+  br i1 %is_int, label %gate, label %out
+insn:
+  %executed = call i64 @execute(i64 %paging, i64 %state)
+  br label %tried
+gate:
+  %delivered = call i64 @interrupt(i64 %paging, i64 %state)
+  br label %tried
+tried:
+  %done = phi i64 [ %executed, %insn ], [ %delivered, %gate ]
+  %is_undone = icmp eq i64 %done, 0
+  br i1 %is_undone, label %out, label %ask
 named:
 {field("exit_info", "info_at")}
   %info = load i32, ptr %info_at
   %link = zext i32 %info to i64
   br label %ask
 ask:
-  %result = phi i32 [ 0, %0 ], [ %kind, %other ], [ %kind, %named ]
-  %site = phi i64 [ 0, %0 ], [ 0, %other ], [ %link, %named ]
+  %result = phi i32 [ 0, %0 ], [ %kind, %other ], [ %kind, %named ], [ 0, %tried ]
+  %site = phi i64 [ 0, %0 ], [ 0, %other ], [ %link, %named ], [ 0, %tried ]
   %found = call i64 @proceed(i64 %context, i64 %state, i64 %site)
   %none = icmp eq i64 %found, 0
   br i1 %none, label %out, label %on
@@ -209,7 +231,7 @@ on:
   %following = inttoptr i64 %found to ptr
   br label %go
 out:
-  %answer = phi i32 [ %result, %ask ], [ %kind, %other ]
+  %answer = phi i32 [ %result, %ask ], [ %kind, %third ], [ %kind, %fifth ], [ %kind, %tried ]
   ret i32 %answer
 }}
 """

@@ -208,10 +208,13 @@ def context_of(number: int) -> Context:
     context = _contexts.get(number)
     if context is None:
         mode = mode_of(number >> _PLACE_BITS & (1 << MODE_BITS) - 1)
-        if mode.segments != Segments.REAL:
+        if mode.is_flat:  # compiled code made the number
+            context = Context(mode, 0, FLAT_LIMIT, number)
+        elif mode.segments == Segments.REAL:
+            context = Context(mode, (number & 0xFFFF) << 4, 0xFFFF, number)
+        else:
             raise KeyError(number)
-        base = (number & 0xFFFF) << 4
-        context = _contexts[number] = Context(mode, base, 0xFFFF, number)
+        _contexts[number] = context
     return context
 
 

@@ -72,7 +72,9 @@ def write_msr(p: Processor, index: int, value: int) -> None:
     if index not in p.msrs or index in _READ_ONLY or (index == EFER and value & ~EFER_NXE):
         raise GuestFault(GP)
     p.msrs[index] = value & _FULL if index in (SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP) else value
-    if index == EFER:
+    if index in (SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP):
+        p.write_fast_call_registers()
+    elif index == EFER:
         p.paging_changed()
 
 

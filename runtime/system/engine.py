@@ -146,6 +146,11 @@ class SystemEngine(Engine):
         cpu.r64[_PAGING] = self.linear.context_address
         self._change_context(cpu, cpu.r64[_CONTEXT])
 
+    def run(self, cpu: Cpu) -> Exit:
+        """Run until something outside the CPU is needed; see Exit."""
+        native.current.base = 0  # compiled code and other threads may have changed what is seen
+        return super().run(cpu)
+
     def _memory(self) -> GuestMemory:
         try:
             return self.access.memory  # type: ignore[no-any-return]
@@ -156,11 +161,13 @@ class SystemEngine(Engine):
     def _change_context(self, cpu: Cpu, context: int) -> None:
         super()._change_context(cpu, context)
         view = USER if self.context(cpu).mode.cpl == 3 else SUPERVISOR
+        base = self.linear.bases[view]
         if view != self.linear.view:
             self.linear.select(view)
-        cpu.r64[_BASE] = self.linear.base
-        if native.current.base != self.linear.base:
-            native.use_memory(self.linear.base)
+            native.use_memory(base)  # `current` may not know what compiled code changed
+        elif native.current.base != base:
+            native.use_memory(base)
+        cpu.r64[_BASE] = base
 
     def _run_interp(self, cpu: Cpu) -> Exit:
         self._change_context(cpu, cpu.r64[_CONTEXT])

@@ -37,15 +37,15 @@ class Linear(Memory):
 
     def __init__(self, physical: Physical) -> None:
         """Begin with paging off, seen by supervisor code."""
+        self.fields = memoryview(bytes(8 * at.PAGING_SIZE)).cast("q")
+        self.bases: tuple[int, ...] = ()
         super().__init__()
         self.physical = physical
         self._second = Memory()
-        self.bases = (self.base, self._second.base)
-        self.view = SUPERVISOR
+        self.bases = (*self.bases, self._second.base)
         self.code_frames: dict[int, set[int]] = {}  # frame -> linear pages that code came from
         # space -> linear page -> what `_code_at` said when code was made of it
         self.code_pages: dict[int, dict[int, tuple[int | None, bool]]] = {}
-        self.space = 0  # number of the address space, for code of ring 3; 0: paging is off
         self._spaces: dict[int, int] = {}
         self._areas: list[mmap.mmap] = []
         self._make_context()
@@ -96,10 +96,34 @@ class Linear(Memory):
         hostmap.release(self.bases[SUPERVISOR], SIZE + (1 << 16))
 
     # -- views and address spaces ------------------------------------------------------------------
+    @property
+    def base(self) -> int:
+        """Host address of linear address 0, as guest code sees memory now."""
+        return self.bases[self.fields[at.VIEW // 8]]
+
+    @base.setter
+    def base(self, address: int) -> None:
+        self.bases = (address,)
+
+    @property
+    def view(self) -> int:
+        """The window that guest code runs in now; compiled code changes it, too."""
+        return self.fields[at.VIEW // 8]
+
+    @property
+    def space(self) -> int:
+        """Number of the address space, for code of ring 3; 0: paging is off."""
+        return self.fields[at.SPACE // 8]
+
     def select(self, view: int) -> None:
         """Let guest code see memory as supervisor or user from now on."""
-        self.view, self.base = view, self.bases[view]
         self._set(at.VIEW, view)
+
+    def set_fast_call(self, cs: int, esp: int, eip: int) -> None:
+        """Keep copies of the registers of sysenter for compiled code."""
+        self._set(at.SYSENTER_CS, cs)
+        self._set(at.SYSENTER_ESP, esp)
+        self._set(at.SYSENTER_EIP, eip)
 
     def set_a20(self, *, enabled: bool) -> None:
         """Let address line 20 through, or hold it at 0."""
@@ -125,7 +149,7 @@ class Linear(Memory):
         if len(self._spaces) >= _SPACES_MAX:
             self._spaces.clear()
             self._forget_frames(list(self.code_frames))
-        self.space = self._spaces.setdefault(cr3, len(self._spaces) + 1) if is_on else 0
+        self._set(at.SPACE, self._spaces.setdefault(cr3, len(self._spaces) + 1) if is_on else 0)
         self.flush(keep_global=keep_global)
 
     def _load_directories(self, cr3: int) -> None:

@@ -97,6 +97,7 @@ class Processor:
         for index in range(6):
             segments.set_segment(cpu, index, 0, 0, 0xFFFF, segments.REAL_ATTR)
         self.msrs = control.reset_msrs()
+        self.write_fast_call_registers()
         self.tsc_offset = 0
         self.debug.reset()
         self.requests.reset()
@@ -157,6 +158,12 @@ class Processor:
     def paging_changed(self) -> None:
         """Take note of a change to EFER."""
         self.update_paging()
+
+    def write_fast_call_registers(self) -> None:
+        """Show compiled code the registers of sysenter."""
+        if self.linear is not None:
+            numbers = (control.SYSENTER_CS, control.SYSENTER_ESP, control.SYSENTER_EIP)
+            self.linear.set_fast_call(*(self.msrs[number] for number in numbers))
 
     def set_a20(self, *, enabled: bool) -> None:
         """Let address line 20 through, or hold it at 0, as a PC's gate does after reset.

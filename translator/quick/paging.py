@@ -29,7 +29,9 @@ VIEW = 216  # the window that guest code runs in now
 FILLS = 224  # pages mapped by faults
 ABSENT = 232  # what a walk reads where no memory is
 TLB = 240  # a table of 8 bytes a linear page instead of page tables: frame << 8 and TLB_*; 0: none
-PAGING_SIZE = 256
+SPACE = 248  # number of the address space, for code of ring 3
+SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 256, 264, 272  # copies of the registers
+PAGING_SIZE = 512
 TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 
 # Kinds of access, and what else `walk` is told.
