@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
+
 from runtime.bus import Line
 from runtime.devices.ps2 import Ps2
 from runtime.screen.console import Console
@@ -44,3 +48,33 @@ class Board(VgaBoard):
         """Write into text memory."""
         data = b"".join(bytes([c, attribute]) for c in text.encode("cp437"))
         self.poke(0xB8000 + 160 * row, data)
+
+
+class Running:
+    """A thread that plays the guest: takes what is posted, lets time pass, echoes keys."""
+
+    def __init__(self) -> None:
+        self.board = board = Board()
+        self.posted: queue.SimpleQueue = queue.SimpleQueue()
+        self.ends = threading.Event()
+        self.reason: list[str] = []
+        self.console = Console(
+            self.posted.put, self.thread_lives, board.ps2.keyboard, board.ps2.mouse, board.vga
+        )
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def thread_lives(self) -> bool:
+        return self.thread.is_alive()
+
+    def run(self) -> None:
+        while not self.ends.is_set():
+            self.board.run(0.001)
+            while not self.posted.empty():
+                self.posted.get()()
+            if bytes.fromhex("1c9c") in self.board.codes:  # Enter
+                self.board.show("done", 3)
+            time.sleep(0.001)
+
+    def stop(self) -> None:
+        self.ends.set()

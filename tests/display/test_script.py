@@ -2,47 +2,12 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-
 import pytest
 
 from jitemu.script import Script, ScriptError, ScriptRun, unquoted
-from runtime.screen.console import Console
-from tests.display.board import Board
+from tests.display.board import Board, Running
 
 pytestmark = pytest.mark.particular
-
-
-class Running:
-    """A thread that plays the guest: takes what is posted, lets time pass, echoes keys."""
-
-    def __init__(self) -> None:
-        self.board = board = Board()
-        self.posted: queue.SimpleQueue = queue.SimpleQueue()
-        self.ends = threading.Event()
-        self.reason: list[str] = []
-        self.console = Console(
-            self.posted.put, self.thread_lives, board.ps2.keyboard, board.ps2.mouse, board.vga
-        )
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-
-    def thread_lives(self) -> bool:
-        return self.thread.is_alive()
-
-    def run(self) -> None:
-        while not self.ends.is_set():
-            self.board.run(0.001)
-            while not self.posted.empty():
-                self.posted.get()()
-            if bytes.fromhex("1c9c") in self.board.codes:  # Enter
-                self.board.show("done", 3)
-            time.sleep(0.001)
-
-    def stop(self) -> None:
-        self.ends.set()
 
 
 def test_a_script_does_what_a_person_would(tmp_path) -> None:
