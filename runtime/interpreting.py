@@ -125,7 +125,7 @@ class Interpreting:
             context = self.context(cpu)
             code = self._fetch(context, eip, 1 << 16 if context.mode.wraps else 15)
             try:
-                insn = decode(code, 0, context.mode)
+                insn = decode(code, 0, context.mode.unwatched)
             except Truncated:
                 raise FetchFault(eip, context.missing(eip, len(code))) from None
             spans = context.spans(eip, insn.length)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from translator.flags import Rule
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
 from translator.ir import F80, CondLink, Jump, Leave, Link, Op, Unit, Value
-from translator.mode import Model, Segments
-from translator.state import FIELDS, GPRS, RECOVERED, SEGMENTS, Exit
+from translator.mode import WATCH_READS, WATCH_WRITES, Model, Segments
+from translator.state import FIELDS, GPRS, RECOVERED, SEGMENTS, WATCH_RANGES, WATCHED, Exit
 
 GPR_INDEX = {
     **{name: (i, 32) for i, name in enumerate(GPRS)},
@@ -17,7 +17,7 @@ GPR_INDEX = {
 CS, SS = SEGMENTS.index("cs"), SEGMENTS.index("ss")
 ESP = 4
 VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6}
-VECTORS |= {"#SS": 12, "#GP": 13, "#MF": 16, "#XM": 19}
+VECTORS |= {"watch": WATCHED, "#SS": 12, "#GP": 13, "#MF": 16, "#XM": 19}
 
 
 class Builder:
@@ -31,6 +31,7 @@ class Builder:
         # Linear addresses that have to be checked against a segment: its index and the offset.
         self.places: dict[Value, tuple[int, Value]] = {}
         self.checked: set[tuple[Value, int, bool]] = set()
+        self.watched: set[tuple[Value, bool]] = set()
         self.targets: set[Value | str] = set()
         self.code_places: list[Value] = []  # linear addresses in CS, which must not be written
         self.going_on: Value | None = None  # repeated cmps, scas: whether another iteration comes
@@ -142,6 +143,24 @@ class Builder:
         beyond = (offset - self.get(f"{name}_low")).zext(64)
         self.limit_fault((room - (size - 1)).slt(beyond), vector)
 
+    def watch(self, place: Value, size: int, *, write: bool) -> None:
+        """Leave for Python if an access at a linear address is one that somebody watches.
+
+        What is longer than 8 bytes are two accesses to those who watch.
+        """
+        if not self.mode.watches & (WATCH_WRITES if write else WATCH_READS):
+            return
+        if (place, write) in self.watched:
+            return
+        self.watched.add((place, write))
+        hits = self.const(0, 1)
+        for part in (place, place + 8) if size > 8 else (place,):
+            for i in range(WATCH_RANGES):
+                name = f"watch_{'w' if write else 'r'}{i}"
+                inside = (part - self.get(f"{name}_first")).zext(64)
+                hits = hits | inside.ult(self.get(f"{name}_size"))
+        self.limit_fault(hits, "watch")
+
     def _is_short(self, offset: Value) -> bool:
         """Whether an offset has no more than 16 bits by the way it was computed."""
         if offset.op is Op.ZEXT:
@@ -152,6 +171,7 @@ class Builder:
     def load(self, address: Value, width: int, part: int = 0) -> Value:
         """Read guest memory at a linear address, *part* bits of it if given; may fault."""
         self.check(address, (part or width) // 8, write=False)
+        self.watch(address, (part or width) // 8, write=False)
         if self.mode.wraps and address in self.places and width > 8:
             return self._load_bytes(address, width)
         return self.unit.emit(Op.LOAD, width, address, attr=part or None)
@@ -159,6 +179,7 @@ class Builder:
     def store(self, address: Value, value: Value) -> None:
         """Write guest memory at a linear address; may fault, then nothing after it happens."""
         self.check(address, value.width // 8, write=True)
+        self.watch(address, value.width // 8, write=True)
         if self.mode.wraps and address in self.places and value.width > 8:
             for i in range(value.width // 8):
                 self.store(self._next_byte(address, i), value.bits(8 * i, 8))
@@ -171,6 +192,7 @@ class Builder:
             self.store(address, new)
             return old
         self.check(address, old.width // 8, write=True)
+        self.watch(address, old.width // 8, write=True)
         return self.unit.emit(Op.CMPXCHG, old.width, address, old, new)
 
     def _next_byte(self, place: Value, index: int) -> Value:

@@ -160,6 +160,10 @@ def _scan_in(code: bytes, at: int, mode: Mode) -> tuple[bytes, int, int, int, in
     limit = mode.max_length if not dialect.is_8086 else 1 << 16
     key, *rest = _scan(code, at, dialect, opsize=wide, addrsize=wide, max_length=limit)
     if not mode.shares_keys or key == TOO_LONG or _asks(key, dialect):
+        if mode.watches and not _is_watched(key, mode.unwatched):
+            mode = mode.unwatched
+            if mode.shares_keys and key != TOO_LONG and not _asks(key, dialect):
+                return key, *rest  # type: ignore[return-value]
         key = mode.marker + key
     return (key, *rest)  # type: ignore[return-value]
 
@@ -172,6 +176,16 @@ def _asks(key: bytes, dialect: _Dialect) -> bool:
     if fields not in (0, 0xFF):
         fields &= 1 << (key[begin + len(opcode)] >> 3 & 7)
     return bool(fields) or not _LIMITED.isdisjoint(key[:begin])
+
+
+@lru_cache(maxsize=1 << 12)
+def _is_watched(key: bytes, mode: Mode) -> bool:
+    """Whether an insn depends on what is watched: it accesses memory, or names the next mode."""
+    from translator.hooks import accesses
+    from translator.shape import Shape
+
+    shape = Shape(mode.marker + key)
+    return accesses(shape) or shape.leaves_context
 
 
 _LIMITED = frozenset({0x64, 0x65})

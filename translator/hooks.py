@@ -66,6 +66,7 @@ class Marks:
     block_counts: list[Counter] = field(default_factory=list)
     covers: list[Cover] = field(default_factory=list)
     checks_memory: bool = False  # insns that access memory are not executed by host code
+    watches: bool = False  # those that access what is watched are not
 
     def at(self, pc: int, shape: Shape) -> int:
         """Say who executes an insn: HOST; SERVED or INTERP."""
@@ -109,7 +110,7 @@ class Marks:
 
     def shows(self, first: int, last: int) -> bool:
         """Whether somebody may look at the flags from one address to another."""
-        if self.checks_memory:
+        if self.checks_memory or self.watches:
             return True
         if any(low <= last and first <= high for low, high in (*self.calls, *self.blocks)):
             return True

@@ -43,6 +43,8 @@ class _Mode(NamedTuple):
     model: Model = Model.MAX
     # Whether there is a whole machine: descriptor tables, ports.  Without, ring 3 of Linux is all.
     system: bool = False
+    # Which accesses are compared with the ranges in the state (watch_*): WATCH_READS, WATCH_WRITES.
+    watches: int = 0
 
 
 class Mode(_Mode):
@@ -60,6 +62,7 @@ class Mode(_Mode):
             | (3 - self.cpl) << 6
             | self.system << 8
             | self.model << 9
+            | self.watches << 12
         )
 
     @cached_property
@@ -79,7 +82,13 @@ class Mode(_Mode):
     @cached_property
     def shares_keys(self) -> bool:
         """Whether insns that know no modes have the keys of USER."""
-        return self.is_flat and self.code32 and self.stack32 and self.model == Model.MAX
+        is_plain = self.is_flat and self.code32 and self.stack32 and self.model == Model.MAX
+        return is_plain and not self.watches
+
+    @cached_property
+    def unwatched(self) -> Mode:
+        """The mode without watches: of insns that Python executes, which looks itself."""
+        return self._replace(watches=0) if self.watches else self
 
     @cached_property
     def is_real(self) -> bool:
@@ -102,6 +111,7 @@ class Mode(_Mode):
         return self.model not in (Model.I8086, Model.I286)
 
 
+WATCH_READS, WATCH_WRITES = 1, 2
 MARK = 0x26
 LINUX_CR0 = 0x80050033  # what smsw shows a program, and its state holds
 MODE_BITS = 14
@@ -119,7 +129,8 @@ def mode_of(number: int) -> Mode:
         vm86=bool(number >> 5 & 1),
         cpl=3 - (number >> 6 & 3),
         system=bool(number >> 8 & 1),
-        model=Model(number >> 9 & 31),
+        model=Model(number >> 9 & 7),
+        watches=number >> 12 & 3,
     )
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 GPRS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 SAVED_OPERANDS = ("flags_result", "flags_left", "flags_right")
+WATCH_RANGES = 3  # for reads, and as many for writes
+WATCHES = tuple(f"watch_{kind}{i}" for kind in "rw" for i in range(WATCH_RANGES))
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 
 
@@ -55,6 +57,10 @@ def _system_rows(offset: int) -> list[tuple[str, int, int]]:
         add(f"{name}_limit", 16)
     for name in ("cr0", "cr2", "cr3", "cr4", *(f"dr{i}" for i in range(8))):
         add(name, 32)
+    # Where somebody watches accesses: first address and size of ranges, 0 for none.
+    for name in WATCHES:
+        add(f"{name}_first", 32)
+        add(f"{name}_size", 64)
     return rows
 
 
@@ -131,6 +137,7 @@ STATE_SIZE = FIELDS["jump_cache"].offset + 16 * JUMP_CACHE_ENTRIES
 
 
 # In `exit_info` of a trap: flags that only it shows are to be recovered; `fault_pc` says where.
+WATCHED = 0x80  # the vector of an access that somebody watches: no exception of the guest's
 RECOVERED = 0x100
 
 

@@ -74,7 +74,7 @@ def _move(machine: Stepping, insn: Insn, slots: Slots) -> Service | None:
     place = base + index * scale + disp & 0xFFFFFFFF
     device = machine.space.device_pages.get(place >> 12)
     part = machine.space.part_at(place)
-    if device is None or part is None or machine.marks.checks_memory or machine.access.linear:
+    if device is None or part is None or machine.access.is_watched or machine.access.linear:
         return None
     call, data = (device.write, device.write_data) if is_write else (device.read, device.read_data)
     if call is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from runtime import native
 from runtime.cpu import UNLIMITED, Cpu
-from runtime.embed import events
+from runtime.embed import events, watching
 from runtime.embed.access import ACCESS, Access, Failure, Stopped
 from runtime.embed.compiling import share
 from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
@@ -27,6 +27,7 @@ from runtime.hostmap import release
 from runtime.memory import EXEC, GUARD, READ, SIZE, WRITE
 from runtime.nativeserve import PAUSED
 from translator.hooks import EVERYWHERE, Marks, Range
+from translator.mode import WATCH_READS, WATCH_WRITES
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
@@ -38,7 +39,7 @@ _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
 _PLENTY = UNLIMITED >> 1  # insns: no need to set the budget anew
 _FEW = 16  # insns that are run one by one
-_MEMORY = ("read", "write", "read_after")
+_MEMORY = frozenset(("read", "write", "read_after"))
 
 
 class Machine(Stepping):
@@ -89,6 +90,7 @@ class Machine(Stepping):
             weakref.finalize(self, *linear.finisher())
             self.access.use(linear)
             self.engine.use(linear)
+            self.watch_memory()
         return linear
 
     def use_tlb_hooks(self, *, on: bool) -> None:
@@ -123,14 +125,32 @@ class Machine(Stepping):
         hooks, marks = self.hooks, self.marks
         marks.calls = hooks.ranges("code")
         marks.blocks = hooks.ranges("block") + hooks.ranges("edge")
-        checks = any(hooks.by_kind[kind] for kind in _MEMORY)
-        if checks != marks.checks_memory:
-            marks.checks_memory = self.access.is_watched = checks
-            self.engine.remark(*EVERYWHERE)
-        elif hook.kinds & {"code", "block", "edge"}:
+        if hook.kinds & _MEMORY:
+            self.watch_memory()
+        if hook.kinds & {"code", "block", "edge"}:
             self.engine.remark(*hook.range)
         elif hook.kinds & {"interrupt", "insn", "in", "out"}:
             self._remark_served()
+
+    def watch_memory(self) -> None:
+        """Let code leave for accesses that hooks want to see, and for no others if it can."""
+        hooks, marks = self.hooks, self.marks
+        reads, writes = hooks.ranges("read") + hooks.ranges("read_after"), hooks.ranges("write")
+        self.access.is_watched = bool(reads or writes)
+        # Hooks are told physical addresses: which linear ones those are nobody knows beforehand.
+        checks = EVERYWHERE in reads + writes or (self.linear is not None and bool(reads + writes))
+        if checks != marks.checks_memory:
+            marks.checks_memory = checks
+            self.engine.remark(*EVERYWHERE)
+        watching.set_ranges(self.cpu, "r", () if checks else reads)
+        watching.set_ranges(self.cpu, "w", () if checks else writes)
+        watches = 0 if checks else (WATCH_READS if reads else 0) | (WATCH_WRITES if writes else 0)
+        if watches != self.pins.watches:
+            marks.watches = bool(watches)
+            self.pins.watches = watches
+            self.pins.update_context()
+            self.engine.remark(*EVERYWHERE)  # what flags are shown changes
+        self._remark_served()
 
     def remark(self, *ranges: Range) -> None:
         """Let code of some ranges do what the marks say now."""

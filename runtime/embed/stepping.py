@@ -23,7 +23,7 @@ from translator.insn import Insn
 from translator.planner import FetchFault, Plan
 from translator.semantics import STRINGS
 from translator.shape import DISP, IMM, IMM2, NEXT, PC, TARGET, Slots, shape_of
-from translator.state import FIELDS
+from translator.state import FIELDS, WATCHED
 from translator.state import Exit as Kind
 from translator.tiers import interp
 
@@ -182,6 +182,12 @@ class Stepping:
         """Deal with an exception that host code met at eip, or behind the insn that is a trap."""
         r32 = self.cpu.r32
         vector, eip = r32[_INFO], self.pc()
+        if vector == WATCHED:
+            if eip in self.exits:
+                return True
+            self.called_at = eip if self.hooks.by_kind["code"] else -1
+            self.inside = eip
+            return self.step()
         if vector in (1, 3, 4) and self._is_behind_trap(eip):
             events.interrupt(self, vector)
             return self.stopping
@@ -245,7 +251,7 @@ class Stepping:
 
     def service(self, pc: int, slots: Slots) -> Service:
         """Return what executes the insn at an address, for native code to call."""
-        mode = self.engine.context(self.cpu).mode
+        mode = self.engine.context(self.cpu).mode.unwatched
         insn = decode(self.engine.mem.fetch(pc, 15), 0, mode)
         return direct.service(self, insn, slots) or Service([(self._server(insn, slots), ())])
 

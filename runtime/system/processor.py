@@ -52,6 +52,8 @@ def _ignore(port: int, value: int, size: int) -> None:
 class Processor:
     """One CPU with its memory and its engine."""
 
+    watches = 0  # which accesses somebody watches (mode.py)
+
     def __init__(
         self, memory: Memory, strategy: str = DEFAULT_STRATEGY, model: Model = Model.MAX
     ) -> None:

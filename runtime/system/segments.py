@@ -100,6 +100,7 @@ def mode_of_cpu(cpu: Cpu) -> Mode:
         cpl=privilege(cpu),
         model=Model.MAX if system is None else system.model,
         system=system is not None,
+        watches=0 if system is None else system.watches,
     )
 
 

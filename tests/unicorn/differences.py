@@ -142,4 +142,9 @@ DIFFERENCES = {
             )
         ],
     ),
+    "memory_hooks_come_and_go": Difference(
+        "a hook that is added by a hook acts at once",
+        [],
+        ["('read', 16, '0x200000', 4, '0x0')"] * 3,
+    ),
 }

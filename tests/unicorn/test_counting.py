@@ -114,3 +114,19 @@ def test_captured(times: int) -> None:
     assert capture.times == times
     with pytest.raises(ValueError, match="general registers"):
         uc.capture(CODE, "xmm0")
+
+
+def test_accesses_that_nobody_watches_cost_no_call() -> None:
+    uc = machine(lib, "8903 8b13 50 58 49 75f7 f4", ebx=DATA, ecx=20_000)
+    calls: list[int] = []
+    kinds = lib.UC_HOOK_MEM_READ | lib.UC_HOOK_MEM_WRITE
+    for first in (DATA + 4, DATA + 0x100, 0x300000):
+        uc.hook_add(kinds, lambda uc, kind, at, *rest: calls.append(at), None, first, first + 3)
+    engine = uc._machine.engine
+    uc.emu_start(CODE, 0)
+    assert (calls, uc.reg_read(register(lib, "ECX"))) == ([], 0)
+    assert engine.statistics.insns_interpreted < 100
+    uc.reg_write(register(lib, "ECX"), 3)
+    uc.reg_write(register(lib, "EBX"), DATA + 0x102)
+    uc.emu_start(CODE, 0)
+    assert calls == [DATA + 0x102] * 6

@@ -137,7 +137,7 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     b.set_reg(1, left)
     b.branch(left.ne(0) if b.going_on is None else b.going_on, "pc", "next")
     insn = b.insn
-    if insn.addr_width == 32 and insn.mnemonic in BULK and b.mode.is_flat:
+    if insn.addr_width == 32 and insn.mnemonic in BULK and b.mode.is_flat and not b.mode.watches:
         until_equal = STRINGS[insn.mnemonic] and insn.rep == 0xF2
         base = f"{SEGMENTS[insn.seg]}_base" if insn.seg >= 4 else ""
         b.unit.repeat = Repeat(insn.mnemonic, insn.operands[0].width, until_equal, base)
