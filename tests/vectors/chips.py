@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,14 +75,19 @@ class Chip:
         self.view.release()
         self.memory.close()
 
-    def _poke(self, address: int, value: int) -> None:
-        self.memory.prepare_write(address, 1)
-        self.view[address] = value
+    def _poke(self, values: Iterable[tuple[int, int]]) -> None:
+        """Write bytes, and forget the code there.
 
-    def _start(self, initial: dict[str, Any]) -> None:
-        cpu, regs = self.processor.cpu, initial["regs"]
-        for address, value in initial["ram"]:
-            self._poke(address, value)
+        While nothing is executable, so that it is no program that rewrites itself: no region is
+        made of what lies in a page that is written to again and again.
+        """
+        self.memory.protect(0, MEMORY, 3)
+        for address, value in values:
+            self.view[address] = value
+        self.memory.protect(0, MEMORY, 7)
+
+    def _start(self, regs: dict[str, int]) -> None:
+        cpu = self.processor.cpu
         for number, name in enumerate(REGISTERS):
             cpu.r32[number] = regs[name]
         for name, index in SEGMENTS.items():
@@ -96,26 +101,24 @@ class Chip:
         before = dict(initial["ram"])
         want = initial["regs"] | final["regs"]
         after = before | dict(final["ram"])
-        self._start(initial)
         is_8086 = self.model == Model.I8086
         end = (want["cs"] << 4) + want["ip"] & 0xFFFFF
         has_hlt = not is_8086 or before.get(end, NOP) == NOP == after.get(end, NOP)
         if has_hlt and is_8086:
-            self._poke(end, HLT)
-            after[end] = HLT
+            before[end] = after[end] = HLT
             want = want | {"ip": want["ip"] + 1 & 0xFFFF}
+        self._poke(before.items())
+        self._start(initial["regs"])
         try:
             problems = self._execute(row, has_hlt)
         except Exception as crash:  # the emulator's own error is this vector's result
             problems = [f"{type(crash).__name__}: {crash}"]
         problems = problems or self._compare(row, want, after, mask)
-        for address in after:
-            self._poke(address, 0)
+        self._poke(dict.fromkeys(after, 0).items())
         if bytes(self.view) != self.zero:
             stray = next(i for i, byte in enumerate(bytes(self.view)) if byte)
             problems.append(f"[{stray:x}] {self.view[stray]:02x} was written")
-            self.memory.prepare_write(0, MEMORY)
-            self.view[:] = self.zero
+            self._poke(enumerate(self.zero))
         return problems
 
     def _execute(self, row: dict[str, Any], has_hlt: bool) -> list[str]:

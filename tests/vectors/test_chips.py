@@ -42,6 +42,17 @@ def test_sample(chip: Chip, suite: str) -> None:
     check(chip, suite, SAMPLE.get(chip.tier, SLOWER))
 
 
+@pytest.mark.particular
+def test_each_is_a_region(suite: str) -> None:
+    """However often a page is written to, `region` makes a region of each vector there."""
+    made = Chip(SUITES_OF_CHIPS[suite].model, "region")
+    row = next(SUITES_OF_CHIPS[suite].rows("40"))
+    for number in range(1, 30):
+        assert not made.run(row)
+        assert made.processor.engine.tiering.counts.formed >= number
+    made.close()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_all(chip: Chip, suite: str) -> None:
