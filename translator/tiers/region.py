@@ -25,6 +25,7 @@ from translator.tiers.emitter import (
     Pending,
     Saved,
 )
+from translator.tiers.links import waiting
 from translator.tiers.region_facts import flags_in, set_first
 from translator.tiers.services import capture
 from translator.tiers.slots import ConstantSlots, RegionSlots
@@ -48,6 +49,7 @@ class RegionLowering(SumsKept):
     def __init__(self, name: str, region: Region, units: list[list[Unit]], used: set[str]) -> None:
         super().__init__(name)
         self.region, self.units, self.used = region, units, used
+        self.late = waiting(region, units)
         self.left: dict[int, _Known] = {}  # node -> what its only source knows
         # The node whose last flags are shown by a fault only, if they are still pending; and by
         # that of a node that is entered with them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from translator.ir import Op, Value
+from translator.tiers import hostasm
 from translator.tiers.mmx import MmxRegisters
 from translator.tiers.slots import ADDRESSES
 
@@ -26,6 +27,7 @@ class SumsKept(MmxRegisters):
         super().__init__(name)
         self.loose_of: dict[str, str] = {}  # an i32 -> an i64 with these low bits
         self.sums: dict[str, _Sum] = {}
+        self.late: set[Value] = set()  # registers as addresses that can wait, see links.py
 
     def again(self, name: str) -> str:
         """Compute a register anew where control leaves, if that is one addition."""
@@ -40,7 +42,8 @@ class SumsKept(MmxRegisters):
     def address(self, v: Value) -> str:
         """Return a guest address as an i64 whose low 32 bits count."""
         found = self.loose_of.get(self.names.get(v, ""))
-        return super().address(v) if found is None else found
+        name = super().address(v) if found is None else found
+        return self.t(hostasm.later(name)) if v in self.late else name
 
     def _pure(self, v: Value) -> str:
         if v.op not in (Op.ADD, Op.SUB) or v.width != 32:
