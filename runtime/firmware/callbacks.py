@@ -61,6 +61,7 @@ class Callbacks:
         self.call = Call(processor)
         self._stubs: dict[int, _Stub] = {}  # by linear address of the ud2
         self._calls: dict[int, int] = {}  # vector -> offset of `int vector; ret`
+        self._cleanups: dict[int, int] = {}  # bytes -> offset of `add sp, bytes; ret`
         self._next = FIRST
         self.physical.set_rom(ROM, ROM_SIZE)
         processor.on_undefined = self._undefined
@@ -145,14 +146,22 @@ class Callbacks:
         self.call.push(cpu.eip)
         cpu.eip = ROM + offset - segments.segment(cpu, CS)[1] & 0xFFFFFFFF
 
-    def far_call(self, segment: int, offset: int) -> None:
+    def far_call(self, segment: int, offset: int, *arguments: int) -> None:
         """Let the guest call a far procedure when the function has returned, then go on behind it.
 
-        Arguments are pushed before (`Call.push`).  To be called once, as the last act.
+        *arguments* are words on the stack, the first one deepest, which are taken off again.  To be
+        called once, as the last act.
         """
-        cpu = self.processor.cpu
-        self.call.push(cpu.cs)
+        cpu, size = self.processor.cpu, 2 * len(arguments)
+        back = self._cleanups.get(size)
+        if back is None:  # add sp, size; ret
+            code = b"\x83\xc4" + bytes([size]) + b"\xc3"
+            back = self._cleanups[size] = self.place(code)[1]
         self.call.push(cpu.eip)
+        for value in arguments:
+            self.call.push(value)
+        self.call.push(SEGMENT)
+        self.call.push(back)
         self.jump(segment, offset)
 
     def jump(self, segment: int, offset: int) -> None:

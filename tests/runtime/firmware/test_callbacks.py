@@ -186,18 +186,18 @@ def test_a_function_lets_the_guest_run_handlers(rom: Callbacks) -> None:
 
     def second(call: Call) -> None:
         order.append(f"second {call.bx}")
-        call.push(0x1234)
-        rom.far_call(CODE, 0x100)
+        rom.far_call(CODE, 0x100, 0x1234, 5)
 
     def third(call: Call) -> None:
         order.append(f"third {call.si:x}")
 
     rom.set_vector(0x60, rom.add_code(first, b"\x43", second, third))  # inc bx
     rom.set_vector(0x61, (CODE, 0x110))
-    rom.physical.write((CODE << 4) + 0x100, assemble("mov bp, sp; mov si, [bp+4]; retf 2"))
+    procedure = assemble("mov bp, sp; mov si, [bp+6]; add si, [bp+4]; retf")
+    rom.physical.write((CODE << 4) + 0x100, procedure)
     rom.physical.write((CODE << 4) + 0x110, assemble("mov bx, 7; iret"))
     cpu = go(rom, "int 0x60; hlt")
-    assert order == ["first", "second 8", "third 1234"]
+    assert order == ["first", "second 8", "third 1239"]
     assert cpu.esp == 0x1000
 
 

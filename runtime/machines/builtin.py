@@ -1,0 +1,43 @@
+"""The built-in BIOS of a PC: told of the PC's memory and drives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.devices.cdrom import CdRom
+from runtime.firmware.bios.bios import Bios, BiosConfig, Range
+from runtime.firmware.bios.drives import FIRST_CD, FIRST_DISK, Drive, Kind
+from runtime.machines import directboot
+
+if TYPE_CHECKING:
+    from runtime.machines.pc import Pc
+
+
+def drives(pc: Pc) -> dict[int, Drive]:
+    """Return the drives of a PC by their BIOS numbers."""
+    found: dict[int, Drive] = {}
+    for number, floppy in enumerate(pc.storage.floppies):
+        found[number] = Drive(Kind.FLOPPY, lambda floppy=floppy: floppy.disk)  # type: ignore[misc]
+    disks = [what for what in pc.config.drives.ide if what is not None]
+    numbers = {Kind.DISK: FIRST_DISK, Kind.CD: FIRST_CD}
+    for what in disks:
+        if isinstance(what, CdRom):
+            drive = Drive(Kind.CD, lambda what=what: what.disk)  # type: ignore[misc]
+        else:
+            drive = Drive(Kind.DISK, lambda what=what: what)  # type: ignore[misc]
+        found[numbers[drive.kind]] = drive
+        numbers[drive.kind] += 1
+    return found
+
+
+def make(pc: Pc) -> Bios:
+    """Build the BIOS; its `post` starts the machine."""
+    config = BiosConfig(
+        memory=pc.config.memory,
+        drives=drives(pc),
+        boot=pc.config.boot,
+        serial=(0x3F8, 0x2F8, 0x3E8, 0x2E8),
+        ranges=[Range(*entry) for entry in directboot.memory_map(pc.config.memory)],
+        on_post=lambda: directboot.set_up(pc),
+    )
+    return Bios(pc.bus, pc.processor, pc.clock, config, vga=pc.display.vga)
