@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
-from translator.mode import USER, Mode, Model, split_key
+from translator.mode import MARK, USER, Mode, Model, split_key
 from translator.opcodes import TABLE, VEX, Row, table_of
 from translator.state import SEGMENTS
 
@@ -308,6 +308,14 @@ def decode_key(key: bytes) -> Insn:
     return _build(key)._with(Scan(key, 0, 0, 0, 0))
 
 
+def conditional(key: bytes, condition: bytes) -> bytes:
+    """Return the shape key of an insn that is handed to Python where a condition holds."""
+    return _CONDITIONAL + bytes([len(condition)]) + condition + key
+
+
+_CONDITIONAL = bytes((MARK, 0xFF, 0xFF))  # no mode has this number
+
+
 class _Shape(NamedTuple):
     """Everything of an insn that its key says."""
 
@@ -319,18 +327,23 @@ class _Shape(NamedTuple):
     rep: int
     seg: int
     mode: Mode
+    condition: bytes = b""
 
     def _with(self, found: Scan) -> Insn:
         return Insn(
             self.mnemonic, self.operands, self.width, self.addr_width, found.length, found.key,
             {"disp": found.disp & 0xFFFFFFFF, "imm": found.imm & 0xFFFFFFFF, "imm2": found.imm2},
-            self.lock, self.rep, self.seg, self.mode,
+            self.lock, self.rep, self.seg, self.mode, self.condition,
         )  # fmt: skip
 
 
 @lru_cache(maxsize=1 << 15)
 def _build(key: bytes) -> _Shape:
     """Decode a shape from its key; `ud` if no row matches."""
+    if key.startswith(_CONDITIONAL):
+        size = key[len(_CONDITIONAL)]
+        begin = len(_CONDITIONAL) + 1
+        return _build(key[begin + size :])._replace(condition=key[begin : begin + size])
     mode, key = split_key(key)
     dialect = _dialect(mode)
     pos, prefixes = 0, set()

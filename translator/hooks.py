@@ -59,6 +59,7 @@ class Marks:
 
     stops: set[int] = field(default_factory=set)  # the insn here is handed to the interp tier
     served: set[int] = field(default_factory=set)  # so is this one, which goes on behind itself
+    conditions: dict[int, bytes] = field(default_factory=dict)  # so is this one, where they hold
     exits: frozenset[int] = frozenset()  # those of them where the run ends
     calls: list[Range] = field(default_factory=list)  # code leaves before each insn
     blocks: list[Range] = field(default_factory=list)  # and where a block begins
@@ -74,11 +75,12 @@ class Marks:
             return INTERP
         is_repeated = shape.insn.rep != 0 and shape.insn.mnemonic in STRINGS
         if pc in self.served:
-            return INTERP if is_repeated else SERVED
+            return INTERP if is_repeated or pc in self.conditions else SERVED
         if self.checks_memory and accesses(shape):
-            return INTERP if is_repeated or shape.terminal is not None else SERVED
+            is_odd = is_repeated or shape.terminal is not None or pc in self.conditions
+            return INTERP if is_odd else SERVED
         # Each iteration is called for, and once more at the end: an interpreter's affair.
-        if is_repeated and covers((*self.calls, *self.blocks), pc):
+        if is_repeated and (covers((*self.calls, *self.blocks), pc) or pc in self.conditions):
             return INTERP
         return HOST
 
@@ -106,7 +108,7 @@ class Marks:
         ranges += [one.range for one in self.covers]
         if any(low <= last and first <= high for low, high in ranges):
             return True
-        return any(first <= stop <= last for stop in (*self.stops, *self.served))
+        return any(first <= stop <= last for stop in (*self.stops, *self.served, *self.conditions))
 
     def shows(self, first: int, last: int) -> bool:
         """Whether somebody may look at the flags from one address to another."""
@@ -114,4 +116,4 @@ class Marks:
             return True
         if any(low <= last and first <= high for low, high in (*self.calls, *self.blocks)):
             return True
-        return any(first <= stop <= last for stop in (*self.stops, *self.served))
+        return any(first <= stop <= last for stop in (*self.stops, *self.served, *self.conditions))

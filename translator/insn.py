@@ -61,3 +61,4 @@ class Insn:
     rep: int = 0  # 0xf3, 0xf2 or 0
     seg: int = -1  # overriding segment or -1
     mode: Mode = USER
+    condition: bytes = b""  # conditions.py: where it holds, the insn is handed to Python

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from translator.decode import Truncated, scan_fields
+from translator.decode import Truncated, conditional, scan_fields
 from translator.hooks import BLOCK, INTERP, SERVED, Marks, Tally, covers
 from translator.ir import CondLink, Link
 from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context
@@ -145,6 +145,8 @@ def form(
             break
         shape = shapes.get(key) or shape_of(key)
         where = context.linear(here) if context.number else here
+        if marks is not None and where in marks.conditions:
+            shape = shape_of(conditional(key, marks.conditions[where]))
         who = marks.at(where, shape) if marks is not None else 0
         need = shape.fpu
         if (

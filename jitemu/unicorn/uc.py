@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitemu.unicorn import unicorn_const as const
+from jitemu.unicorn import when
 from jitemu.unicorn.context import UcContext
 from jitemu.unicorn.controls import Controls
 from jitemu.unicorn.errors import OF_GUEST, UcError, of_space
@@ -19,6 +20,7 @@ from runtime.embed.counting import Capture, Counter, Coverage
 from runtime.embed.hooks import Hook
 from runtime.embed.machine import Machine
 from runtime.embed.space import Device, SpaceError
+from translator.conditions import Expression
 from translator.hooks import EVERYWHERE, Range
 
 _PERMS = const.UC_PROT_ALL
@@ -186,7 +188,9 @@ class Uc(Batches, Controls):
 
         Returns a handle. It acts from the next insn on, also when added by a hook.
         """
-        hook = make_hook(htype, callback, user_data, begin, end, aux1)
+        return self._add(make_hook(htype, callback, user_data, begin, end, aux1))
+
+    def _add(self, hook: Hook) -> int:
         handle = self._next
         self._next += 1
         self._hooks[handle] = hook
@@ -218,6 +222,19 @@ class Uc(Batches, Controls):
         if not 0 <= vector <= 255 or not self.delivers_interrupts:
             raise UcError(const.UC_ERR_ARG)
         self._machine.delivery.request(vector)
+
+    def breakpoint(
+        self, address: int, condition: Expression | bool, callback: Callable[..., Any],
+        user_data: Any = None,
+    ) -> int:  # fmt: skip
+        """Call *callback* in front of the insn at *address* whenever *condition* holds.
+
+        A condition is made of registers (jitemu.unicorn.when) and numbers; host code evaluates it:
+        `uc.breakpoint(0x1000, (when.eax == 5) & (when.cl < 8), hook)`. Returns a handle.
+        """
+        code = condition.code if isinstance(condition, Expression) else when.always(condition).code
+        hook = Hook(frozenset(("break",)), callback, user_data, address, address, condition=code)
+        return self._add(hook)
 
     def counter(self, begin: int = 1, end: int = 0, *, blocks: bool = False) -> Counter:
         """Count insns, or blocks, from *begin* to *end* (everywhere if end < begin), without calls.

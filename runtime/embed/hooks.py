@@ -9,7 +9,7 @@ from typing import Any
 from translator.hooks import EVERYWHERE, Range
 
 KINDS = (
-    "code", "block", "interrupt", "in", "out", "insn", "invalid", "edge", "tlb",
+    "code", "block", "break", "interrupt", "in", "out", "insn", "invalid", "edge", "tlb",
     "read", "write", "fetch", "read_after",
     "read_unmapped", "write_unmapped", "fetch_unmapped", "read_prot", "write_prot", "fetch_prot",
 )  # fmt: skip
@@ -26,6 +26,7 @@ class Hook:
     first: int
     last: int  # before `first`: everywhere
     insn: str = ""
+    condition: bytes = b""  # of breakpoints
 
     @property
     def range(self) -> Range:

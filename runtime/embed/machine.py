@@ -26,6 +26,7 @@ from runtime.embed.stepping import MARKS_MAX, Stepping
 from runtime.hostmap import release
 from runtime.memory import EXEC, GUARD, READ, SIZE, WRITE
 from runtime.nativeserve import PAUSED
+from translator.conditions import any_of
 from translator.hooks import EVERYWHERE, Marks, Range
 from translator.mode import WATCH_READS, WATCH_WRITES
 from translator.state import FIELDS
@@ -123,6 +124,13 @@ class Machine(Stepping):
 
     def _remark(self, hook: Hook) -> None:
         hooks, marks = self.hooks, self.marks
+        if "break" in hook.kinds:
+            wanted = [one.condition for one in hooks.by_kind["break"] if one.first == hook.first]
+            marks.conditions.pop(hook.first, None)
+            if wanted:
+                marks.conditions[hook.first] = any_of(wanted)
+            self.engine.remark(*hook.range)
+            return
         marks.calls = hooks.ranges("code")
         marks.blocks = hooks.ranges("block") + hooks.ranges("edge")
         if hook.kinds & _MEMORY:

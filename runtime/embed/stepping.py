@@ -16,9 +16,10 @@ from runtime.embed.hooks import Call, Hooks
 from runtime.embed.processor import Pins
 from runtime.embed.serving import Service
 from runtime.embed.space import Space
+from translator.conditions import holds
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
-from translator.hooks import CAPTURE, COUNT, RING, Marks
+from translator.hooks import CAPTURE, COUNT, RING, SET, Marks
 from translator.insn import Insn
 from translator.planner import FetchFault, Plan
 from translator.semantics import STRINGS
@@ -112,6 +113,8 @@ class Stepping:
                     insn = self.decode()
             is_called = bool(hooks.at("code", pc) or hooks.at("block", pc))
         self.called_at = -1
+        if pc in self.marks.conditions and not self._break(pc, insn.length):
+            return self.stopping
         if self.marks.insn_counts or self.marks.counts_blocks:
             self._count(pc)
         handler = self._handler(insn)
@@ -125,6 +128,24 @@ class Stepping:
         begins = self.jumped or events.ends_block(insn)
         self.inside, self.jumped = -1 if begins else self.pc(), False
         return self.stopping
+
+    def _break(self, pc: int, size: int) -> bool:
+        """Call the breakpoints of an insn whose conditions hold; whether to execute it now."""
+        cpu, changes = self.cpu, self.engine.changes
+        eip = cpu.r32[_EIP]
+        for hook in tuple(self.hooks.by_kind["break"]):
+            if hook.first == pc and holds(hook.condition, cpu.r32[:8]):
+                hook.callback(self.owner, pc, size, hook.data)
+                if self.stopping:
+                    return False
+        if self.jumped or self.engine.changes != changes:
+            is_elsewhere, self.jumped = self.jumped, False
+            if not is_elsewhere:
+                cpu.r32[_EIP] = eip
+                return True
+            self.inside = -1
+            return False
+        return True
 
     def _execute(self, insn: Insn, eip: int, is_called: bool) -> None:
         """Execute an insn that is nobody's affair but the CPU's, and the memory hooks'."""
@@ -167,6 +188,12 @@ class Stepping:
             else:
                 ctypes.c_uint8.from_address(place).value = 1
 
+    def _uncount(self, pc: int) -> None:
+        """Take back what host code counted in front of an insn that it did not execute."""
+        for how, place in self.marks.of_insn(pc):
+            if how != SET:
+                ctypes.c_uint64.from_address(place).value -= 1
+
     def decode(self) -> Insn:
         """Return the insn at eip. FetchFault."""
         return self.engine._decode(self.cpu)
@@ -187,6 +214,7 @@ class Stepping:
                 return True
             self.called_at = eip if self.hooks.by_kind["code"] else -1
             self.inside = eip
+            self._uncount(eip)
             return self.step()
         if vector in (1, 3, 4) and self._is_behind_trap(eip):
             events.interrupt(self, vector)

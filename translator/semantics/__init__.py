@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from translator import conditions
 from translator.builder import Builder
 from translator.insn import Insn, Mem, Operand
-from translator.ir import Link, Op, Repeat, Unit, Value
+from translator.ir import Leave, Link, Op, Repeat, Unit, Value
 from translator.mode import Model
-from translator.state import SEGMENTS
+from translator.state import SEGMENTS, WATCHED, Exit
 
 Dst = Operand  # annotation: operand 0, written only
 Function = Callable[..., Value | None]
@@ -61,7 +62,7 @@ def insn(
 
 def lift(insn: Insn) -> Unit:
     """Lift one insn. A mnemonic without semantics raises #UD."""
-    b = Builder(insn)
+    b = _builder(insn)
     semantics = SEMANTICS.get(insn.mnemonic)
     if semantics is None and insn.mode.model == Model.I8086:
         pass  # there is no #UD; what the few undefined forms do nobody relies on
@@ -75,11 +76,18 @@ def lift(insn: Insn) -> Unit:
         _apply(b, semantics)
     written = {op.args[0] for op in b.unit.ops if op.op in _WRITES} | {*b.helper_writes}
     if not written.isdisjoint(b.code_places):
-        b = Builder(insn)
+        b = _builder(insn)
         if insn.mnemonic == "pop":  # its source comes before its destination
             b.load(b.reg(4), insn.width)
         b.trap("#GP")
     return b.unit
+
+
+def _builder(insn: Insn) -> Builder:
+    b = Builder(insn)
+    if insn.condition:
+        b.exit_if(conditions.build(b, insn.condition), Leave(Exit.TRAP, "pc", WATCHED))
+    return b
 
 
 def updates(unit: Unit) -> bool:
