@@ -25,13 +25,11 @@ from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
 from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
-from runtime.disks.disk import Disk
 from runtime.firmware.bios.bios import Bios
 from runtime.machines import builtin, directboot, rom, video
 from runtime.machines.loop import Budgeted, Loop
 from runtime.machines.storage import Drives, Storage
 from runtime.machines.video import Display
-from runtime.screen.console import Console
 from runtime.system import segments
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
@@ -65,7 +63,6 @@ class PcConfig:
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
     drives: Drives = field(default_factory=Drives)
-    virtio: list[Disk] = field(default_factory=list)  # disks of virtio controllers
     serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
     parallel: Output | None = None  # what the guest prints
     debug: Output | None = None  # port E9h
@@ -214,29 +211,12 @@ class Pc:
         self.status = status
         self.loop.stop("exit")
 
-    def run(
-        self,
-        timeout: float | None = None,
-        until: Callable[[], bool] | None = None,
-        interval: float = 0.02,
-    ) -> str:
+    def run(self, timeout: float | None = None) -> str:
         """Run until something ends it; return the reason (machines/loop.py)."""
-        reason = self.loop.run(timeout, until, interval)
+        reason = self.loop.run(timeout)
         for port in self.serial:
             port.flush()
         return reason
-
-    def make_console(self) -> Console:
-        """Return screen, keyboard and mouse for other threads."""
-        loop, vga = self.loop, self.display.vga
-        keyboard, mouse = self.ps2.keyboard, self.ps2.mouse
-        return Console(loop.post, lambda: loop.is_running, keyboard, mouse, vga)
-
-    def unclaimed(self) -> dict[tuple[str, int], int]:
-        """Count accesses to nothing: ("in" or "out", port), ("read" or "write", page address)."""
-        found = {(how, port): count for (port, how), count in self.bus.unclaimed.items()}
-        memory = self.physical.unclaimed.items()
-        return found | {(how, page): count for (page, how), count in memory}
 
     def close(self) -> None:
         """Give everything back to the host; what was compiled is kept for later runs."""
