@@ -10,6 +10,7 @@ from jitemu.complain import complain
 
 USAGE = """\
 usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
+       jitemu boot [options]                    start a PC from images or a kernel
        jitemu why [options] PROGRAM [ARGS...]   run it and say where its time went, and why
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code
        jitemu sysroot DIR PACKAGE...            fetch i386 Debian packages into DIR, for run -L
@@ -30,6 +31,7 @@ examples:
   jitemu run --mount ~/data:/data:rw --net host ./guest
                                                 more of the host, if the guest may have it
   jitemu run --stats -strace ./guest            what it did, and its system calls
+  jitemu boot -fda freedos.img                  a whole PC (jitemu boot --help)
   jitemu run -d in_asm,out_asm -D log ./guest   guest and host code of every block
   jitemu dump --stage ir ./guest@main           the IR of a function's first block
 
@@ -56,6 +58,10 @@ def _command(words: list[str]) -> int:
         from jitemu.run import run
 
         return run(words[1:])
+    if name == "boot":
+        from jitemu.boot import boot
+
+        return boot(words[1:])
     if name == "why":
         from jitemu.why import why
 
@@ -85,7 +91,7 @@ def _command(words: list[str]) -> int:
         print(f"jitemu {__version__}", flush=True)
         return 0
     what = f"unknown command {name!r}" if name else "a command is missing"
-    complain(f"{what}: run, why, dump, sysroot, cache or bench (see jitemu --help)")
+    complain(f"{what}: run, boot, why, dump, sysroot, cache or bench (see jitemu --help)")
     return 2
 
 

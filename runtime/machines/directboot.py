@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from runtime.machines.pc import Pc
 
 _LOW_END, _ROM, _ROM_END = 0x9FC00, 0xE0000, 0x100000
-_COUNTER_0 = 0x36  # mode 3, which a BIOS leaves the timer in
 _MASKED = 0xFF
+_LCR, _EIGHT_BITS = 3, 3  # of serial ports
 
 
 def memory_map(size: int) -> list[bzimage.Range]:
@@ -37,6 +37,8 @@ def set_up(pc: Pc) -> None:
         pc.bus.port_out(port + 1, _MASKED, 1)
     level = sum(1 << irq for irq in pcisetup.assign(pc.pci, pc.physical.size))
     pc.bus.port_out(0x4D0, level | 1 << acpitables.SCI, 2)
+    for uart in pc.serial:
+        uart.write(_LCR, _EIGHT_BITS)
     pc.power.enable_acpi(enabled=True)
     place, tables, rsdp = acpitables.build(pc.physical.size)
     pc.physical.write(place, tables)

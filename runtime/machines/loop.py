@@ -62,6 +62,8 @@ class Loop:
         self._poll.register(self._wake, select.POLLIN)
         self._deadline: Deadline | None = None
         self._limit: int | None = None  # host time at which the run is over
+        self._until: Callable[[], bool] | None = None
+        self._interval = self._next_look = 0  # ns of host time between looks; of the next one
         clock.on_earlier = self._earlier
 
     def close(self) -> None:
@@ -84,15 +86,23 @@ class Loop:
         os.eventfd_write(self._wake, 1)
 
     # -- running -----------------------------------------------------------------------------------
-    def run(self, timeout: float | None = None) -> str:
+    def run(
+        self,
+        timeout: float | None = None,
+        until: Callable[[], bool] | None = None,
+        interval: float = 0.02,
+    ) -> str:
         """Run until `stop`, for at most *timeout* seconds of host time; return the reason.
 
-        "timeout" is one of them. KeyboardInterrupt at Ctrl-C, in the main thread; `run` may be
+        "timeout" is one of them, and "until": then *until*, called between two insns about every
+        *interval* seconds, said so. KeyboardInterrupt at Ctrl-C, in the main thread; `run` may be
         called again after each of them.
         """
         if self.is_running:
             raise RuntimeError("the machine is running already")
         self._limit = None if timeout is None else time.monotonic_ns() + int(timeout * SECOND)
+        self._until, self._interval = until, max(int(interval * SECOND), 1)
+        self._next_look = 0
         self._interrupted, handler = False, self._take_interrupt()
         cpu = self.processor.cpu
         native.bind(cpu)
@@ -135,6 +145,10 @@ class Loop:
     def _turn(self) -> None:
         """Call timers, run guest code until the next one, sleep while it is halted."""
         self.clock.run_due()
+        if self._until is not None and time.monotonic_ns() >= self._next_look:
+            self._next_look = time.monotonic_ns() + self._interval
+            if self._until():
+                self.stop("until")
         if self._limit is not None and time.monotonic_ns() >= self._limit:
             self.stop("timeout")
         if self.reason:
@@ -154,13 +168,22 @@ class Loop:
         when = self.clock.next_event()
         return _LOOK_AGAIN if when is None else max(when - self.clock.now(), 0)
 
+    def _host_left(self, now: int) -> int:
+        """Return ns of host time until something has to be looked at."""
+        left = _LOOK_AGAIN
+        if self._limit is not None:
+            left = min(left, self._limit - now)
+        if self._until is not None:
+            left = min(left, self._next_look - now)
+        return max(left, 0)
+
     def _set_limits(self) -> None:
         assert self._deadline is not None
         left = self._left()
         if isinstance(self.time, Budgeted):
             self.time.give(max(left // self.time.ns_per_insn, 1))
             left = _LOOK_AGAIN
-        self._deadline.set(min(left, _LOOK_AGAIN))
+        self._deadline.set(min(left, self._host_left(time.monotonic_ns())))
 
     def _earlier(self) -> None:
         """Take note that a timer was set that is earlier than all others."""
@@ -177,10 +200,9 @@ class Loop:
         if isinstance(self.time, Budgeted) and when is not None:
             self.time.skip_to(when)
             return
-        left = SECOND if when is None else when - self.clock.now()
-        if self._limit is not None:
-            left = min(left, self._limit - time.monotonic_ns())
+        left = _LOOK_AGAIN if when is None else when - self.clock.now()
         begun = time.monotonic_ns()
+        left = min(left, self._host_left(begun))
         if left >= _SHORT or when is None:
             if self._poll.poll(max(left // 1_000_000, 0)):
                 os.eventfd_read(self._wake)

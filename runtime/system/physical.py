@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ class Physical:
         # 0 RAM, 1 ROM, 2 device or nothing
         self.kinds = bytearray(size >> PAGE_SHIFT) + b"\2" * (self.span - size >> PAGE_SHIFT)
         self.devices: list[Device] = []
+        # (page address, "read" or "write") -> how often the guest used memory that is not there.
+        self.unclaimed: Counter[tuple[int, str]] = Counter()
         # Called before Python changes RAM, with address and size: code may have been made of it.
         self.on_write: Callable[[int, int], None] = lambda address, size: None
         # Called when a range becomes another kind of memory.
@@ -108,7 +111,10 @@ class Physical:
         if address + size <= self.span and self.kinds[address >> PAGE_SHIFT] < 2:
             return int.from_bytes(self.view[address : address + size], "little")
         device = self._device(address)
-        return (1 << width) - 1 if device is None else device.read(address, size)
+        if device is None:
+            self.unclaimed[address & -PAGE, "read"] += 1
+            return (1 << width) - 1
+        return device.read(address, size)
 
     def store(self, address: int, value: int, width: int) -> None:
         """Write *width* bits; ROM and what is not there ignore it."""
@@ -120,7 +126,9 @@ class Physical:
                 self.view[address : address + size] = value.to_bytes(size, "little")
             return
         device = self._device(address)
-        if device is not None:
+        if device is None:
+            self.unclaimed[address & -PAGE, "write"] += 1
+        else:
             device.write(address, value, size)
 
     def read(self, address: int, size: int) -> bytes:

@@ -1,0 +1,254 @@
+"""Arguments of `jitemu boot` -> what to build and run. Names are QEMU's where it has them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from jitemu import drives
+from jitemu.models import MODELS
+from jitemu.options import Parser, UsageError, count, seconds
+from translator import DEFAULT_STRATEGY
+
+DISPLAYS = "text, none, window, png:FILE"
+EPILOG = """\
+images:
+  FILE may carry QEMU's keys: FILE,format=raw|qcow2,snapshot=on|off,readonly=on,overlay=FILE
+  What the guest writes goes to a temporary file, unless snapshot=off writes the image itself or
+  overlay=FILE keeps all changes in a qcow2 file.
+
+exit status:
+  0 when the machine is switched off or reset (-no-reboot), else
+  the guest's, written to the debug-exit port: 2 * value + 1, as in QEMU
+  124 --timeout    125 jitemu itself failed    1 a script failed    2 wrong usage, bad files
+
+examples:
+  jitemu boot -fda freedos.img                        a diskette, with the built-in BIOS
+  jitemu boot -bios /usr/share/seabios/bios-256k.bin -hda disk.qcow2 -m 256
+  jitemu boot -kernel vmlinuz -initrd initrd.gz -append console=ttyS0 -serial stdio
+  jitemu boot -fda dos.img --script test.txt --display png:end.png
+"""
+_UNITS = {"K": 10, "M": 20, "G": 30}
+
+
+@dataclass
+class BootOptions:
+    """What `jitemu boot` was asked to do."""
+
+    drives: list[drives.DriveSpec]
+    memory: int
+    cpu: str = "max"
+    kernel: str | None = None
+    initrd: str | None = None
+    append: str = ""
+    bios: str | None = None
+    vgabios: str | None = None
+    boot: str = "acdn"
+    serial: list[str] = field(default_factory=list)
+    parallel: str | None = None
+    debug: str | None = None
+    debug_exit: int | None = None
+    display: str | None = None
+    is_terminal_raw: bool = False
+    reboots: bool = True
+    rtc: datetime | None = None
+    clock: str = "host"
+    script: str | None = None
+    strategy: str = DEFAULT_STRATEGY
+    region_threshold: int | None = None
+    timeout: float | None = None
+    stats: bool = False
+
+
+def memory_size(text: str) -> int:
+    """Read -m: MiB, or a size with a suffix K, M or G; "size=" may stand in front."""
+    number = text.partition(",")[0].removeprefix("size=")
+    shift = 20
+    if number[-1:].upper() in _UNITS:
+        number, shift = number[:-1], _UNITS[number[-1].upper()]
+    if not number.isdecimal() or not int(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size (as 64, 64M or 1G)")
+    return int(number) << shift
+
+
+def boot_order(text: str) -> str:
+    """Read -boot: letters, or keys of which only the order matters."""
+    for part in text.split(","):
+        name, sign, value = part.partition("=")
+        if not sign:
+            value, name = name, "order"
+        if name in ("order", "once"):
+            if not value or set(value) - set("acdn"):
+                raise argparse.ArgumentTypeError(f"{text!r}: a diskette, c disk, d CD, n network")
+            return value
+        if name not in ("menu", "strict", "reboot-timeout", "splash", "splash-time"):
+            raise argparse.ArgumentTypeError(f"{text!r}: no order=LETTERS")
+    return "acdn"
+
+
+def rtc_base(text: str) -> datetime | None:
+    """Read -rtc: base=utc (None), localtime or a date."""
+    value = "utc"
+    for part in text.split(","):
+        name, _, word = part.partition("=")
+        if name == "base":
+            value = word
+        elif name not in ("clock", "driftfix"):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected base=utc|localtime|DATE")
+    if value == "utc":
+        return None
+    if value == "localtime":
+        return datetime.now().replace(microsecond=0)
+    try:
+        return datetime.fromisoformat(value).replace(tzinfo=None, microsecond=0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{value!r} is no date (as 2026-07-04T12:00:00)") from None
+
+
+def display(text: str) -> str:
+    """Read --display."""
+    kind, _, path = text.partition(":")
+    if text not in ("text", "none", "window") and not (kind == "png" and path):
+        raise argparse.ArgumentTypeError(f"{text!r}: choose {DISPLAYS}")
+    return text
+
+
+def device(text: str) -> int:
+    """Read -device, of which the debug-exit port is known: its port."""
+    name, *keys = text.split(",")
+    if name != "isa-debug-exit":
+        raise argparse.ArgumentTypeError(f"{name!r}: only isa-debug-exit is known")
+    port = 0x501
+    for part in keys:
+        key, _, value = part.partition("=")
+        try:
+            number = int(value, 0)
+        except ValueError:
+            number = -1
+        if key not in ("iobase", "iosize") or not 0 < number < 1 << 16:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected iobase=PORT")
+        port = number if key == "iobase" else port
+    return port
+
+
+def one(text: str) -> int:
+    """Read -smp: one processor."""
+    if text.partition(",")[0].removeprefix("cpus=") != "1":
+        raise argparse.ArgumentTypeError("a machine has one processor")
+    return 1
+
+
+def parser() -> Parser:
+    """Build the parser."""
+    made = Parser(
+        prog="jitemu boot",
+        usage="jitemu boot [options]",
+        description="Start a PC: 32-bit processor, VGA, PS/2, IDE, diskettes, serial ports.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = made.add_argument_group("what it starts").add_argument
+    for name, what in (("fda", "first diskette"), ("fdb", "second diskette")):
+        add(f"-{name}", metavar="FILE", help=f"image of the {what}")
+    for name in ("hda", "hdb", "hdc", "hdd"):
+        add(f"-{name}", metavar="FILE", help="image of a hard disk")
+    add("-cdrom", metavar="FILE", help="image of a CD, in the drive of -hdc")
+    add("-drive", action="append", default=[], metavar="KEYS",
+        help="file=FILE,if=ide|floppy|virtio,index=N,media=disk|cdrom,...")  # fmt: skip
+    add("-snapshot", action="store_true", help="forget all that is written to images (default)")
+    add("-kernel", metavar="FILE", help="start a Linux (bzImage) or Multiboot kernel")
+    add("-initrd", metavar="FILE", help="initial file system, or module, of the kernel")
+    add("-append", default="", metavar="TEXT", help="command line of the kernel")
+    add("-bios", metavar="FILE", help="firmware image, instead of the built-in BIOS")
+    add("-vgabios", metavar="FILE", help="its video BIOS (vgabios-stdvga.bin beside -bios)")
+    add("-boot", type=boot_order, default="acdn", metavar="LETTERS",
+        help="where to boot from: a diskette, c disk, d CD (acdn)")  # fmt: skip
+    add = made.add_argument_group("the machine").add_argument
+    add("-m", type=memory_size, default=128 << 20, metavar="SIZE", help="MiB of memory (128)")
+    add("-cpu", choices=tuple(MODELS), default="max", help="processor (max)")
+    add("-smp", type=one, help="1")
+    add("-M", "-machine", choices=("pc",), default="pc", help="pc")
+    add("-serial", action="append", default=[], metavar="WHERE",
+        help="stdio, file:PATH, tcp:HOST:PORT[,server], unix:PATH[,server], null, none; "
+        "each for one port")  # fmt: skip
+    add("-parallel", metavar="file:PATH", help="where printed bytes go")
+    add("-debugcon", metavar="WHERE", help="where bytes sent to port E9h go: stdio or file:PATH")
+    add("-device", type=device, metavar="isa-debug-exit[,iobase=PORT]",
+        help="a port at which the guest ends the machine")  # fmt: skip
+    add("-rtc", type=rtc_base, metavar="base=WHEN", help="utc (default), localtime or a date")
+    add("--clock", choices=("host", "icount"), default="host",
+        help="guest time is the host's, or 1 ns for each insn, so that runs are alike")  # fmt: skip
+    add("-no-reboot", action="store_true", help="end when the guest resets the machine")
+    add = made.add_argument_group("seeing and steering it").add_argument
+    add("-display", "--display", type=display, metavar="WHERE", help=DISPLAYS)
+    add("-nographic", action="store_true", help="no screen; the first serial port is the terminal")
+    add("--script", metavar="FILE", help="do what its lines say (jitemu/script.py)")
+    add("--timeout", type=seconds, metavar="SECONDS", help="end the machine after this time")
+    add = made.add_argument_group("translation").add_argument
+    add("--strategy", default=DEFAULT_STRATEGY, metavar="NAME",
+        help="interp, stencil, block, region or tiered (default)")  # fmt: skip
+    add("--region-threshold", type=count, metavar="INSNS",
+        help="insns that run around a place until it is compiled as a region")  # fmt: skip
+    add("--stats", action="store_true", help="print counts and times at the end, to stderr")
+    return made
+
+
+def parse(words: Sequence[str]) -> BootOptions:
+    """Read the arguments; UsageError says what is wrong."""
+    found = parser().parse_args(words)
+    places = {
+        "fda": ("floppy", 0, "disk"),
+        "fdb": ("floppy", 1, "disk"),
+        "hda": ("ide", 0, "disk"),
+        "hdb": ("ide", 1, "disk"),
+        "hdc": ("ide", 2, "disk"),
+        "hdd": ("ide", 3, "disk"),
+        "cdrom": ("ide", 2, "cdrom"),
+    }
+    try:
+        specs = [
+            drives.parse(getattr(found, name), interface=interface, index=index, media=media)
+            for name, (interface, index, media) in places.items()
+            if getattr(found, name) is not None
+        ]
+        specs += [drives.parse(text) for text in found.drive]
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if found.snapshot:
+        for spec in specs:
+            if spec.access == "write":
+                spec.access = "snapshot"
+    if found.initrd is not None and found.kernel is None:
+        raise UsageError("-initrd goes with -kernel")
+    if found.append and found.kernel is None:
+        raise UsageError("-append goes with -kernel")
+    serial = list(found.serial)
+    if found.nographic and not serial:
+        serial = ["stdio"]
+    return BootOptions(
+        drives=specs,
+        memory=found.m,
+        cpu=found.cpu,
+        kernel=found.kernel,
+        initrd=found.initrd,
+        append=found.append,
+        bios=found.bios,
+        vgabios=found.vgabios,
+        boot=found.boot,
+        serial=serial,
+        parallel=found.parallel,
+        debug=found.debugcon,
+        debug_exit=found.device,
+        display="none" if found.nographic else found.display,
+        reboots=not found.no_reboot,
+        rtc=found.rtc,
+        clock=found.clock,
+        script=found.script,
+        strategy=found.strategy,
+        region_threshold=found.region_threshold,
+        timeout=found.timeout,
+        stats=found.stats,
+    )

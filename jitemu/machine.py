@@ -1,0 +1,278 @@
+"""The Python interface to a whole PC: images in; its screen, keyboard, mouse and ports out."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from jitemu import drives
+from jitemu.models import model_named
+from runtime.machines.pc import Pc, PcConfig
+from translator import DEFAULT_STRATEGY
+from translator.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from runtime.screen.console import Console
+    from runtime.screen.screen import Screen
+
+Path = str | os.PathLike[str]
+_LOOK = 0.02  # s between looks at a condition
+_KEPT = 16 << 20  # bytes of serial output
+_UNFINISHED = "timeout", "until"  # reasons after which a machine can go on
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why `Machine.run` returned.
+
+    reason: "power off", "reset" (with reboot=False), "triple fault" (the same), "exit" (the guest
+    wrote to the debug-exit port), "stop", "until" or "timeout".
+    """
+
+    reason: str
+    status: int | None = None  # of "exit"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the machine is off; else `run` lets it go on."""
+        return self.reason not in _UNFINISHED
+
+
+class SerialPort:
+    """A serial port from outside: what came out of it, and what goes in."""
+
+    def __init__(self, machine: Machine, number: int) -> None:
+        self._machine, self._number = machine, number
+        self.output = bytearray()  # the last 16 MiB
+        self.on_output: Callable[[bytes], None] | None = None
+
+    def _take(self, data: bytes) -> None:
+        self.output += data
+        if len(self.output) > _KEPT:
+            del self.output[: len(self.output) - _KEPT]
+        if self.on_output is not None:
+            self.on_output(data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the guest; from any thread."""
+        pc = self._machine.pc
+        pc.loop.post(lambda: pc.serial[self._number].receive(data))
+
+    def wait(self, text: bytes | str, timeout: float = 30) -> bytes:
+        """Run the machine until a text has come out, and return all output; TimeoutError.
+
+        RuntimeError if the machine ends before.
+        """
+        wanted = text.encode() if isinstance(text, str) else text
+        ended = self._machine.run(timeout, until=lambda: wanted in self.output)
+        if wanted in self.output:
+            return bytes(self.output)
+        tail = bytes(self.output[-200:])
+        if ended.is_over:
+            raise RuntimeError(
+                f"the machine ended ({ended.reason}) before {text!r}; last: {tail!r}"
+            )
+        raise TimeoutError(f"no {text!r} within {timeout:g} s; last: {tail!r}")
+
+
+class Machine:
+    r"""A PC in this Python process.
+
+    >>> with Machine(kernel="tests/kernel", append="console=ttyS0") as pc:
+    ...     pc.run(timeout=10)
+    Ended(reason='power off', status=None)
+
+    The guest runs while one of its methods waits: `run`, `wait_text`, `SerialPort.wait`. Between
+    them it stands still, clock included. `type`, `press`, `mouse`, `SerialPort.write`, `stop` may
+    be called from any thread, the rest from the one that runs it. Ctrl-C pauses the machine and
+    raises KeyboardInterrupt.
+    """
+
+    def __init__(
+        self,
+        *,
+        fda: Path | None = None,
+        fdb: Path | None = None,
+        hda: Path | None = None,
+        hdb: Path | None = None,
+        hdc: Path | None = None,
+        hdd: Path | None = None,
+        cdrom: Path | None = None,
+        drive: Sequence[str] = (),
+        kernel: Path | None = None,
+        initrd: Path | None = None,
+        append: str = "",
+        bios: Path | None = None,
+        vgabios: Path | None = None,
+        boot: str = "acdn",
+        memory: int = 128 << 20,
+        cpu: str = "max",
+        clock: str = "host",
+        rtc: datetime | None = None,
+        serial: int = 1,
+        reboot: bool = True,
+        debug_exit: int | None = None,
+        strategy: str = DEFAULT_STRATEGY,
+        region_threshold: int | None = None,
+    ) -> None:
+        """Build a machine that is off until `run`.
+
+        The settings are those of `jitemu boot`: paths of images may carry QEMU's keys
+        ("disk.img,format=raw,snapshot=off"); what the guest writes is forgotten unless they say
+        otherwise. *memory* counts bytes. *bios* is a firmware image (SeaBIOS's bios-256k.bin),
+        without it the built-in BIOS starts, or a *kernel* is started directly. *serial* is how many
+        ports there are. *debug_exit* is a port at which the guest can end with a status.
+
+        Raises ValueError for bad settings, DiskError for images, OSError for other files.
+        """
+        if strategy not in STRATEGIES:
+            raise ValueError(f"strategy {strategy!r}: choose from {', '.join(sorted(STRATEGIES))}")
+        named: Mapping[str, tuple[Path | None, str, int, str]] = {
+            "fda": (fda, "floppy", 0, "disk"),
+            "fdb": (fdb, "floppy", 1, "disk"),
+            "hda": (hda, "ide", 0, "disk"),
+            "hdb": (hdb, "ide", 1, "disk"),
+            "hdc": (hdc, "ide", 2, "disk"),
+            "hdd": (hdd, "ide", 3, "disk"),
+            "cdrom": (cdrom, "ide", 2, "cdrom"),
+        }
+        specs = [
+            drives.parse(os.fspath(path), interface=interface, index=index, media=media)
+            for path, interface, index, media in named.values()
+            if path is not None
+        ]
+        specs += [drives.parse(text) for text in drive]
+        self.serial = [SerialPort(self, number) for number in range(serial)]
+        config = PcConfig(
+            memory=memory,
+            model=model_named(cpu),
+            strategy=strategy,
+            clock=clock,
+            start=rtc,
+            kernel=b"" if kernel is None else read_file(kernel),
+            initrd=b"" if initrd is None else read_file(initrd),
+            append=append,
+            bios=b"" if bios is None else read_file(bios),
+            boot=boot,
+            vgabios=vgabios_beside(bios, vgabios),
+            serial=[port._take for port in self.serial],
+            debug_exit=debug_exit,
+            reboots=reboot,
+        )
+        config.check()
+        config.drives, config.virtio = drives.open_all(specs)
+        self.pc = Pc(config)
+        if region_threshold is not None:
+            self.pc.processor.engine.tiering.set_threshold(region_threshold)
+        self._ended: Ended | None = None
+        self._is_closed = False
+        self._console: Console | None = None
+
+    # -- running -----------------------------------------------------------------------------------
+    def run(self, timeout: float | None = None, until: Callable[[], bool] | None = None) -> Ended:
+        """Run until the machine ends, *until* says so, or for at most *timeout* seconds.
+
+        *until* is called every 20 ms, and between two insns, so it may look at everything.
+        """
+        if self._is_closed:
+            raise ValueError("the machine is closed")
+        if self._ended is not None:
+            return self._ended
+        reason = self.pc.run(timeout, until, _LOOK)
+        ended = Ended(reason, self.pc.status if reason == "exit" else None)
+        if ended.is_over:
+            self._ended = ended
+        return ended
+
+    def stop(self) -> None:
+        """End the machine at once; from any thread."""
+        self.pc.loop.stop("stop")
+
+    def reset(self) -> None:
+        """Press the reset button."""
+        self.pc.ask_reset()
+
+    def press_power(self) -> None:
+        """Press the power button: an operating system with ACPI shuts down."""
+        self.pc.loop.post(self.pc.power.press_power_button)
+
+    # -- screen and input --------------------------------------------------------------------------
+    @property
+    def console(self) -> Console:
+        """Screen, keyboard and mouse for other threads."""
+        if self._console is None:
+            self._console = self.pc.make_console()
+        return self._console
+
+    @property
+    def screen(self) -> Screen:
+        """What the display shows: `text`, `ndarray`, `save(path)`."""
+        return self.console.screen
+
+    def type(self, text: str) -> None:
+        r"""Type a text on a US keyboard, "\\n" for Enter; ValueError: there is no key for it."""
+        self.console.type(text)
+
+    def press(self, chord: str, hold: float = 0.1) -> None:
+        """Press keys together, as "ctrl-alt-delete", for *hold* s of guest time; ValueError."""
+        self.console.press(chord, hold)
+
+    def mouse(self, dx: int = 0, dy: int = 0, buttons: int | None = None) -> None:
+        """Move the mouse by counts, dy downwards; *buttons*: 1 left, 2 right, 4 middle."""
+        self.console.move(dx, dy, buttons)
+
+    def wait_text(self, text: str, timeout: float = 30) -> str:
+        """Run until a text is on the screen, and return all text that is; TimeoutError.
+
+        RuntimeError if the machine ends before.
+        """
+        return self.screen.wait_text(text, timeout, lambda seconds: not self.run(seconds).is_over)
+
+    # -- ending ------------------------------------------------------------------------------------
+    @property
+    def unclaimed(self) -> dict[tuple[str, int], int]:
+        """Accesses to ports and memory where nothing is: ("in", port) and the like, with counts."""
+        return self.pc.unclaimed()
+
+    def close(self) -> None:
+        """Give everything back, disk images first."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.pc.close()
+
+    def __enter__(self) -> Machine:
+        """Use the machine in a `with` statement, which closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: builtins.type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's contents; OSError; ValueError if it has none."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if not data:
+        raise ValueError(f"{os.fspath(path)}: the file is empty")
+    return data
+
+
+def vgabios_beside(bios: Path | None, vgabios: Path | None) -> bytes:
+    """Return the video BIOS: the one that was named, or SeaBIOS's beside *bios*, if there is."""
+    if vgabios is not None:
+        return read_file(vgabios)
+    if bios is None:
+        return b""
+    beside = os.path.join(os.path.dirname(os.fspath(bios)), "vgabios-stdvga.bin")
+    return read_file(beside) if os.path.exists(beside) else b""

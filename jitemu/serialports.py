@@ -1,0 +1,188 @@
+"""Words of -serial -> what a serial port is connected to: stdio, files, sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+_READ = 4096
+FORMS = "stdio, null, none, file:PATH, tcp:HOST:PORT[,server] or unix:PATH[,server]"
+
+
+class Peer(Protocol):
+    """The other end of a serial line."""
+
+    def write(self, data: bytes) -> None:
+        """Take what the guest sent; in the guest's thread."""
+        ...
+
+    def start(self, receive: Callable[[bytes], None]) -> None:
+        """Begin to hand over, from any thread, what is for the guest."""
+        ...
+
+    def close(self) -> None:
+        """Finish."""
+        ...
+
+
+class Null:
+    """Somebody who takes everything and says nothing."""
+
+    def write(self, data: bytes) -> None:
+        """Forget it."""
+
+    def start(self, receive: Callable[[bytes], None]) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class File(Null):
+    """A file that gets all that is sent."""
+
+    def __init__(self, path: str) -> None:
+        """Make the file, or empty it; OSError."""
+        self._file = open(path, "wb", 0)  # noqa: SIM115 (closed by `close`)
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+
+class Stdio:
+    """The terminal, or whatever stdin and stdout are."""
+
+    def __init__(self, *, keys: bool = True) -> None:
+        """Take stdin over, if it is a terminal: *keys* come as they are pressed, without echo."""
+        self._saved: list[object] | None = None
+        if keys and sys.stdin is not None and os.isatty(0):
+            import termios
+
+            self._saved = termios.tcgetattr(0)
+            mode = termios.tcgetattr(0)
+            mode[0] &= ~(termios.ICRNL | termios.IXON)
+            mode[3] &= ~(termios.ICANON | termios.ECHO)  # Ctrl-C still ends the machine
+            termios.tcsetattr(0, termios.TCSADRAIN, mode)
+
+    def write(self, data: bytes) -> None:
+        """Print, whatever the terminal's encoding."""
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def start(self, receive: Callable[[bytes], None]) -> None:
+        """Read stdin in a thread, until its end."""
+
+        def read() -> None:
+            with contextlib.suppress(OSError, ValueError):
+                while data := os.read(0, _READ):
+                    receive(data)
+
+        threading.Thread(target=read, name="stdin", daemon=True).start()
+
+    def close(self) -> None:
+        """Give the terminal back as it was."""
+        if self._saved is not None:
+            import termios
+
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+            self._saved = None
+
+
+class Socket:
+    """A stream socket: connected to somebody, or waiting for one caller after the other."""
+
+    def __init__(self, family: int, address: object, *, is_server: bool) -> None:
+        """Connect or listen; OSError."""
+        made = socket.socket(family, socket.SOCK_STREAM)
+        self._listener: socket.socket | None = None
+        self._peer: socket.socket | None = None
+        try:
+            if is_server:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                made.bind(address)  # type: ignore[arg-type]
+                made.listen(1)
+                self._listener = made
+            else:
+                made.connect(address)  # type: ignore[arg-type]
+                self._peer = made
+        except OSError:
+            made.close()
+            raise
+
+    @property
+    def port(self) -> int:
+        """The TCP port that it listens on, or is connected from."""
+        who = self._listener or self._peer
+        return int(who.getsockname()[1]) if who is not None else 0
+
+    def write(self, data: bytes) -> None:
+        """Send; what nobody is there for is lost, as on a line that is not plugged in."""
+        peer = self._peer
+        if peer is not None:
+            try:
+                peer.sendall(data)
+            except OSError:
+                self._peer = None
+
+    def start(self, receive: Callable[[bytes], None]) -> None:
+        """Receive in a thread."""
+        threading.Thread(target=self._serve, args=(receive,), name="serial", daemon=True).start()
+
+    def _serve(self, receive: Callable[[bytes], None]) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                if self._peer is None:
+                    if self._listener is None:
+                        return
+                    self._peer, _ = self._listener.accept()
+                try:
+                    data = self._peer.recv(_READ)
+                except OSError:
+                    data = b""
+                if data:
+                    receive(data)
+                else:
+                    self._peer = None
+
+    def close(self) -> None:
+        """Hang up."""
+        for who in (self._peer, self._listener):
+            if who is not None:
+                with contextlib.suppress(OSError):
+                    who.shutdown(socket.SHUT_RDWR)
+                who.close()
+
+
+def connect(text: str) -> Peer | None:
+    """Open what -serial names; None for "none". ValueError for what it cannot be, OSError."""
+    kind, _, rest = text.partition(":")
+    if text in ("stdio", "mon:stdio"):
+        return Stdio()
+    if text == "null":
+        return Null()
+    if text == "none":
+        return None
+    if kind == "file" and rest:
+        return File(rest)
+    place, *flags = rest.split(",")
+    is_server = any(flag in ("server", "server=on") for flag in flags)
+    known = {"server", "server=on", "server=off", "nowait", "wait=off", "nodelay"}
+    if set(flags) <= known:
+        if kind == "tcp":
+            host, _, port = place.rpartition(":")
+            if port.isdecimal() and int(port) < 1 << 16:
+                address = (host or "127.0.0.1", int(port))
+                return Socket(socket.AF_INET, address, is_server=is_server)
+        if kind == "unix" and place:
+            return Socket(socket.AF_UNIX, place, is_server=is_server)
+    raise ValueError(f"-serial {text}: expected {FORMS}")
