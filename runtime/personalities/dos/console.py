@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+from typing import TYPE_CHECKING, Protocol
 
 from runtime.personalities.dos.handles import (
     IS_DEVICE,
@@ -16,6 +17,9 @@ from runtime.personalities.dos.handles import (
     SPECIAL,
     OpenFile,
 )
+
+if TYPE_CHECKING:
+    from runtime.personalities.dos.keyboard import Keys
 
 END_OF_FILE = 0x1A
 _ENDLESS = 200  # reads behind the end of the input until the program is taken to hang
@@ -151,6 +155,14 @@ class StandardOutput(OpenFile):
             return self.position
 
 
+class Screen(Protocol):
+    """What shows text."""
+
+    def write(self, data: bytes) -> None:
+        """Show characters of code page 437."""
+        ...
+
+
 class Console(OpenFile):
     """CON: what is typed, and the screen.
 
@@ -159,7 +171,7 @@ class Console(OpenFile):
 
     name = b"CON"
 
-    def __init__(self, out: Output, keys: Input) -> None:
+    def __init__(self, out: Screen, keys: Keys) -> None:
         super().__init__()
         self.out, self.keys = out, keys
         self.is_raw = False

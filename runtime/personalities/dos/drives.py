@@ -26,7 +26,7 @@ from runtime.personalities.dos.errors import (
 from runtime.personalities.linux.openat2 import confined_open
 
 READ_ONLY, HIDDEN, SYSTEM, VOLUME, DIRECTORY, ARCHIVE = 1, 2, 4, 8, 16, 32
-_KEPT = HIDDEN | SYSTEM  # attributes that the host has no place for
+_KEPT = HIDDEN | SYSTEM | ARCHIVE  # attributes that the host has no place for
 _OPEN_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NOT_FILE = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # nothing happens if it is none
 Path = tuple[bytes, ...]  # DOS names from a drive's root on
@@ -143,8 +143,9 @@ class Drive:
         return Entry(name, self._attributes(host, about), size, date, clock)
 
     def _attributes(self, host: bytes, about: os.stat_result) -> int:
-        kept = self._kept.get((about.st_dev, about.st_ino), HIDDEN if host[:1] == b"." else 0)
-        found = DIRECTORY if stat.S_ISDIR(about.st_mode) else ARCHIVE
+        found = DIRECTORY if stat.S_ISDIR(about.st_mode) else 0
+        usual = (HIDDEN if host[:1] == b"." else 0) | (0 if found else ARCHIVE)
+        kept = self._kept.get((about.st_dev, about.st_ino), usual)
         return kept | found | (0 if about.st_mode & 0o200 else READ_ONLY)
 
     def entries(self, path: Path) -> list[Entry]:
@@ -222,7 +223,7 @@ class Drive:
             name = names.to_host(path[-1]) if host is None else host
             flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if host is None else os.O_TRUNC)
             fd = self._regular(parent + b"/" + name if parent else name, flags, 0o666 & ~_umask())
-            self._keep(fd, attributes)
+            self._keep(fd, attributes | ARCHIVE)
             return fd
 
     def _keep(self, fd: int, attributes: int) -> None:

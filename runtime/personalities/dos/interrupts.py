@@ -17,7 +17,8 @@ from runtime.personalities.dos.multiplex import multiplex
 if TYPE_CHECKING:
     from runtime.personalities.dos.kernel import Kernel
 
-_CPM_CALL = 0xC0  # 0000:00C0, which the far call at PSP:5 leads to
+# 0000:00C0, which the far call at PSP:5 leads to, and where that is with address line 20.
+_CPM_CALLS = 0xC0, 0x1000C0
 _NOT_READY = 0x0207  # AX of absolute disk reads: drive not ready
 
 
@@ -53,7 +54,8 @@ class Interrupts:
             callbacks.set_vector(vector, place)
         segment, offset = callbacks.add_code(self._cpm, ends="")
         jump = b"\xea" + struct.pack("<HH", offset, segment)
-        dos.memory.write(_CPM_CALL, jump)
+        for address in _CPM_CALLS:
+            dos.memory.write(address, jump)
 
     # -- ends of programs --------------------------------------------------------------------------
     def _terminate(self, call: Call) -> None:

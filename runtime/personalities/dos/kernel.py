@@ -15,7 +15,7 @@ from runtime.firmware.callbacks import Result
 from runtime.personalities.dos import country, handlers, names, tables
 from runtime.personalities.dos.calls_dirs import Searches
 from runtime.personalities.dos.clockwork import Calendar
-from runtime.personalities.dos.console import Console, Input, Output
+from runtime.personalities.dos.console import Console, Screen
 from runtime.personalities.dos.drives import Drive, Path
 from runtime.personalities.dos.errors import (
     INVALID_DRIVE,
@@ -26,6 +26,7 @@ from runtime.personalities.dos.errors import (
 )
 from runtime.personalities.dos.handles import Files, HostFile, Nul, OpenFile
 from runtime.personalities.dos.interrupts import Interrupts
+from runtime.personalities.dos.keyboard import Keys
 from runtime.personalities.dos.lineedit import LineEditor
 from runtime.personalities.dos.machine import DosMachine
 from runtime.personalities.dos.mcb import Arena
@@ -53,7 +54,7 @@ class Kernel:
     """State of DOS."""
 
     def __init__(
-        self, machine: DosMachine, output: Output, keys: Input, version: tuple[int, int] = (5, 0)
+        self, machine: DosMachine, screen: Screen, keys: Keys, version: tuple[int, int] = (5, 0)
     ) -> None:
         """Put DOS into a machine's memory."""
         self.machine, self.memory = machine, machine.memory
@@ -63,10 +64,11 @@ class Kernel:
         self.drives: dict[int, Drive] = {}
         self.drive = 2
         self.files = Files(self.memory)
-        self.output, self.keys = output, keys
-        self.console = Console(output, keys)
+        self.console = Console(screen, keys)
         self.console.users = 1  # DOS's own
-        self.devices: dict[bytes, OpenFile] = {b"NUL": Nul(), b"AUX": Nul(), b"PRN": Nul()}
+        self.devices: dict[bytes, OpenFile] = {
+            name: Nul() for name in names.DEVICES if name != b"CON"
+        }
         self.psp = 0
         self.dta = (0, 0x80)  # segment, offset
         self.verify = self.break_check = False
@@ -142,8 +144,6 @@ class Kernel:
         name = names.upper(text.replace(b"/", b"\\").rpartition(b"\\")[2].partition(b":")[0])
         if len(text) > 2 and text[1:2] == b":":
             name = names.upper(text[2:].replace(b"/", b"\\").rpartition(b"\\")[2])
-        if not names.is_device(name):
-            return None
         name = name.partition(b".")[0].rstrip(b" :")
         if name == b"CON":
             return self.console
@@ -181,7 +181,7 @@ class Kernel:
             letter = text[0] & 0xDF
             number, text = letter - 65, text[2:]
         if number not in self.drives:
-            raise DosError(INVALID_DRIVE if number != self.drive else PATH_NOT_FOUND)
+            raise DosError(PATH_NOT_FOUND)
         return number, text
 
     def resolve(self, text: bytes) -> Place:

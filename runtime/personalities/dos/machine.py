@@ -1,12 +1,24 @@
-"""The small machine that DOS programs run on: processor, memory, and a ROM whose calls are Python.
+"""The small machine that DOS programs run on: a PC without disks, and its BIOS.
 
-No disks, no interrupt sources of its own: what it has besides is wired up when a program needs it.
+Processor, memory, interrupt controllers, timer, clock, keyboard; a display adapter when somebody
+looks at it (display.py). Its devices are those of runtime/machines/pc.py.
 """
 
 from __future__ import annotations
 
-from runtime.bus import Bus
-from runtime.firmware.callbacks import Callbacks
+import time
+from datetime import datetime
+
+from runtime.bus import Bus, Line
+from runtime.clock import Clock, HostTime
+from runtime.devices import rtc as cmos
+from runtime.devices.a20 import A20
+from runtime.devices.pic import Pic
+from runtime.devices.pit import Pit
+from runtime.devices.ps2 import Ps2
+from runtime.devices.rtc import Rtc
+from runtime.firmware.bios.bios import Bios, BiosConfig
+from runtime.machines.loop import Loop
 from runtime.personalities.dos.memory import RealMemory
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
@@ -16,27 +28,82 @@ from translator.mode import Model
 
 MEMORY = 64 << 20  # bytes; pages that nobody writes to take no room on the host
 SMALLEST = 0x110000  # the first MiB and the high memory area
+_SLICE = 5_000_000  # ns: how often a slowed processor waits
+_IF = 0x200
+
+
+class Halted(Exception):  # noqa: N818 (the guest's end)
+    """The processor halted with interrupts off: nothing can wake it."""
+
+
+class _Loop(Loop):
+    """The machine's loop; nothing but an interrupt can end a halt."""
+
+    def _sleep(self) -> None:
+        if not self.processor.cpu.eflags & _IF:
+            raise Halted
+        super()._sleep()
 
 
 class DosMachine:
-    """A processor in real mode with its memory."""
+    """A processor in real mode, what is around it, and the BIOS."""
 
     def __init__(self, strategy: str = DEFAULT_STRATEGY, size: int = MEMORY) -> None:
-        """Make a machine whose interrupt vectors point to an iret."""
+        """Make a machine that has done its POST."""
         self.physical = Physical(size)
         self.linear = Linear(self.physical)
         self.processor = Processor(self.linear, strategy, Model.MAX)
-        self.bus = Bus(self.physical)
-        self.processor.port_in, self.processor.port_out = self.bus.port_in, self.bus.port_out
-        self.callbacks = Callbacks(self.bus, self.processor)
+        self.bus = bus = Bus(self.physical)
+        self.processor.port_in, self.processor.port_out = bus.port_in, bus.port_out
+        self.clock = Clock(HostTime())
+        self.loop = _Loop(self.processor, self.clock)
         self.memory = RealMemory(self.physical)
-        segment, offset = self.callbacks.place(b"\xcf")
-        self.iret = segment, offset
-        vector = (segment << 16 | offset).to_bytes(4, "little")
-        self.physical.write(0, vector * 256)
+        self._wire(size)
+        self.callbacks = self.bios.callbacks
+        self.bios.post()
+        self.iret = self.callbacks.place(b"\xcf")
+
+    def _wire(self, size: int) -> None:
+        bus, clock = self.bus, self.clock
+        self.pic = Pic(bus, Line(self.processor.set_intr))
+        self.processor.acknowledge = self.pic.acknowledge
+        line = self.pic.line
+        self.pit = Pit(bus, line(0), clock)
+        now = time.localtime()
+        self.rtc = Rtc(bus, line(8), clock, datetime(*now[:5], min(now.tm_sec, 59)))
+        cmos.set_memory_size(self.rtc.ram, size)
+        reset = Line(lambda level: self.reset() if level else None)
+        self.a20 = A20(bus, self._set_a20, self.reset)
+        self.ps2 = Ps2(bus, clock, line(1), line(12), self.a20.keyboard, reset)
+        self.bios = Bios(bus, self.processor, clock, BiosConfig(size))
+
+    def _set_a20(self, is_open: bool) -> None:
+        self.processor.set_a20(enabled=is_open)
+
+    def reset(self) -> None:
+        """End the run: there is no system to start again."""
+        self.loop.stop("reset")
+
+    def slow_down(self, insns: int) -> None:
+        """Let the processor execute *insns* insns a millisecond."""
+        cpu = self.processor.cpu
+        portion = max(insns * _SLICE // 1_000_000, 1)
+        due = time.monotonic_ns()
+
+        def give() -> None:
+            nonlocal due
+            now = time.monotonic_ns()
+            due = max(due + _SLICE, now - _SLICE)
+            if due > now:
+                time.sleep((due - now) / 1e9)
+            cpu.budget = portion
+
+        cpu.budget = portion
+        self.loop.on_budget = give
 
     def close(self) -> None:
         """Give all memory back."""
         self.processor.engine.close()
+        self.loop.close()
         self.linear.close()
         self.physical.close()

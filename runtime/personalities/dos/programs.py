@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NORMAL, BREAK, CRITICAL, RESIDENT = 0, 1, 2, 3  # how a program ended (function 4Dh)
 _VECTORS = (0x22, 0x23, 0x24)
 LARGEST = 4 << 20  # bytes of a program file that are looked at
+_FLAGS, _KEPT = 0x202, 0x3000  # EFLAGS of a program: IF; IOPL stays
 _STACK_RESERVE = 0x100
 
 
@@ -175,7 +176,7 @@ def enter(dos: Kernel, start: Start) -> None:
         descriptors.load_paragraph(cpu, index, selector)
     update_context(cpu)
     cpu.esp, cpu.eip = start.sp, start.ip
-    cpu.eflags = 0x7202 & 0x202 | cpu.eflags & 0x3000
+    cpu.eflags = _FLAGS | cpu.eflags & _KEPT
 
 
 def begin_child(dos: Kernel) -> None:
@@ -222,7 +223,7 @@ def _back_to_parent(dos: Kernel, target: int) -> None:
     stack = memory.u32((dos.psp << 4) + layout.STACK)
     ss, sp = stack >> 16, stack & 0xFFFF
     words = struct.unpack("<12H", memory.copy_from(ss, sp, 24))
-    ax, bx, cx, dx, si, di, bp, ds, es, _, _, flags = words
+    ax, bx, cx, dx, si, di, bp, ds, es, _, _, _ = words
     cpu = dos.machine.processor.cpu
     cpu.eax, cpu.ebx, cpu.ecx, cpu.edx = ax, bx, cx, dx
     cpu.esi, cpu.edi, cpu.ebp = si, di, bp
@@ -230,7 +231,7 @@ def _back_to_parent(dos: Kernel, target: int) -> None:
         descriptors.load_paragraph(cpu, index, selector)
     update_context(cpu)
     cpu.esp, cpu.eip = sp + 24 & 0xFFFF, target & 0xFFFF
-    cpu.eflags = flags & 0xFFFE | 2
+    cpu.eflags = _FLAGS | cpu.eflags & _KEPT  # as DOS does: who knows what is on the stack
 
 
 def root(dos: Kernel, variables: list[bytes]) -> None:

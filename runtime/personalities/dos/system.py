@@ -16,12 +16,17 @@ from runtime.personalities.dos.console import (
     StandardInput,
     StandardOutput,
 )
+from runtime.personalities.dos.display import Display
 from runtime.personalities.dos.drives import Drive
+from runtime.personalities.dos.ems import Ems
 from runtime.personalities.dos.errors import BAD_FORMAT, NO_MEMORY, DosError
+from runtime.personalities.dos.extended import ExtendedMemory
 from runtime.personalities.dos.handles import OpenFile
 from runtime.personalities.dos.kernel import Kernel, Place
-from runtime.personalities.dos.machine import MEMORY, SMALLEST, DosMachine
+from runtime.personalities.dos.keyboard import BufferedKeys, Keys, KeyService
+from runtime.personalities.dos.machine import MEMORY, SMALLEST, DosMachine, Halted
 from runtime.personalities.dos.options import DosOptions
+from runtime.personalities.dos.xms import Xms
 from runtime.system.physical import PAGE
 from translator import DEFAULT_STRATEGY
 
@@ -53,8 +58,14 @@ class Dos:
         size = MEMORY if options.memory_limit is None else options.memory_limit
         self.machine = DosMachine(strategy, max(size & -PAGE, SMALLEST))
         try:
-            output = Output(1)
-            self.kernel = Kernel(self.machine, output, Input(0), options.version)
+            self.display = Display(self.machine, Output(1))
+            keys: Keys = BufferedKeys(self.machine)
+            self._input: Input | None = None
+            if not os.isatty(0):
+                keys = self._input = Input(0)
+                KeyService(self.machine, self._input)
+            self.kernel = Kernel(self.machine, self.display, keys, options.version)
+            self._add_memory()
             self._mount(options.mounts, program)
             self._start(program, arguments)
             self.machine.processor.engine.begin(data)
@@ -65,6 +76,14 @@ class Dos:
     def close(self) -> None:
         """Give all that the host lent back."""
         self.machine.close()
+
+    def _add_memory(self) -> None:
+        """Put the drivers of memory above the first MiB into place."""
+        kernel = self.kernel
+        pool = ExtendedMemory(SMALLEST, self.machine.physical.size)
+        if pool.total():
+            self.xms = Xms(kernel, pool)
+            self.ems = Ems(kernel, pool)
 
     # -- drives ------------------------------------------------------------------------------------
     def _mount(self, mounts: tuple[str, ...], program: str) -> None:
@@ -126,8 +145,8 @@ class Dos:
 
     def _open_standard(self) -> None:
         kernel = self.kernel
-        console, keys = kernel.console, kernel.keys
-        first: OpenFile = console if os.isatty(0) else StandardInput(keys)
+        console = kernel.console
+        first: OpenFile = console if self._input is None else StandardInput(self._input)
         files: list[OpenFile] = [first]
         for fd in (1, 2):
             files.append(console if os.isatty(fd) else StandardOutput(Output(fd)))
@@ -142,23 +161,22 @@ class Dos:
 
     def run(self, budget: int | None = None) -> End:
         """Run the program to its end, or until it has executed *budget* insns."""
-        processor = self.machine.processor
-        processor.cpu.budget = _LIMIT if budget is None else budget
+        machine = self.machine
+        if self.options.cycles is not None:
+            machine.slow_down(self.options.cycles)
+        machine.processor.cpu.budget = _LIMIT if budget is None else budget
         try:
-            while True:
-                done = processor.run()
-                if done.kind == "halt":
-                    if not processor.cpu.eflags & 0x200:
-                        return End(CANNOT_RUN, "the program halted the processor for ever")
-                elif done.kind == "budget":
-                    note = f"the budget of {budget} insns is used up (--budget)"
-                    return End(CANNOT_RUN, note, is_limit=True)
-                elif done.kind != "stop":
-                    return End(CANNOT_RUN, f"the program stopped the processor: {done.kind}")
+            reason = machine.loop.run()
         except programs.ProgramEnd as end:
             return End(end.status)
         except EndOfInput:
             return End(1, "the program waits for input, which has ended")
+        except Halted:
+            return End(CANNOT_RUN, "the program halted the processor with interrupts off")
+        if reason == "budget":
+            note = f"the budget of {budget} insns is used up (--budget)"
+            return End(CANNOT_RUN, note, is_limit=True)
+        return End(CANNOT_RUN, f"the program ended the machine: {reason}")
 
 
 _WHY = {

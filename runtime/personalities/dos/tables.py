@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from runtime.firmware.bios.bios import EBDA_SEGMENT
 from runtime.personalities.dos.mcb import SYSTEM
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from runtime.personalities.dos.kernel import Kernel
 
 SEGMENT = 0x0080
-END_OF_MEMORY = 0xA000  # segment behind conventional memory
+END_OF_MEMORY = EBDA_SEGMENT  # behind conventional memory
 _LISTS = 0x26  # offset of the list of lists
 _INDOS, _CRITICAL = 0x0321, 0x0320  # in the swappable data area, as DOS 4 to 6 have them
 _SDA, SDA_SIZE, SDA_KEPT = 0x0320, 0x0460, 0x001A
