@@ -10,6 +10,7 @@ from runtime.devices.cdrom import CdRom
 from runtime.devices.pci import PciHost
 from runtime.disks.disk import Disk
 from runtime.disks.opening import open_disk
+from runtime.machines.paravirtual import Paravirtual, ParavirtualDevices, Share
 from runtime.machines.storage import Drives, Storage
 from runtime.system.physical import Physical
 
@@ -58,3 +59,20 @@ def test_nothing_there() -> None:
     assert (ram[0x10], ram[0x14], ram[0x12]) == (0, 0x3E, 0)
     assert bus.port_in(0x1F7, 1) == 0
     storage.close()
+
+
+def test_paravirtual_devices(tmp_path: Path) -> None:
+    bus = Bus(Physical(1 << 20, 1 << 32))
+    pci = PciHost(bus, lambda: None)
+    what = Paravirtual([image(tmp_path / "a", 4096)], print, bytes, [Share(str(tmp_path), "host")])
+    devices = ParavirtualDevices(bus, pci, what)
+    assert [pci.functions[slot, 0].get(2, 2) for slot in range(4, 8)] == [
+        0x1001,
+        0x1003,
+        0x1005,
+        0x1009,
+    ]
+    pci.functions[7, 0].write(0x10, 0xC000, 4)
+    pci.functions[7, 0].write(4, 1, 2)
+    assert bus.port_in(0xC014, 4) == 4 | ord("h") << 16 | ord("o") << 24
+    devices.close()

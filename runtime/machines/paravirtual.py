@@ -1,0 +1,81 @@
+"""Paravirtual devices of a PC, each a PCI function: disks, console, random bytes, shared folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from runtime.bus import Bus
+from runtime.devices.pci import PciHost
+from runtime.devices.virtio.block import VirtioBlock
+from runtime.devices.virtio.console import VirtioConsole
+from runtime.devices.virtio.device import VirtioDevice
+from runtime.devices.virtio.entropy import VirtioEntropy
+from runtime.devices.virtio.pci import VirtioPci
+from runtime.devices.virtio.share import VirtioShare
+from runtime.disks.disk import Disk
+from runtime.share.folder import Folder
+from runtime.share.server import Server
+
+_SLOTS = range(4, 32)  # of the PCI bus
+
+
+@dataclass
+class Share:
+    """A folder of the host and the tag by which the guest mounts it."""
+
+    path: str
+    tag: str
+    is_read_only: bool = False
+
+
+@dataclass
+class Paravirtual:
+    """Which devices a PC has."""
+
+    disks: list[Disk] = field(default_factory=list)
+    console: Callable[[bytes], None] | None = None  # what the guest writes goes there
+    entropy: Callable[[int], bytes] | None = None  # os.urandom, or a source that repeats itself
+    shares: list[Share] = field(default_factory=list)
+
+
+class ParavirtualDevices:
+    """The devices of one machine."""
+
+    def __init__(self, bus: Bus, pci: PciHost, what: Paravirtual) -> None:
+        """Make and plug in; OSError for a folder that cannot be opened, ValueError for bad tags."""
+        physical = bus.physical
+        self.disks = what.disks
+        self.folders: list[Folder] = []
+        self.console: VirtioConsole | None = None
+        devices: list[VirtioDevice] = [
+            VirtioBlock(physical, disk, serial=f"JV{i:05}") for i, disk in enumerate(what.disks, 1)
+        ]
+        if what.console is not None:
+            self.console = VirtioConsole(physical, what.console)
+            devices.append(self.console)
+        if what.entropy is not None:
+            devices.append(VirtioEntropy(physical, what.entropy))
+        for share in what.shares:
+            folder = Folder(share.path, is_read_only=share.is_read_only)
+            self.folders.append(folder)
+            devices.append(VirtioShare(physical, Server(folder), share.tag))
+        if len(devices) > len(_SLOTS):
+            raise ValueError(f"a PC has room for {len(_SLOTS)} paravirtual devices")
+        self.transports = [VirtioPci(bus, device) for device in devices]
+        for slot, transport in zip(_SLOTS, self.transports, strict=False):
+            pci.add(slot, 0, transport.function)
+
+    def reset(self) -> None:
+        """Do what RST# does."""
+        for transport in self.transports:
+            transport.reset()
+
+    def close(self) -> None:
+        """Write back and give back images and folders."""
+        self.reset()
+        for disk in self.disks:
+            disk.flush()
+            disk.close()
+        for folder in self.folders:
+            folder.close()
