@@ -1,4 +1,4 @@
-"""Paravirtual devices of a PC, each a PCI function: disks, console, random bytes, shared folders."""
+"""Paravirtual devices of a PC, PCI functions all: disks, console, random bytes, shared folders."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class VirtioPci:
         elif at == 8 and size == 4:
             self._set_page(value)
         elif at == 14:
-            self.selected = value
+            self.selected = value & 0xFFFF
         elif at == 18:
             device.set_status(value & 0xFF)
         elif at >= _LEGACY:
