@@ -1,4 +1,4 @@
-"""Starting a kernel without a firmware: does what one would have done before, and no more."""
+"""Starting a kernel instead of what the drives hold, when the built-in BIOS has done its part."""
 
 from __future__ import annotations
 
@@ -48,7 +48,6 @@ def set_up(pc: Pc) -> None:
 def prepare(pc: Pc) -> None:
     """Put the kernel of the configuration into memory; LoadError if that is impossible."""
     config = pc.config
-    set_up(pc)
     ranges = memory_map(pc.physical.size)
     if bzimage.is_bzimage(config.kernel):
         start = bzimage.load(

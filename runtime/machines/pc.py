@@ -25,11 +25,13 @@ from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
 from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
+from runtime.disks.disk import Disk
 from runtime.firmware.bios.bios import Bios
 from runtime.machines import builtin, directboot, rom, video
 from runtime.machines.loop import Budgeted, Loop
 from runtime.machines.storage import Drives, Storage
 from runtime.machines.video import Display
+from runtime.screen.console import Console
 from runtime.system import segments
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
@@ -63,6 +65,7 @@ class PcConfig:
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
     drives: Drives = field(default_factory=Drives)
+    virtio: list[Disk] = field(default_factory=list)  # disks of virtio controllers
     serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
     parallel: Output | None = None  # what the guest prints
     debug: Output | None = None  # port E9h
@@ -162,12 +165,12 @@ class Pc:
         if self.config.bios:
             rom.install(self.physical, self.config.bios)
             self._enter_rom()
-        elif self.config.kernel:
+            return
+        if self.builtin is None:
+            self.builtin = builtin.make(self)
+        self.builtin.post()
+        if self.config.kernel:
             directboot.prepare(self)
-        else:
-            if self.builtin is None:
-                self.builtin = builtin.make(self)
-            self.builtin.post()
 
     def _enter_rom(self) -> None:
         """Begin where a processor does after reset, 16 bytes below the end of the 4 GiB."""
@@ -211,12 +214,29 @@ class Pc:
         self.status = status
         self.loop.stop("exit")
 
-    def run(self, timeout: float | None = None) -> str:
+    def run(
+        self,
+        timeout: float | None = None,
+        until: Callable[[], bool] | None = None,
+        interval: float = 0.02,
+    ) -> str:
         """Run until something ends it; return the reason (machines/loop.py)."""
-        reason = self.loop.run(timeout)
+        reason = self.loop.run(timeout, until, interval)
         for port in self.serial:
             port.flush()
         return reason
+
+    def make_console(self) -> Console:
+        """Return screen, keyboard and mouse for other threads."""
+        loop, vga = self.loop, self.display.vga
+        keyboard, mouse = self.ps2.keyboard, self.ps2.mouse
+        return Console(loop.post, lambda: loop.is_running, keyboard, mouse, vga)
+
+    def unclaimed(self) -> dict[tuple[str, int], int]:
+        """Count accesses to nothing: ("in" or "out", port), ("read" or "write", page address)."""
+        found = {(how, port): count for (port, how), count in self.bus.unclaimed.items()}
+        memory = self.physical.unclaimed.items()
+        return found | {(how, page): count for (page, how), count in memory}
 
     def close(self) -> None:
         """Give everything back to the host; what was compiled is kept for later runs."""
