@@ -207,7 +207,7 @@ fourth:
 fifth:
   br i1 %is_int, label %gate, label %out
 insn:
-  %executed = call i64 @execute(i64 %paging, i64 %state)
+  %executed = call i64 @execute(i64 %paging, i64 %state, i64 %context)
   br label %tried
 gate:
   %delivered = call i64 @interrupt(i64 %paging, i64 %state)

@@ -10,6 +10,7 @@ from runtime.interpreting import Exit
 from runtime.system.linear import SUPERVISOR, USER, Linear
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
+from translator.mode import context_of
 from translator.planner import FetchFault
 from translator.quick import paging as at
 from translator.state import FIELDS
@@ -139,10 +140,41 @@ class SystemEngine(Engine):
     def __init__(self, mem: Linear, strategy: str = DEFAULT_STRATEGY) -> None:
         super().__init__(mem, strategy)
         self.linear = mem
-        mem.on_flush = self.code.pages.clear
+        self.cpu: Cpu
+        mem.on_remap = self._remapped
+        mem.let_compiled()
+        run, take_stale, stale = self.enter, mem.take_stale, mem.fields[at.STALE // 8 :]
+
+        def enter(state: int, code: int) -> int:
+            kind = run(state, code)
+            cpu = self.cpu
+            cpu.context_seen = cpu.r64[_CONTEXT]  # compiled code changes what belongs to it, too
+            if stale[0]:
+                take_stale()
+            return kind
+
+        self.enter = enter
+
+    def _remapped(self, pages: list[int], space: int) -> None:
+        """Drop code of pages that are others in a space."""
+        with self.lock:
+            self.code.forget(pages)
+            dropped = []
+            for page in pages:
+                if self.cache.table.page_heads[page]:
+                    blocks = self.cache.table.of_page(page)
+                    dropped += [b for b in blocks if _is_of(b.row.context, space)]
+                for place in self.insn_pages.pop(page, ()):
+                    self.insns.pop(place, None)
+            for block in dropped:
+                self.cache.drop(block)
+            self.statistics.invalidations += len(dropped)
+            self.tiering.invalidate(pages, dropped)
+            self.forget_jumps([block.pc for block in dropped])
 
     def attach(self, cpu: Cpu) -> None:
-        """Let the fault handler map pages for a CPU."""
+        """Let the fault handler map pages for a CPU, the only one."""
+        self.cpu = cpu
         cpu.r64[_PAGING] = self.linear.context_address
         self._change_context(cpu, cpu.r64[_CONTEXT])
 
@@ -207,3 +239,14 @@ class SystemEngine(Engine):
         except GuestFault as found:
             return Exit("fault", _PF, fault.address, found.error)
         return Exit("fault", _PF, fault.address, _FETCH)
+
+
+def _is_of(number: int, space: int) -> bool:
+    """Whether code of a context may be wrong now that pages of a space are others.
+
+    Flat code of ring 3 has a space; code of other rings and modes is that of space 0.
+    """
+    mode = context_of(number).mode
+    if mode.cpl == 3 and mode.is_flat:
+        return number & 0xFFFF == space
+    return not space or mode.cpl == 3

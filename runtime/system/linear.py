@@ -17,9 +17,11 @@ import numpy as np
 
 from runtime import hostmap, native
 from runtime.memory import SIZE, Memory
+from runtime.system.coderows import CodeRows
 from runtime.system.physical import PAGE, PAGE_SHIFT, Physical
 from translator.faults import GuestFault
 from translator.quick import paging as at
+from translator.quick import spaces
 
 SUPERVISOR, USER = 0, 1
 CR0_WP, CR0_PG = 1 << 16, 1 << 31
@@ -30,6 +32,7 @@ _AROUND, _AROUND_PHYSICAL = 32, 1024  # pages mapped at once, at most; with pagi
 _FEW = 256  # runs of pages that are emptied one by one
 _PDPTE_RESERVED = 0x7FFFFF0000000000 | 1 << 63 | 0x1E6
 _SPACES_MAX = 0xFFFF
+_FEW_CHANGES = 8  # pages of code that an address space may have changed in to be the one it was
 
 
 class Linear(Memory):
@@ -44,9 +47,9 @@ class Linear(Memory):
         self._second = Memory()
         self.bases = (*self.bases, self._second.base)
         self.code_frames: dict[int, set[int]] = {}  # frame -> linear pages that code came from
-        # space -> linear page -> what `_code_at` said when code was made of it
-        self.code_pages: dict[int, dict[int, tuple[int | None, bool]]] = {}
-        self._spaces: dict[int, int] = {}
+        self.code_rows: dict[int, CodeRows] = {}  # by space
+        self._spaces: dict[int, int] = {}  # CR3 -> number of the space
+        self._last_space = 0
         self._areas: list[mmap.mmap] = []
         self._make_context()
         arguments = [ctypes.c_int64] * 3
@@ -55,8 +58,15 @@ class Linear(Memory):
         self._fill = functions(
             "fill_page", ctypes.c_int64, *arguments, ctypes.c_int64, keep_gil=True
         )
+        self._flush_windows = functions("flush_windows", *arguments, keep_gil=True)
+        self._empty_page = functions("empty_page", *arguments, keep_gil=True)
+        self._row_now = functions("row_now", *arguments, keep_gil=True)
+        self._differing = functions("differing", *[ctypes.c_int64] * 6, keep_gil=True)
         # Called when linear addresses may have become others.
         self.on_flush: Callable[[], None] = lambda: None
+        # Called when linear pages have become others: their code in a space, 0: that of ring 0 to
+        # 2, is no longer the right one.
+        self.on_remap: Callable[[list[int], int], None] = lambda pages, space: self._drop(pages)
         physical.on_write = self.written
         physical.on_change = self._changed_kind
 
@@ -80,6 +90,9 @@ class Linear(Memory):
             self._set(at.BASES + 8 * view, base)
             self.tables.append(self._area(at.TABLES + 8 * view, SIZE >> PAGE_SHIFT))
             self.lists.append(self._area(at.LISTS + 8 * view, _LISTED_MAX))
+        self._rows_at = self._area(at.ROWS, 4 * (_SPACES_MAX + 1)).view(np.int64)
+        self._spaces_at = self._area(at.SPACES, 2 * spaces.SPACES_SIZE)
+        self._in_rows = self._area(at.IN_ROWS, SIZE >> PAGE_SHIFT + 2).view(np.uint8)
 
     def _area(self, field: int, count: int) -> np.ndarray:
         area, address = native.reserve(4 * count, mmap.PROT_READ | mmap.PROT_WRITE)
@@ -119,6 +132,10 @@ class Linear(Memory):
         """Let guest code see memory as supervisor or user from now on."""
         self._set(at.VIEW, view)
 
+    def let_compiled(self) -> None:
+        """Let compiled code do what an operating system does all the time (quick/system.py)."""
+        self._set(at.COMPILED, 1)
+
     def set_fast_call(self, cs: int, esp: int, eip: int) -> None:
         """Keep copies of the registers of sysenter for compiled code."""
         self._set(at.SYSENTER_CS, cs)
@@ -146,11 +163,33 @@ class Linear(Memory):
         self._set(at.AROUND, _AROUND if is_on else _AROUND_PHYSICAL)
         if was != [self.fields[f // 8] for f in (at.ON, at.PAE, at.PROTECTS, at.LARGE)]:
             keep_global = False
-        if len(self._spaces) >= _SPACES_MAX:
-            self._spaces.clear()
-            self._forget_frames(list(self.code_frames))
-        self._set(at.SPACE, self._spaces.setdefault(cr3, len(self._spaces) + 1) if is_on else 0)
+        self._set(at.SPACE, self._number(cr3) if is_on else 0)
         self.flush(keep_global=keep_global)
+
+    def _number(self, cr3: int) -> int:
+        """Return the number of an address space, a new one where its code is another's now."""
+        number = self._spaces.get(cr3, 0)
+        if number and len(self._moved(number)) <= _FEW_CHANGES:
+            return number
+        if number:
+            del self.code_rows[number]
+            self._show_rows(number)
+        if self._last_space >= _SPACES_MAX:
+            self._forget_all_code()
+        self._last_space = number = self._last_space + 1
+        self._spaces[cr3] = number
+        entry = 2 * (cr3 >> PAGE_SHIFT & spaces.SPACES_SIZE - 1)
+        self._spaces_at[entry : entry + 2] = cr3, number
+        return number
+
+    def _forget_all_code(self) -> None:
+        self._forget_frames(list(self.code_frames))
+        for number in list(self.code_rows):
+            del self.code_rows[number]
+            self._show_rows(number)
+        self._spaces.clear()
+        self._spaces_at[:] = 0
+        self._last_space = 0
 
     def _load_directories(self, cr3: int) -> None:
         """Load the four directory registers of PAE; #GP if an entry is bad."""
@@ -162,13 +201,11 @@ class Linear(Memory):
             self._set(at.DIRECTORIES + 8 * i, entry & 0x7FFFFFFFFFFFFFFF)
 
     def flush(self, *, keep_global: bool) -> None:
-        """Empty all pages, but global ones if *keep_global*."""
-        for view in (SUPERVISOR, USER):
-            self._empty_all(view, keep_global=keep_global)
+        """Empty pages that may have become others, but no global ones if *keep_global*."""
+        if self._flush_windows(self.context_address, int(keep_global), 0):
+            raise MemoryError("cannot empty guest memory: too many mappings on the host")
         self.on_flush()
-        self._verify(0)
-        if self.space:
-            self._verify(self.space)
+        self._verify(keep_global=keep_global)
 
     def _empty_all(self, view: int, *, keep_global: bool) -> None:
         count_at = at.COUNTS // 8 + view
@@ -194,14 +231,10 @@ class Linear(Memory):
     def invlpg(self, address: int) -> None:
         """Empty the page of an address."""
         page = address >> PAGE_SHIFT
-        for view, base in enumerate(self.bases):
-            if self.tables[view][page]:
-                self.tables[view][page] = 0
-                hostmap.reserve_again(base + (page << PAGE_SHIFT), PAGE)
+        self._empty_page(self.context_address, page, 0)
         self.on_flush()
-        for space in {0, self.space}:
-            if page in self.code_pages.get(space, ()):
-                self._verify(space, [page])
+        if self._in_rows[page]:
+            self._verify(keep_global=False)
 
     # -- accesses ----------------------------------------------------------------------------------
     def walk(self, address: int, kind: int) -> int:
@@ -262,23 +295,42 @@ class Linear(Memory):
                 table[page] &= ~np.uint32(at.NOW)
                 hostmap.protect(base + (int(page) << PAGE_SHIFT), PAGE, hostmap.PROT_READ)
 
-    def _verify(self, space: int, only: Iterable[int] = ()) -> None:
+    def _verify(self, *, keep_global: bool) -> None:
         """Drop the code of pages that now are others."""
-        known = self.code_pages.get(space)
-        if not known:
-            return
-        changed = []
-        for page in list(only) or list(known):
-            if self._code_at(page) != known[page]:
-                changed.append(page)
-                del known[page]
-        self._drop(changed)
+        for space in {0, self.space}:
+            changed = self._moved(space, keep_global=keep_global and not space)
+            if changed:
+                self.code_rows[space].remove(changed)
+                self._show_rows(space)
+                self.on_remap(changed, space)
+        self._set(at.STALE, 0)
 
-    def _code_at(self, page: int) -> tuple[int | None, bool]:
-        """Return the frame of a linear page, and whether ring 3 may fetch from it."""
-        address = page << PAGE_SHIFT
-        frame = self.frame_of(address)
-        return frame, self.frame_of(address, at.A_USER | at.A_FETCH) is not None
+    def _moved(self, space: int, *, keep_global: bool = False) -> list[int]:
+        """Return the pages of a space's code that now are others, or were found to be."""
+        known = self.code_rows.get(space)
+        if known is None:
+            return []
+        changed, count, at_row = known.dead(), len(known), -1
+        arguments = self.context_address, known.address
+        while (at_row := self._differing(*arguments, at_row + 1, count, int(keep_global))) >= 0:
+            changed.append(known.rows[at_row] & spaces.R_PAGE)
+        return changed
+
+    def take_stale(self) -> None:
+        """Forget what was read of pages that compiled code found to be others."""
+        if self.fields[at.STALE // 8]:
+            self._set(at.STALE, 0)
+            known = self.code_rows[0]
+            changed = known.dead()
+            known.remove(changed)
+            self._show_rows(0)
+            self.on_remap(changed, 0)
+
+    def _show_rows(self, space: int) -> None:
+        """Let compiled code know where the rows of a space are."""
+        known = self.code_rows.get(space)
+        self._rows_at[2 * space] = known.address if known else 0
+        self._rows_at[2 * space + 1] = len(known) if known else 0
 
     def _drop(self, pages: Iterable[int]) -> None:
         for first, count in _runs(np.array(sorted(pages), dtype=np.uint32)):
@@ -327,8 +379,13 @@ class Linear(Memory):
         if frame is not None:
             self._protect(frame)
             self.code_frames[frame].add(page)
-            for space in {0, self.space}:
-                self.code_pages.setdefault(space, {})[page] = self._code_at(page)
+            self._in_rows[page] = 1
+            row = int(self._row_now(self.context_address, page, 0))
+            is_outer = self.view == USER and self.space
+            for space in (0, self.space) if is_outer else (0,):
+                known = self.code_rows.setdefault(space, CodeRows())
+                known.put(row if is_outer else row | spaces.R_SUPER)
+                self._show_rows(space)
 
     def is_watched(self, page: int) -> bool:
         """Say whether writes to a linear page are seen."""

@@ -18,7 +18,7 @@ from runtime.memory import Memory
 from runtime.system import control, interrupts, old, segments
 from runtime.system.debug import Debug
 from runtime.system.engine import LinearAccess, SystemEngine
-from runtime.system.linear import Linear
+from runtime.system.linear import CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, Linear
 from runtime.system.requests import NMI, Requests
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
@@ -33,6 +33,8 @@ _EIP = FIELDS["eip"].offset // 4
 SHUTDOWN = Exit("shutdown")
 _DB, _BP, _OF, _UD = 1, 3, 4, 6
 _ATTENTION = FIELDS["attention"].offset // 4
+# Of CR0 and CR4: what changes how memory is seen (SDM vol. 3, 4.10.4.1).
+_PAGING_BITS = {0: CR0_PG | CR0_WP | segments.CR0_PE, 4: CR4_PSE | CR4_PAE | CR4_PGE}
 _NOT_HALTED = (-1, -1)
 _SPURIOUS = 0xFF  # what a processor reads from a bus where nobody answers INTA
 
@@ -136,6 +138,8 @@ class Processor:
         """Give a control register a value that was checked; #GP if page tables are no good."""
         r32 = self.cpu.r32
         r32[_CR[index]] = value
+        if not (old ^ value) & _PAGING_BITS.get(index, -1) and index != 3:
+            return
         try:
             self.update_paging(keep_global=index == 3)
         except GuestFault:

@@ -31,6 +31,10 @@ ABSENT = 232  # what a walk reads where no memory is
 TLB = 240  # a table of 8 bytes a linear page instead of page tables: frame << 8 and TLB_*; 0: none
 SPACE = 248  # number of the address space, for code of ring 3
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 256, 264, 272  # copies of the registers
+# Of code (spaces.py): (address, count) of each space's rows; spaces by CR3; a byte a linear page,
+# 1 where a row may be; 1 where rows of space 0 are dead and Python has not yet noticed.
+ROWS, SPACES, IN_ROWS, STALE = 280, 288, 296, 304
+COMPILED = 312  # whether system.py may do what it can
 PAGING_SIZE = 512
 TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 
