@@ -22,6 +22,8 @@ class Config:
     args: tuple[str, ...] = ()
     linux: LinuxOptions = field(default_factory=LinuxOptions)
     dos: DosOptions = field(default_factory=DosOptions)
+    display: str | None = None  # of a DOS program; None: the terminal, if there is one
+    script: str | None = None  # file
     strategy: str = DEFAULT_STRATEGY
     region_threshold: int | None = None  # insns run around a place until it becomes a region
     budget: int | None = None  # insns

@@ -5,18 +5,31 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from jitemu.complain import complain
 from jitemu.config import LIMIT_STATUS, USAGE_STATUS, Config
 
 if TYPE_CHECKING:
     from runtime.personalities.dos.system import Dos, End
+    from runtime.screen.console import Console
 
 _COM, _EXE = (".com", ".exe")
+_IMPATIENT = 2.0  # s in which a second Ctrl-C ends a program that handles the first
+
+
+class Display(Protocol):
+    """What shows a machine."""
+
+    def close(self) -> None:
+        """Give back what it took."""
+        ...
 
 
 def is_dos(program: str) -> bool:
@@ -56,13 +69,80 @@ def start(config: Config, started: float) -> int:
         engine.cache.set_size(config.code_cache)
     gc.freeze()
     gc.set_threshold(200_000, 4, 2)
-    if config.dos.timeout is not None:
-        _limit_time(dos, config.dos.timeout)
-    end = dos.run(config.budget)
-    if config.stats:
-        _print_statistics(dos, started)
-    _finish(dos, end, report=config.dos.report)
+    with contextlib.ExitStack() as clean:
+        dos.leave_terminal = clean.close
+        try:
+            _show(dos, config, clean)
+        except (OSError, ValueError) as error:
+            complain(str(error))
+            return USAGE_STATUS
+        if config.dos.timeout is not None:
+            _limit_time(dos, config.dos.timeout)
+        end = _run(dos, config.budget)
+        clean.close()
+        if config.stats:
+            _print_statistics(dos, started)
+        _finish(dos, end, report=config.dos.report)
     return 0
+
+
+def _show(dos: Dos, config: Config, clean: contextlib.ExitStack) -> None:
+    """Let the program have its terminal, or the display and the script it was started with."""
+    if config.dos.has_screen:
+        from runtime.screen.console import Console
+
+        machine = dos.machine
+        loop, ps2, vga = machine.loop, machine.ps2, dos.display.adapter()
+        console = Console(loop.post, lambda: loop.is_running, ps2.keyboard, ps2.mouse, vga)
+        shown = _open_display(console, config.display or "none", lambda: loop.stop("quit"))
+        if shown is not None:
+            clean.callback(shown.close)
+        if config.script is not None:
+            _run_script(dos, config.script, console)
+    elif dos.is_interactive:
+        from jitemu.dosterminal import DosTerminal
+
+        terminal = DosTerminal(dos)
+        clean.callback(terminal.close)
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _open_display(console: Console, kind: str, on_quit: Callable[[], None]) -> Display | None:
+    if kind == "text":
+        from jitemu.display.terminal import TerminalDisplay
+
+        return TerminalDisplay(console, on_quit)
+    if kind == "window":
+        from jitemu.display.window import WindowDisplay
+
+        return WindowDisplay(console, on_quit)
+    if kind.startswith("png:"):
+        from jitemu.display.files import PngDisplay
+
+        return PngDisplay(console, kind.removeprefix("png:"))
+    return None
+
+
+def _run_script(dos: Dos, path: str, console: Console) -> None:
+    from jitemu.script import Script, ScriptRun
+
+    text = sys.stdin.read() if path == "-" else Path(path).read_text()
+    dos.script = ScriptRun(Script(text, path), console, lambda: dos.machine.loop.stop("script"))
+
+
+def _run(dos: Dos, budget: int | None) -> End:
+    """Run to the end; Ctrl-C ends the program, unless it handles INT 23h and does so soon."""
+    last = 0.0
+    while True:
+        try:
+            return dos.run(budget)
+        except KeyboardInterrupt:
+            now = time.monotonic()
+            if not dos.handles_break() or now - last < _IMPATIENT:
+                raise
+            last = now
+            dos.press_break()
 
 
 def _limit_time(dos: Dos, seconds: float) -> None:
@@ -88,7 +168,6 @@ def _print_statistics(dos: Dos, started: float) -> None:
 
 def _finish(dos: Dos, end: End, *, report: bool) -> None:
     """End this process, with what is to be told."""
-    dos.leave_terminal()
     missing = dos.kernel.report
     if end.note:
         complain(end.note)

@@ -150,6 +150,13 @@ def cycles(text: str) -> int | None:
     return value
 
 
+def display(text: str) -> str:
+    """Read --display, as `jitemu boot` does."""
+    from jitemu.bootoptions import display as read
+
+    return read(text)
+
+
 def parser(command: str = "jitemu run") -> Parser:
     """Build the parser of what stands before PROGRAM."""
     made = Parser(
@@ -233,6 +240,13 @@ def parser(command: str = "jitemu run") -> Parser:
         metavar="N|max",
         help="insns a millisecond, for programs that need a slow machine (max)",
     )
+    add(
+        "--display",
+        type=display,
+        metavar="WHERE",
+        help="show its screen: text, none, window, png:FILE (text, when it draws in a terminal)",
+    )
+    add("--script", metavar="FILE", help="press keys and look at the screen as FILE says")
     add = made.add_argument_group("translation").add_argument
     add(
         "--strategy",
@@ -351,6 +365,7 @@ def config(found: argparse.Namespace, guest: list[str]) -> Config:
         env=tuple(text for is_set, text in found.environment or () if is_set),
         version=found.dos_version,
         cycles=found.cycles,
+        has_screen=found.display is not None or found.script is not None,
         report=found.report,
         timeout=found.timeout,
         memory_limit=found.memory,
@@ -360,6 +375,8 @@ def config(found: argparse.Namespace, guest: list[str]) -> Config:
         args=tuple(guest[1:]),
         linux=linux,
         dos=dos,
+        display=found.display,
+        script=found.script,
         strategy=found.strategy,
         budget=found.budget,
         log=found.log - {"strace"},

@@ -65,7 +65,7 @@ class Display:
             for first, count in _PORTS:
                 machine.bus.unmap_ports(first, count)
             machine.physical.remove(_WINDOW, _WINDOW_SIZE)
-            self.vga = Vga(machine.bus, machine.clock)
+            self.vga = machine.bios.vga = Vga(machine.bus, machine.clock)
             modes.set_mode(machine.bios, machine.bios.call, 3)
             self._put(bytes(self._printed))
             self._printed.clear()

@@ -13,6 +13,7 @@ class DosOptions:
     env: tuple[str, ...] = ()
     version: tuple[int, int] = (5, 0)
     cycles: int | None = None  # insns a millisecond; None: as fast as possible
+    has_screen: bool = False  # a keyboard and a display instead of the standard streams
     report: bool = False
     timeout: float | None = None  # s
     memory_limit: int | None = None  # bytes

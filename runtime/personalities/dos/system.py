@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from runtime.loaders import mz
 from runtime.loaders.elf import LoadError
@@ -42,6 +43,20 @@ class End(NamedTuple):
     is_limit: bool = False
 
 
+class ScriptLike(Protocol):
+    """What presses keys for the user."""
+
+    @property
+    def error(self) -> Exception | None:
+        """What went wrong."""
+        ...
+
+    @property
+    def status(self) -> int | None:
+        """The exit status that it asks for."""
+        ...
+
+
 class Dos:
     """A DOS program, loaded and ready to run."""
 
@@ -55,15 +70,25 @@ class Dos:
         """Load a program (a host path) with its arguments. LoadError, ValueError."""
         data = _check(program)
         self.options = options
+        # Set by who shows the program: gives the terminal back, from any thread; a running script.
+        self.leave_terminal: Callable[[], None] = lambda: None
+        self.script: ScriptLike | None = None
         size = MEMORY if options.memory_limit is None else options.memory_limit
         self.machine = DosMachine(strategy, max(size & -PAGE, SMALLEST))
         try:
             self.display = Display(self.machine, Output(1))
-            keys: Keys = BufferedKeys(self.machine)
+            self.is_interactive = os.isatty(0) and os.isatty(1) and not options.has_screen
+            self.buffered: BufferedKeys | None = None
             self._input: Input | None = None
-            if not os.isatty(0):
+            keys: Keys
+            if options.has_screen or os.isatty(0):
+                keys = self.buffered = BufferedKeys(self.machine)
+            else:
                 keys = self._input = Input(0)
                 KeyService(self.machine, self._input)
+            if options.has_screen:
+                self.display.adapter()
+                self.display.is_drawn = self.display.is_shown = True
             self.kernel = Kernel(self.machine, self.display, keys, options.version)
             self._add_memory()
             self._mount(options.mounts, program)
@@ -149,15 +174,22 @@ class Dos:
         first: OpenFile = console if self._input is None else StandardInput(self._input)
         files: list[OpenFile] = [first]
         for fd in (1, 2):
-            files.append(console if os.isatty(fd) else StandardOutput(Output(fd)))
+            is_console = self.options.has_screen or os.isatty(fd)
+            files.append(console if is_console else StandardOutput(Output(fd)))
         files += [kernel.devices[b"AUX"], kernel.devices[b"PRN"]]
         for file in files:
             before = file.users
             kernel.files.open(kernel.psp, file)
             file.users += before
 
-    def leave_terminal(self) -> None:
-        """Give the terminal back as it was; any thread may call this."""
+    def handles_break(self) -> bool:
+        """Whether the program has its own INT 23h."""
+        segment, offset = self.kernel.interrupts.default_break
+        return self.kernel.memory.u32(4 * 0x23) != segment << 16 | offset
+
+    def press_break(self) -> None:
+        """Press Ctrl-C."""
+        self.machine.ps2.keyboard.press("ctrl-c", 0.02)
 
     def run(self, budget: int | None = None) -> End:
         """Run the program to its end, or until it has executed *budget* insns."""
@@ -176,7 +208,16 @@ class Dos:
         if reason == "budget":
             note = f"the budget of {budget} insns is used up (--budget)"
             return End(CANNOT_RUN, note, is_limit=True)
+        if reason in ("quit", "script"):
+            return self._stopped()
         return End(CANNOT_RUN, f"the program ended the machine: {reason}")
+
+    def _stopped(self) -> End:
+        """Return how a run ended that the user, or a script, has ended."""
+        script = self.script
+        if script is not None and script.error is not None:
+            return End(1, str(script.error))
+        return End((script.status or 0) if script is not None else 0)
 
 
 _WHY = {

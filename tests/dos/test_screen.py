@@ -1,0 +1,87 @@
+"""Screens and keys of DOS programs: scripts, redirected input, a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.dos.test_services import assemble, execute
+from tests.running import ANY, host_environment, jitemu, run, work_directory
+
+
+def test_redirected_input() -> None:
+    """Characters, a line, bytes of handle 0 and keys of INT 16h come from the same pipe."""
+    got = execute("keys", stdin=b"abc" + b"line\n" + b"12345" + b"k\x1b" + b"zz")
+    # Behind the line, function 3Fh finds the LF that 0Ah leaves there, as under DOS.
+    assert got.stdout.decode("cp437").replace("\r", "").split("\n") == [
+        "a read=0061 silent=0062 raw=0063 ",
+        "line",
+        "length=0004 second=0069 ",
+        "bytes=0005 first=310A ",
+        "key=0635 next=256B ",
+        "status=00FF direct=001B ",
+        "",
+    ]
+
+
+def test_end_of_input() -> None:
+    """A program that goes on reading at the end of its input gets Ctrl-Z, and ends."""
+    got = execute("keys", stdin=b"")
+    assert got.status == 0
+    assert b"read=001A" in got.stdout
+
+
+def test_script_sees_the_screen(tmp_path: Path) -> None:
+    """A script presses keys, saves a picture in a graphics mode, and reads text."""
+    with work_directory({}) as work:
+        program = assemble("screen", work)
+        picture = tmp_path / "shot.png"
+        script = tmp_path / "script"
+        script.write_text(
+            f"sleep 0.5\nscreenshot {picture}\npress q\nwait_text pressed\ntext -\nquit 3\n"
+        )
+        got = run([*jitemu(ANY, "--script", str(script)), program.name], work=work)
+    data = picture.read_bytes()
+    assert struct.unpack(">II", data[16:24]) == (320, 200)
+    assert got.status in (3, 7), got.stderr
+
+
+@pytest.mark.timeout(60)
+def test_terminal() -> None:
+    """In a terminal, what is printed comes straight; what is drawn takes the whole screen."""
+    with work_directory({}) as work:
+        program = assemble("screen", work)
+        command = [*jitemu(ANY), program.name]
+        pid, fd = pty.fork()
+        if not pid:
+            os.chdir(work)
+            os.execvpe(command[0], command, {**host_environment(), "TERM": "xterm"})
+        import fcntl
+        import termios
+
+        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
+        seen, is_pressed = b"", False
+        end = time.monotonic() + 50
+        while time.monotonic() < end:
+            if select.select([fd], [], [], 0.2)[0]:
+                try:
+                    data = os.read(fd, 65536)
+                except OSError:
+                    break
+                if not data:
+                    break
+                seen += data
+            if not is_pressed and "▀".encode() in seen:
+                os.write(fd, b"w")
+                is_pressed = True
+        _, status = os.waitpid(pid, 0)
+        os.close(fd)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert seen.startswith(b"\x1b[?1049h")
+    assert seen.rstrip().endswith(b"pressed w")
