@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _REST = FIELDS["eflags_rest"].offset // 4
 _FULL = 0xFFFFFFFF
+_FEW = 32  # bytes that are written to a device one by one before it is looked at again
 
 
 def _register(name: str, width: int, high: int = 0) -> property:
@@ -156,11 +157,14 @@ class Call:
         physical, done = self.memory.physical, 0
         for place, count in list(self._pages(address, len(data), at.A_WRITE)):
             part = data[done : done + count]
-            if physical.is_writable(place // PAGE):
-                physical.write(place, part)
-            elif not physical.is_ram(place // PAGE):
-                for i, value in enumerate(part):
-                    physical.store(place + i, value, 8)
+            first = 0
+            # A device may let its memory be RAM once it is used much.
+            while first < count and not physical.is_ram(place // PAGE):
+                for i in range(first, min(first + _FEW, count)):
+                    physical.store(place + i, part[i], 8)
+                first += _FEW
+            if first < count and physical.is_writable(place // PAGE):
+                physical.write(place + first, part[first:])
             done += count
 
     def _pages(self, address: int, size: int, kind: int) -> list[tuple[int, int]]:
