@@ -169,7 +169,7 @@ class Linear(Memory):
     def _number(self, cr3: int) -> int:
         """Return the number of an address space, a new one where its code is another's now."""
         number = self._spaces.get(cr3, 0)
-        if number and len(self._moved(number)) <= _FEW_CHANGES:
+        if number and len(self._remapped(number)) <= _FEW_CHANGES:
             return number
         if number:
             del self.code_rows[number]
@@ -298,14 +298,14 @@ class Linear(Memory):
     def _verify(self, *, keep_global: bool) -> None:
         """Drop the code of pages that now are others."""
         for space in {0, self.space}:
-            changed = self._moved(space, keep_global=keep_global and not space)
+            changed = self._remapped(space, keep_global=keep_global and not space)
             if changed:
                 self.code_rows[space].remove(changed)
                 self._show_rows(space)
                 self.on_remap(changed, space)
         self._set(at.STALE, 0)
 
-    def _moved(self, space: int, *, keep_global: bool = False) -> list[int]:
+    def _remapped(self, space: int, *, keep_global: bool = False) -> list[int]:
         """Return the pages of a space's code that now are others, or were found to be."""
         known = self.code_rows.get(space)
         if known is None:
