@@ -19,6 +19,7 @@ PCI_ID, PCI_CLASS = (0x1234, 0x1111), 0x030000
 HOME = 0xE0000000  # where the memory is kept while the guest has not said where it wants it
 _LINE = 31_778  # ns of a scan line at 31.5 kHz, as of all VGA modes
 _MASKS = bytes([0x03, 0x3D, 0x0F, 0x3F, 0x0E])  # bits that the sequencer's registers have
+_INDEX_BITS = {0x3C4: 7, 0x3CE: 15, 0x3D4: 0x3F}
 _GRAPHICS_MASKS = bytes([15, 15, 15, 31, 3, 0x7B, 15, 15, 255])
 
 
@@ -206,7 +207,7 @@ class Vga:
         if port & 0xFFF0 == 0x3B0:
             port += 0x20
         if port in self._indices:
-            self._indices[port] = value
+            self._indices[port] = value & _INDEX_BITS[port]
         elif port == 0x3C5:
             self._write_sequencer(self._indices[0x3C4], value)
         elif port == 0x3CF:
