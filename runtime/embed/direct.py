@@ -25,9 +25,9 @@ def service(machine: Stepping, insn: Insn, slots: Slots) -> Service | None:
     """Return how native code alone serves an insn; None: it needs more."""
     vector = events.vector_of(insn)
     hooks = machine.hooks.by_kind
-    if vector is not None and hooks["interrupt"] and not machine.delivery.on:
-        owner = machine.owner
-        return Service([(hook.callback, (owner, vector, hook.data)) for hook in hooks["interrupt"]])
+    if vector is not None and len(hooks["interrupt"]) == 1 and not machine.delivery.on:
+        hook = hooks["interrupt"][0]
+        return Service([(hook.callback, (machine.owner, vector, hook.data))])
     key = split_key(insn.key)[1]
     key = key[1:] if key[:1] == b"\x66" else key
     opcode = key[0] if key else 0

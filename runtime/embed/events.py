@@ -65,9 +65,7 @@ def interrupt(machine: Stepping, vector: int) -> None:
     if not hooks:
         raise Failure("exception")
     for hook in tuple(hooks):
-        hook.callback(machine.owner, vector, hook.data)
-        if machine.stopping:
-            break
+        hook.callback(machine.owner, vector, hook.data)  # all of them, whoever stops
 
 
 def exception(machine: Stepping, vector: int, error: int = 0, address: int = 0) -> None:

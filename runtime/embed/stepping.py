@@ -274,7 +274,7 @@ class Stepping:
     def leaves_behind(self, plan: Plan, index: int) -> bool:
         """Whether eip shall be behind an insn of a plan as Python executes it."""
         insn = plan.items[index][0].insn
-        is_direct = bool(self.hooks.by_kind["interrupt"]) and not self.delivery.on
+        is_direct = len(self.hooks.by_kind["interrupt"]) == 1 and not self.delivery.on
         return is_direct and events.vector_of(insn) is not None
 
     def service(self, pc: int, slots: Slots) -> Service:
