@@ -6,14 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runtime.bus import Bus
+from runtime.clock import Clock
 from runtime.devices.pci import PciHost
 from runtime.devices.virtio.block import VirtioBlock
 from runtime.devices.virtio.console import VirtioConsole
 from runtime.devices.virtio.device import VirtioDevice
 from runtime.devices.virtio.entropy import VirtioEntropy
+from runtime.devices.virtio.net import VirtioNet
 from runtime.devices.virtio.pci import VirtioPci
 from runtime.devices.virtio.share import VirtioShare
 from runtime.disks.disk import Disk
+from runtime.network.nat import UserNetwork
+from runtime.network.poller import Poller, Post
 from runtime.share.folder import Folder
 from runtime.share.server import Server
 
@@ -37,13 +41,17 @@ class Paravirtual:
     console: Callable[[bytes], None] | None = None  # what the guest writes goes there
     entropy: Callable[[int], bytes] | None = None  # os.urandom, or a source that repeats itself
     shares: list[Share] = field(default_factory=list)
+    has_network: bool = False  # the guest reaches what the host reaches, its own servers included
 
 
 class ParavirtualDevices:
     """The devices of one machine."""
 
-    def __init__(self, bus: Bus, pci: PciHost, what: Paravirtual) -> None:
-        """Make and plug in; OSError for a folder that cannot be opened, ValueError for bad tags."""
+    def __init__(self, bus: Bus, pci: PciHost, clock: Clock, post: Post, what: Paravirtual) -> None:
+        """Make and plug in; *post* lets a call be made by the thread that runs the guest.
+
+        OSError for a folder that cannot be opened, ValueError for bad tags.
+        """
         physical = bus.physical
         self.disks = what.disks
         self.folders: list[Folder] = []
@@ -60,6 +68,14 @@ class ParavirtualDevices:
             folder = Folder(share.path, is_read_only=share.is_read_only)
             self.folders.append(folder)
             devices.append(VirtioShare(physical, Server(folder), share.tag))
+        self._poller: Poller | None = None
+        self.network: UserNetwork | None = None
+        if what.has_network:
+            self._poller = Poller(post)
+            self.network = UserNetwork(clock, self._poller)
+            card = VirtioNet(physical, self.network.frame)
+            self.network.deliver, card.on_reset = card.receive, self.network.close
+            devices.append(card)
         if len(devices) > len(_SLOTS):
             raise ValueError(f"a PC has room for {len(_SLOTS)} paravirtual devices")
         self.transports = [VirtioPci(bus, device) for device in devices]
@@ -79,3 +95,5 @@ class ParavirtualDevices:
             disk.close()
         for folder in self.folders:
             folder.close()
+        if self._poller is not None:
+            self._poller.close()

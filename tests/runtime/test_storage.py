@@ -64,9 +64,10 @@ def test_nothing_there() -> None:
 def test_paravirtual_devices(tmp_path: Path) -> None:
     bus = Bus(Physical(1 << 20, 1 << 32))
     pci = PciHost(bus, lambda: None)
-    what = Paravirtual([image(tmp_path / "a", 4096)], print, bytes, [Share(str(tmp_path), "host")])
-    devices = ParavirtualDevices(bus, pci, what)
-    assert [pci.functions[slot, 0].get(2, 2) for slot in range(4, 8)] == [
+    shares = [Share(str(tmp_path), "host")]
+    what = Paravirtual([image(tmp_path / "a", 4096)], print, bytes, shares, has_network=True)
+    devices = ParavirtualDevices(bus, pci, Clock(HostTime()), lambda call: call(), what)
+    assert [pci.functions[slot, 0].get(2, 2) for slot in range(4, 9)] == [
         0x1001,
         0x1003,
         0x1005,

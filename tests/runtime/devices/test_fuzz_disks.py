@@ -48,7 +48,8 @@ class Victim:
         paravirtual = Paravirtual(
             [block, protected], lambda data: None, bytes, [Share(str(folder), "x")]
         )
-        self.devices = ParavirtualDevices(self.bus, pci, paravirtual)
+        post = lambda call: call()  # noqa: E731
+        self.devices = ParavirtualDevices(self.bus, pci, self.clock, post, paravirtual)
         self.storage = storage
         self.ports = [port for first, count in _RANGES for port in range(first, first + count)]
         functions = [storage.piix.function, *(t.function for t in self.devices.transports)]

@@ -1,0 +1,1 @@
+"""A network for one guest: its frames in, sockets of the host out; off unless asked for."""
