@@ -120,7 +120,7 @@ class _Run:
 
         config = self._config(peers)
         config.check()
-        config.drives, config.virtio = drives.open_all(self.options.drives)
+        config.drives, config.paravirtual.disks = drives.open_all(self.options.drives)
         pc = Pc(config)
         self.clean.callback(pc.close)
         if self.options.region_threshold is not None:

@@ -165,7 +165,7 @@ class Machine:
             reboots=reboot,
         )
         config.check()
-        config.drives, config.virtio = drives.open_all(specs)
+        config.drives, config.paravirtual.disks = drives.open_all(specs)
         self.pc = Pc(config)
         if region_threshold is not None:
             self.pc.processor.engine.tiering.set_threshold(region_threshold)

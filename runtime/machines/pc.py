@@ -25,10 +25,10 @@ from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
 from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
-from runtime.disks.disk import Disk
 from runtime.firmware.bios.bios import Bios
 from runtime.machines import builtin, directboot, rom, video
 from runtime.machines.loop import Budgeted, Loop
+from runtime.machines.paravirtual import Paravirtual, ParavirtualDevices
 from runtime.machines.storage import Drives, Storage
 from runtime.machines.video import Display
 from runtime.screen.console import Console
@@ -65,7 +65,7 @@ class PcConfig:
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
     drives: Drives = field(default_factory=Drives)
-    virtio: list[Disk] = field(default_factory=list)  # disks of virtio controllers
+    paravirtual: Paravirtual = field(default_factory=Paravirtual)
     serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
     parallel: Output | None = None  # what the guest prints
     debug: Output | None = None  # port E9h
@@ -151,6 +151,9 @@ class Pc:
         self.physical.remove(_VIDEO, _VIDEO_SIZE)
         self.display = Display(bus, clock, config.vgabios)
         self.pci.add(2, 0, self.display)
+        self.paravirtual = ParavirtualDevices(
+            bus, self.pci, clock, self.loop.post, config.paravirtual
+        )
         if config.debug is not None:
             self.debug = DebugPort(bus, config.debug)
         if config.debug_exit is not None:
@@ -198,6 +201,7 @@ class Pc:
         self.ps2.restart()
         self.pci.reset()
         self.storage.reset()
+        self.paravirtual.reset()
         for port in self.serial:
             port.reset()
         self.processor.reset()
@@ -243,6 +247,7 @@ class Pc:
         self.processor.engine.close()
         self.processor.engine.tiering.wait()
         self.storage.close()
+        self.paravirtual.close()
         self.loop.close()
         self.linear.close()
         self.physical.close()

@@ -72,6 +72,7 @@ def test_paravirtual_devices(tmp_path: Path) -> None:
         0x1003,
         0x1005,
         0x1009,
+        0x1000,
     ]
     pci.functions[7, 0].write(0x10, 0xC000, 4)
     pci.functions[7, 0].write(4, 1, 2)
