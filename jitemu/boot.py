@@ -67,11 +67,17 @@ class _Run:
         with self.clean:
             script = self._script()
             peers = [self._connect(text) for text in self.options.serial]
-            pc = self._build(peers)
+            console_peer = (
+                None if self.options.console is None else self._connect(self.options.console)
+            )
+            pc = self._build(peers, console_peer)
             for number, peer in enumerate(peers):
                 if peer is not None:
                     port = pc.serial[number]
                     peer.start(lambda data, port=port: pc.loop.post(lambda: port.receive(data)))  # type: ignore[misc]
+            line = pc.paravirtual.console
+            if console_peer is not None and line is not None:
+                console_peer.start(lambda data: pc.loop.post(lambda: line.feed(data)))
             gc.freeze()
             gc.set_threshold(200_000, 4, 2)
             console = pc.make_console()
@@ -94,7 +100,7 @@ class _Run:
         try:
             peer = connect(text)
         except OSError as error:
-            raise ValueError(f"-serial {text}: {error.strerror}") from None
+            raise ValueError(f"{text}: {error.strerror}") from None
         if peer is not None:
             self.clean.callback(peer.close)
         return peer
@@ -114,13 +120,17 @@ class _Run:
         self.clean.callback(file.close)
         return file.write
 
-    def _build(self, peers: Sequence[Peer | None]) -> Pc:
+    def _build(self, peers: Sequence[Peer | None], console: Peer | None) -> Pc:
         from jitemu import drives
         from runtime.machines.pc import Pc
 
         config = self._config(peers)
         config.check()
-        config.drives, config.paravirtual.disks = drives.open_all(self.options.drives)
+        virtual = config.paravirtual
+        config.drives, virtual.disks = drives.open_all(self.options.drives)
+        virtual.shares, virtual.has_network = self.options.shares, self.options.has_network
+        virtual.entropy = os.urandom if self.options.has_entropy else None
+        virtual.console = None if console is None else console.write
         pc = Pc(config)
         self.clean.callback(pc.close)
         if self.options.region_threshold is not None:

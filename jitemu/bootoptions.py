@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from jitemu import drives
+from jitemu import drives, paravirtual
 from jitemu.models import MODELS
 from jitemu.options import Parser, UsageError, count, seconds
+from runtime.machines.paravirtual import Share
 from translator import DEFAULT_STRATEGY
 
 DISPLAYS = "text, none, window, png:FILE"
@@ -50,6 +51,10 @@ class BootOptions:
     parallel: str | None = None
     debug: str | None = None
     debug_exit: int | None = None
+    shares: list[Share] = field(default_factory=list)
+    has_entropy: bool = False
+    has_network: bool = False
+    console: str | None = None
     display: str | None = None
     is_terminal_raw: bool = False
     reboots: bool = True
@@ -115,24 +120,6 @@ def display(text: str) -> str:
     return text
 
 
-def device(text: str) -> int:
-    """Read -device, of which the debug-exit port is known: its port."""
-    name, *keys = text.split(",")
-    if name != "isa-debug-exit":
-        raise argparse.ArgumentTypeError(f"{name!r}: only isa-debug-exit is known")
-    port = 0x501
-    for part in keys:
-        key, _, value = part.partition("=")
-        try:
-            number = int(value, 0)
-        except ValueError:
-            number = -1
-        if key not in ("iobase", "iosize") or not 0 < number < 1 << 16:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected iobase=PORT")
-        port = number if key == "iobase" else port
-    return port
-
-
 def one(text: str) -> int:
     """Read -smp: one processor."""
     if text.partition(",")[0].removeprefix("cpus=") != "1":
@@ -176,8 +163,15 @@ def parser() -> Parser:
         "each for one port")  # fmt: skip
     add("-parallel", metavar="file:PATH", help="where printed bytes go")
     add("-debugcon", metavar="WHERE", help="where bytes sent to port E9h go: stdio or file:PATH")
-    add("-device", type=device, metavar="isa-debug-exit[,iobase=PORT]",
-        help="a port at which the guest ends the machine")  # fmt: skip
+    add("-device", action="append", default=[], metavar="NAME",
+        help="isa-debug-exit[,iobase=PORT]: a port at which the guest ends the machine; "
+        "virtio-rng-pci: random bytes of the host")  # fmt: skip
+    add("-virtfs", action="append", default=[], metavar="local,path=DIR,mount_tag=TAG",
+        help="share a folder, by 9p; with readonly=on the guest changes nothing")  # fmt: skip
+    add("-virtioconsole", metavar="WHERE", help="a console (hvc0); WHERE as for -serial")
+    add("-nic", default="none", metavar="user|none",
+        help="user: a virtio network card; the guest reaches what the host reaches, "
+        "its own servers as 10.0.2.2 (default: none)")  # fmt: skip
     add("-rtc", type=rtc_base, metavar="base=WHEN", help="utc (default), localtime or a date")
     add("--clock", choices=("host", "icount"), default="host",
         help="guest time is the host's, or 1 ns for each insn, so that runs are alike")  # fmt: skip
@@ -215,6 +209,9 @@ def parse(words: Sequence[str]) -> BootOptions:
             if getattr(found, name) is not None
         ]
         specs += [drives.parse(text) for text in found.drive]
+        shares = [paravirtual.share(text) for text in found.virtfs]
+        devices = dict(paravirtual.device(text) for text in found.device)
+        has_network = paravirtual.network(found.nic)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if found.snapshot:
@@ -241,7 +238,11 @@ def parse(words: Sequence[str]) -> BootOptions:
         serial=serial,
         parallel=found.parallel,
         debug=found.debugcon,
-        debug_exit=found.device,
+        debug_exit=devices.get(paravirtual.DEBUG_EXIT),
+        shares=shares,
+        has_entropy=paravirtual.ENTROPY in devices,
+        has_network=has_network,
+        console=found.virtioconsole,
         display="none" if found.nographic else found.display,
         reboots=not found.no_reboot,
         rtc=found.rtc,

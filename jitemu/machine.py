@@ -10,7 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from jitemu import drives
+from jitemu import drives, paravirtual
 from jitemu.models import model_named
 from runtime.machines.pc import Pc, PcConfig
 from translator import DEFAULT_STRATEGY
@@ -117,6 +117,9 @@ class Machine:
         serial: int = 1,
         reboot: bool = True,
         debug_exit: int | None = None,
+        virtfs: Sequence[str] = (),
+        nic: str = "none",
+        entropy: bool = False,
         strategy: str = DEFAULT_STRATEGY,
         region_threshold: int | None = None,
     ) -> None:
@@ -126,7 +129,9 @@ class Machine:
         ("disk.img,format=raw,snapshot=off"); what the guest writes is forgotten unless they say
         otherwise. *memory* counts bytes. *bios* is a firmware image (SeaBIOS's bios-256k.bin),
         without it the built-in BIOS starts, or a *kernel* is started directly. *serial* is how many
-        ports there are. *debug_exit* is a port at which the guest can end with a status.
+        ports there are. *debug_exit* is a port at which the guest can end with a status. *virtfs*
+        shares folders ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network,
+        *entropy* the host's random bytes.
 
         Raises ValueError for bad settings, DiskError for images, OSError for other files.
         """
@@ -165,7 +170,11 @@ class Machine:
             reboots=reboot,
         )
         config.check()
-        config.drives, config.paravirtual.disks = drives.open_all(specs)
+        virtual = config.paravirtual
+        virtual.shares = [paravirtual.share(text) for text in virtfs]
+        virtual.has_network = paravirtual.network(nic)
+        virtual.entropy = os.urandom if entropy else None
+        config.drives, virtual.disks = drives.open_all(specs)
         self.pc = Pc(config)
         if region_threshold is not None:
             self.pc.processor.engine.tiering.set_threshold(region_threshold)

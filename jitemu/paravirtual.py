@@ -1,0 +1,66 @@
+"""Words of -virtfs, -nic and -device -> the paravirtual devices of a machine."""
+
+from __future__ import annotations
+
+from runtime.machines.paravirtual import Share
+
+DEBUG_EXIT, ENTROPY = "isa-debug-exit", "virtio-rng-pci"
+_SHARE_KEYS = frozenset({"path", "mount_tag", "security_model", "readonly", "id"})
+_MODELS = ("virtio", "virtio-net-pci")
+
+
+def share(text: str) -> Share:
+    """Read -virtfs: "local,path=DIR,mount_tag=TAG[,readonly=on]"; ValueError says what is wrong.
+
+    security_model may be said, and is always "none": files are the host user's, and links are the
+    guest's own.
+    """
+    kind, sign, rest = text.partition(",")
+    if kind != "local" or not sign:
+        raise ValueError(f"{text!r}: expected local,path=DIR,mount_tag=TAG")
+    keys: dict[str, str] = {}
+    for part in rest.replace(",,", "\0").split(","):
+        name, _, value = part.replace("\0", ",").partition("=")
+        if name not in _SHARE_KEYS or name in keys:
+            raise ValueError(f"{text!r}: {name}: expected path=, mount_tag=, readonly=, each once")
+        keys[name] = value
+    if not keys.get("path") or not keys.get("mount_tag"):
+        raise ValueError(f"{text!r}: path=DIR and mount_tag=TAG are needed")
+    read_only = keys.get("readonly", "off")
+    if read_only not in ("on", "off"):
+        raise ValueError(f"{text!r}: readonly={read_only}: choose on or off")
+    return Share(keys["path"], keys["mount_tag"], read_only == "on")
+
+
+def network(text: str) -> bool:
+    """Read -nic: whether there is a network card; ValueError says what is wrong."""
+    kind, *keys = text.split(",")
+    if kind == "none" and not keys:
+        return False
+    for part in keys:
+        name, _, value = part.partition("=")
+        if name != "model" or value not in _MODELS:
+            raise ValueError(f"{text!r}: expected user,model=virtio")
+    if kind != "user":
+        raise ValueError(f"{text!r}: choose user or none")
+    return True
+
+
+def device(text: str) -> tuple[str, int]:
+    """Read -device: a known device, and its port; ValueError says what is wrong."""
+    name, *keys = text.split(",")
+    if name == ENTROPY and not keys:
+        return name, 0
+    if name != DEBUG_EXIT:
+        raise ValueError(f"{name!r}: only {DEBUG_EXIT} and {ENTROPY} are known")
+    port = 0x501
+    for part in keys:
+        key, _, value = part.partition("=")
+        try:
+            number = int(value, 0)
+        except ValueError:
+            number = -1
+        if key not in ("iobase", "iosize") or not 0 < number < 1 << 16:
+            raise ValueError(f"{text!r}: expected iobase=PORT")
+        port = number if key == "iobase" else port
+    return name, port

@@ -1,0 +1,58 @@
+"""Words of -virtfs, -nic, -device and -virtioconsole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jitemu.bootoptions import parse
+from jitemu.machine import Machine
+from jitemu.options import UsageError
+from jitemu.paravirtual import network, share
+from runtime.devices.pci import STATUS
+from runtime.machines.paravirtual import Share
+from tests.boot.test_multiboot import kernel
+
+
+def test_words() -> None:
+    first = "local,path=/a,,b,mount_tag=x,security_model=none,readonly=on"
+    words = ["-virtfs", first, "-virtfs", "local,path=c,mount_tag=y"]
+    found = parse([*words, "-nic", "user,model=virtio", "-device", "virtio-rng-pci"])
+    assert found.shares == [Share("/a,b", "x", True), Share("c", "y")]
+    assert (found.has_network, found.has_entropy, found.debug_exit) == (True, True, None)
+    assert parse([]).has_network is False
+    assert network("none") is False
+    assert parse(["-virtioconsole", "stdio"]).console == "stdio"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["proxy,path=a", "local", "local,path=a", "local,path=a,path=b", "local,path=a,mount_tag=b,x=y",
+     "local,path=a,mount_tag=b,readonly=maybe"],
+)  # fmt: skip
+def test_bad_shares(text: str) -> None:
+    with pytest.raises(ValueError, match="local"):
+        share(text)
+    with pytest.raises(UsageError):
+        parse(["-virtfs", text])
+
+
+@pytest.mark.parametrize("text", ["tap", "user,model=e1000", "none,x"])
+def test_bad_networks(text: str) -> None:
+    with pytest.raises(ValueError, match=text.partition(",")[0]):
+        network(text)
+
+
+def test_machine(tmp_path: Path) -> None:
+    path = tmp_path / "kernel"
+    path.write_bytes(kernel("cli\n hlt"))
+    share_words = f"local,path={tmp_path},mount_tag=here"
+    with Machine(kernel=path, memory=4 << 20, virtfs=[share_words], nic="user", entropy=True) as pc:
+        found = {f.get(2, 2) for f in pc.pc.pci.functions.values() if f.get(0, 2) == 0x1AF4}
+        assert found == {0x1005, 0x1009, 0x1000}
+        assert all(f.get(STATUS, 2) for f in pc.pc.pci.functions.values() if f.get(0, 2) == 0x1AF4)
+        pc.run(timeout=0.2)
+    bad = f"local,path={tmp_path / 'none'},mount_tag=x"
+    with pytest.raises(FileNotFoundError):
+        Machine(kernel=path, memory=4 << 20, virtfs=[bad])
