@@ -20,7 +20,7 @@ _RIGHT, _LEFT, _CTRL, _ALT, _SCROLL, _NUM, _CAPS, _INSERT = (1 << i for i in ran
 _LEFT_CTRL, _LEFT_ALT, _SYSREQ, _PAUSED = 1, 2, 4, 8  # MORE_SHIFTS; the locks' keys above
 _LAST_E1, _LAST_E0, _RIGHT_CTRL, _RIGHT_ALT = 1, 2, 4, 8  # KEYBOARD_STATE
 _RELEASED = 0x80
-_ACKNOWLEDGED = frozenset({0xFA, 0xFE, 0xEE, 0xAA, 0x00, 0xFF})
+_ACKNOWLEDGED = frozenset({0xFA, 0xFE, 0xEE, 0x00, 0xFF})  # answers of the keyboard
 _LOCKS = {0x46: _SCROLL, 0x45: _NUM, 0x3A: _CAPS, 0x52: _INSERT}
 _PAUSE_KEY, _DELETE, _PRINT, _BREAK, _SYSTEM = 0x45, 0x53, 0x37, 0x46, 0x54
 
