@@ -142,6 +142,7 @@ class SystemEngine(Engine):
         self.linear = mem
         self.cpu: Cpu
         mem.on_remap = self._remapped
+        mem.on_forget = self._forget
         mem.let_compiled()
         run, take_stale, stale = self.enter, mem.take_stale, mem.fields[at.STALE // 8 :]
 
@@ -154,6 +155,12 @@ class SystemEngine(Engine):
             return kind
 
         self.enter = enter
+
+    def _forget(self, pages: list[int]) -> None:
+        """Forget what was read of pages that belong to no code now."""
+        with self.lock:
+            for page in pages:
+                self.code.pages.pop(page, None)
 
     def _remapped(self, pages: list[int], space: int) -> None:
         """Drop code of pages that are others in a space."""

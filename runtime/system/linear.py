@@ -64,6 +64,8 @@ class Linear(Memory):
         self._differing = functions("differing", *[ctypes.c_int64] * 6, keep_gil=True)
         # Called when linear addresses may have become others.
         self.on_flush: Callable[[], None] = lambda: None
+        # Called when what was read of linear pages is no longer so; no code is concerned.
+        self.on_forget: Callable[[list[int]], None] = lambda pages: None
         # Called when linear pages have become others: their code in a space, 0: that of ring 0 to
         # 2, is no longer the right one.
         self.on_remap: Callable[[list[int], int], None] = lambda pages, space: self._drop(pages)
@@ -324,7 +326,7 @@ class Linear(Memory):
             changed = known.dead()
             known.remove(changed)
             self._show_rows(0)
-            self.on_remap(changed, 0)
+            self.on_forget(changed)
 
     def _show_rows(self, space: int) -> None:
         """Let compiled code know where the rows of a space are."""
