@@ -1,7 +1,7 @@
 """Programs in assembly, one for each family of services, print what they get.
 
 `expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, system), or
-DOSBox 0.74 (ems, exec), but for what `DIFFERENCES` says; cpm and xms are by the manuals, because
+DOSBox 0.74 (ems, exec), but for what `DIFFERENCES` says; cpm, dpmi and xms are by the manuals, as
 DOSBox ignores locks and both fail at the call of CP/M programs.
 """
 
@@ -61,6 +61,7 @@ def execute(name: str, *words: str, stdin: bytes = b"", options: tuple[str, ...]
     [
         ("cpm", 0),
         ("dirs", 0),
+        ("dpmi", 9),
         ("ems", 0),
         ("exec", 5),
         ("fcb", 0),
@@ -80,6 +81,14 @@ def test_program(name: str, status: int) -> None:
         found, wanted = sorted(found), sorted(wanted)
     assert found == wanted, got.stderr
     assert got.status == status
+
+
+def test_narrow_dpmi_client() -> None:
+    """A 16-bit client finds the same, in frames of its size."""
+    got = execute("dpmi", "16")
+    wanted = (HERE / "expected" / "dpmi.txt").read_text()
+    assert got.stdout.decode().replace("\r", "") == wanted, got.stderr
+    assert got.status == 9
 
 
 def test_sources_are_there() -> None:

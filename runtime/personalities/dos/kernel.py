@@ -85,6 +85,7 @@ class Kernel:
         self.searches = Searches()
         self.fcb_files: dict[int, tuple[int, HostFile]] = {}  # number -> PSP, file
         self.multiplex: dict[int, Callable[[Call], None]] = {}  # AX of INT 2Fh
+        self.on_program_end: list[Callable[[int], None]] = []  # called with its PSP
         self.skip_carry = False  # the function running has left its caller
         self._idle = 0
         self.tables = tables.build(self)

@@ -201,6 +201,8 @@ def end(dos: Kernel, status: int, kind: int = NORMAL, keep: int | None = None) -
     parent = memory.u16(base + layout.PARENT)
     if parent == segment:  # a shell that ends itself goes on, as under DOS
         parent = dos.root_psp
+    for notify in list(dos.on_program_end):
+        notify(segment)
     if keep is None:
         dos.files.close_all(segment)
     dos.return_code = kind << 8 | status & 0xFF

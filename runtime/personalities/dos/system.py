@@ -18,6 +18,7 @@ from runtime.personalities.dos.console import (
     StandardOutput,
 )
 from runtime.personalities.dos.display import Display
+from runtime.personalities.dos.dpmi.host import Host
 from runtime.personalities.dos.drives import Drive
 from runtime.personalities.dos.ems import Ems
 from runtime.personalities.dos.errors import BAD_FORMAT, NO_MEMORY, DosError
@@ -109,6 +110,7 @@ class Dos:
         if pool.total():
             self.xms = Xms(kernel, pool)
             self.ems = Ems(kernel, pool)
+            self.dpmi = Host(kernel, pool)
 
     # -- drives ------------------------------------------------------------------------------------
     def _mount(self, mounts: tuple[str, ...], program: str) -> None:
