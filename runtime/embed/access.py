@@ -102,7 +102,8 @@ class Access(GuestMemory):
         if call is None:
             low = self.load(address, 64)
             return low | self.load(address + 8 & 0xFFFFFFFF, width - 64) << 64
-        if self.by_kind["read"]:
+        if self.by_kind["read"] and not self._tell("read", address, width // 8, 0):
+            self._parts("read", address, width // 8, 0)  # hooks may map it: then it is told
             self._tell("read", address, width // 8, 0)
         while call(self.base + address, self.out_address):
             if self.linear is None or not self._prepare(address, width // 8, "read"):
@@ -217,18 +218,19 @@ class Access(GuestMemory):
                 raise Stopped
         raise Failure(kind)
 
-    def _tell(self, kind: str, address: int, size: int, value: int) -> None:
-        """Call the hooks that see an access."""
+    def _tell(self, kind: str, address: int, size: int, value: int) -> bool:
+        """Call the hooks that see an access; False for a read where nothing is mapped."""
         machine = self.machine
         if self.linear is not None:
             address = self.place(address, "write" if kind == "write" else "read")
         if kind == "read" and self.space.part_at(address) is None:
-            return  # as in Unicorn, where those for writes are called
+            return False  # as in Unicorn, where those for writes are called
         number = _signed(value, size)
         for call, data in machine.hooks.at(kind, address):
             call(machine.owner, ACCESS[kind], address, size, number, data)
             if machine.stopping:
                 raise Stopped
+        return True
 
 
 def _signed(value: int, size: int) -> int:

@@ -49,6 +49,7 @@ _SITE, _COUNT = SLOT_INDEX["site"], SLOT_INDEX["count"]
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 _OURS = frozenset({Kind.CALL, PAUSED})
 _UNKNOWN = frozenset({0, Kind.LINK, Kind.LOOKUP})
+_FAULT, _LINK, _LOOKUP, _STALE = map(int, (Kind.FAULT, Kind.LINK, Kind.LOOKUP, Kind.STALE))
 STOPPED, FETCH = 32, 33  # further reasons to leave: asked to; the insn cannot be fetched
 _FEW_PAGES = 64
 _LAST, _WRITE = 0xFFFFFFFF, 2
@@ -130,6 +131,8 @@ class EmbedEngine(Engine):
         with LOCK:
             super().__init__(mem, strategy)
             self.serving = Serving(self.cache.table.address, cpu.state_address)
+            serving, plain = self.serving, self.cache.table.hashes[0]
+            self.bound = cpu.r16, cpu.r32, cpu.r64, serving.serve, serving.address, plain
             self.cpus.add(cpu)
             self.running.add(cpu)  # for good; `serving` knows when it really does
             self.cache.engine = self
@@ -221,29 +224,28 @@ class EmbedEngine(Engine):
 
     def go(self, cpu: Cpu, code: int = 0) -> int:
         """Run on, at a host address if one is given, until the machine is needed; say why."""
-        r32, serving = cpu.r32, self.serving
-        serve, table = serving.serve, serving.address
+        r16, r32, r64, serve, table, plain = self.bound
         link, is_known = 0, True
-        r16, r64, plain = cpu.r16, cpu.r64, self.cache.table.hashes[0]
         while True:
             if r32[_STOP]:
                 if code:
                     return STOPPED  # between the hooks of an insn and the insn
                 done = self._settle(cpu)
                 if done is not None:
-                    return Kind.FAULT
+                    return _FAULT
                 native.clear_stop(cpu)
                 return STOPPED
-            if not code and not (
-                # What `_location` finds nearly always: plain flat code, no exception unmasked.
-                r64[_CONTEXT] == cpu.context_seen == 0
-                and r16[_FCW] & r32[_MXCSR] >> 7 & _MASKS == _MASKS
-                and not r16[_FSW] & _ES
-                and r64[_HASH] == plain
+            if not (
+                code
+                # What `_location` finds nearly always: nothing new, and no exception unmasked.
+                or (
+                    r64[_CONTEXT] == cpu.context_seen
+                    and r16[_FCW] & r32[_MXCSR] >> 7 & _MASKS == _MASKS
+                    and not r16[_FSW] & _ES
+                    and r64[_HASH] == plain
+                )
             ):
-                location = self._location(cpu)
-            elif not code:
-                location = r32[_EIP]
+                self._location(cpu)
             if self.is_flushing:
                 if code:
                     return STOPPED
@@ -252,7 +254,7 @@ class EmbedEngine(Engine):
                 continue
             if not is_known:
                 try:
-                    block = self._translate(cpu, location, link)
+                    block = self._translate(cpu, self._location(cpu), link)
                 except FetchFault as fault:
                     self.fetch_fault = fault
                     return FETCH
@@ -265,18 +267,18 @@ class EmbedEngine(Engine):
             kind: int = serve(table, code)
             code = 0
             is_known = kind not in _UNKNOWN
-            if kind == 0 or kind == Kind.LOOKUP:
+            if kind == 0 or kind == _LOOKUP:
                 continue
             if kind in _OURS:
                 return kind
             if kind in _BETWEEN and r32[SZP_HIGH] & RECIPE_MASK == RECIPE:
                 self._at_block(cpu)
-            if kind == Kind.LINK:
+            if kind == _LINK:
                 link = r32[_INFO]
-            elif kind == Kind.FAULT:
+            elif kind == _FAULT:
                 if self._fault(cpu) is not None:
                     return kind
-            elif kind == Kind.STALE:
+            elif kind == _STALE:
                 self._stale(cpu)
             else:
                 return kind

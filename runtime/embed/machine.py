@@ -34,8 +34,13 @@ from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
 
 _EIP, _INFO, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "exit_info", "exit_kind"))
+_CS_BASE = FIELDS["cs_base"].offset // 4
 _CR3 = FIELDS["cr3"].offset // 4
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
+_CALL, _INTERP, _FAULT, _TRAP = map(int, (Kind.CALL, Kind.INTERP, Kind.FAULT, Kind.TRAP))
+_SYSCALL, _INT, _HALT = map(int, (Kind.SYSCALL, Kind.INT, Kind.HALT))
+_ODD = frozenset((_INTERP, _FAULT))
+_OUT_OF_BUDGET = int(Kind.BUDGET)
 _MASK64 = 0xFFFFFFFFFFFFFFFF
 _GP = 13
 _PLENTY = UNLIMITED >> 1  # insns: no need to set the budget anew
@@ -184,10 +189,9 @@ class Machine(Stepping):
         elif until != self._until or len(self.exits) != 1:
             self.exits, self._until = frozenset((until,)), until
         self.stopping = self.timed_out = self.jumped = False
-        self.timeout, self.deadline = 0, 0.0
-        if seconds:
+        if seconds or self.timeout:
             self.timeout = round(seconds * 1e6)
-            self.deadline = time.monotonic() + seconds
+            self.deadline = time.monotonic() + seconds if seconds else 0.0
         self.called_at = self.inside = -1
         self._last_block = None
         self.depth += 1
@@ -196,8 +200,7 @@ class Machine(Stepping):
             cpu.budget = count or UNLIMITED
         engine = self.engine
         engine.serving.table[ATTENTION] = r32[_STOP] = 0
-        self.pins.requests.thread = threading.get_ident()
-        GROUP.enter(engine)
+        me = GROUP.enter(engine)
         try:
             if self.linear is not None and self.depth == 1:
                 self.linear.reload(self.cpu.r32[_CR3])
@@ -214,7 +217,7 @@ class Machine(Stepping):
             flush()  # perhaps code was being made
             raise
         finally:
-            GROUP.leave(engine)
+            GROUP.leave(engine, me)
             self.depth -= 1
             if outer is not None:
                 self._restore(outer)
@@ -286,8 +289,10 @@ class Machine(Stepping):
         if GROUP.was_crowded:
             engine._let_proceed()
         serving = engine.serving
-        if self.delivery.waiting and self.delivery.accept():
-            return
+        if self.delivery.on:
+            self.pins.requests.thread = threading.get_ident()
+            if self.delivery.waiting and self.delivery.accept():
+                return
         while True:
             if not code:
                 self.jumped = False
@@ -302,7 +307,7 @@ class Machine(Stepping):
                 self._abandon()
                 raise
             self.inside = -1
-            if kind == Kind.CALL:
+            if kind == _CALL:
                 code = self._attend()
                 if code < 0 or (self.deadline and self._is_over()):
                     return
@@ -315,35 +320,35 @@ class Machine(Stepping):
                     return
                 continue
             code = 0
-            if kind in (Kind.INTERP, Kind.FAULT):
-                pc = self.pc()
+            if kind in _ODD:
+                pc = r32[_CS_BASE] + r32[_EIP] & 0xFFFFFFFF
                 if pc in self.exits or cpu.budget <= 0:
                     return
                 self.inside = pc
-                if kind == Kind.FAULT:
+                if kind == _FAULT:
                     self._note_fault()
                 else:
                     self._note_insn()
                 if self.step():
                     return
-            elif kind == Kind.TRAP:
+            elif kind == _TRAP:
                 r32[_INFO] = engine.trap(cpu)
                 if self._trapped():
                     return
-            elif kind == Kind.SYSCALL:
+            elif kind == _SYSCALL:
                 if engine.mem.fetch(r32[_EIP] - 2, 2) == b"\xcd\x80":
                     self._serve(r32[_EIP] - 2)
                 events.interrupt(self, 0x80)
                 if self.stopping:
                     return
-            elif kind == Kind.INT:
+            elif kind == _INT:
                 behind = self.pc()
                 if engine.mem.fetch(behind - 2 & 0xFFFFFFFF, 1) == b"\xcd":
                     self._serve(behind - 2 & 0xFFFFFFFF)
                 events.interrupt(self, r32[_INFO])
                 if self.stopping:
                     return
-            elif kind == Kind.HALT:
+            elif kind == _HALT:
                 return
             elif kind == FETCH:
                 if self.pc() in self.exits or cpu.budget <= 0:
@@ -355,7 +360,7 @@ class Machine(Stepping):
             elif kind == STOPPED:
                 if self.stopping or (self.delivery.waiting and self.delivery.accept()):
                     return
-            elif kind == Kind.BUDGET:
+            elif kind == _OUT_OF_BUDGET:
                 if not cpu.held:
                     self._step_few()
                     return

@@ -10,6 +10,7 @@ import ctypes
 import threading
 import time
 import weakref
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from runtime import bounds, native
@@ -68,10 +69,22 @@ class Group:
         """Whether at most one thread runs guests."""
         return len(self.threads) < 2
 
-    def enter(self, engine: EmbedEngine) -> None:
-        """Note that the calling thread runs a guest; keep native code of others from growing."""
-        me = threading.get_ident()
+    def enter(self, engine: EmbedEngine) -> int:
+        """Note that the calling thread, which is returned, runs a guest.
+
+        Native code of others is kept from growing.
+        """
+        me = get_ident()
         self.active.append(engine)
+        threads = self.threads
+        if threads or self.is_installing:
+            self._join(me)
+        else:
+            threads[me] = 1
+        return me
+
+    def _join(self, me: int) -> None:
+        """Enter where others run, or this thread itself, or where a region is being installed."""
         if self.is_installing:
             with LOCK:
                 pass
@@ -83,18 +96,16 @@ class Group:
                 with other.lock:  # waits until native code is not making a block
                     other._let_proceed()
 
-    def leave(self, engine: EmbedEngine) -> None:
+    def leave(self, engine: EmbedEngine, me: int) -> None:
         """Note that it does not any more."""
-        if self.active[-1] is engine:
-            self.active.pop()
+        active = self.active
+        if active[-1] is engine:
+            active.pop()
         else:
-            self.active.remove(engine)
-        me = threading.get_ident()
-        depth = self.threads.get(me, 1) - 1
-        if depth:
-            self.threads[me] = depth
-        else:
-            self.threads.pop(me, None)
+            active.remove(engine)
+        depth = self.threads.pop(me, 1)
+        if depth > 1:
+            self.threads[me] = depth - 1
 
 
 GROUP = Group()
