@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # 0000:00C0, which the far call at PSP:5 leads to, and where that is with address line 20.
 _CPM_CALLS = 0xC0, 0x1000C0
+_CRASHED = 255  # exit code
 _NOT_READY = 0x0207  # AX of absolute disk reads: drive not ready
 
 
@@ -36,6 +37,7 @@ class Interrupts:
         self._after_break = callbacks.add_code(b"\xcd\x23", self._broken, ends="")
         self._break_stack = 0
         handlers = {
+            0x00: callbacks.add(self._divide),
             0x20: callbacks.add(self._terminate),
             0x21: self.entry,
             0x22: callbacks.add(self._terminate),
@@ -61,6 +63,11 @@ class Interrupts:
     def _terminate(self, call: Call) -> None:
         """INT 20h: end the program whose PSP is at CS."""
         programs.end(self.dos, 0)
+
+    def _divide(self, call: Call) -> None:
+        """INT 0: the program divided by zero, and ends."""
+        self.dos.console.write(b"\r\nDivide overflow\r\n")
+        programs.end(self.dos, _CRASHED)
 
     def _stay_resident(self, call: Call) -> None:
         """INT 27h: end the program; what is below CS:DX stays."""

@@ -18,6 +18,7 @@ from runtime.devices.pit import Pit
 from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
 from runtime.firmware.bios.bios import Bios, BiosConfig
+from runtime.firmware.callbacks import SEGMENT
 from runtime.machines.loop import Loop
 from runtime.personalities.dos.memory import RealMemory
 from runtime.system.linear import Linear
@@ -25,11 +26,36 @@ from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from translator import DEFAULT_STRATEGY
 from translator.mode import Model
+from translator.state import FIELDS
 
 MEMORY = 64 << 20  # bytes; pages that nobody writes to take no room on the host
 SMALLEST = 0x110000  # the first MiB and the high memory area
 _SLICE = 5_000_000  # ns: how often a slowed processor waits
 _IF = 0x200
+_CR0 = FIELDS["cr0"].offset // 4
+_FATAL = {
+    6: "an invalid instruction",
+    8: "a double fault",
+    12: "an access beyond the end of the stack segment",
+    13: "an access beyond the end of a segment",
+}
+
+
+class Crash(Exception):  # noqa: N818 (the guest's)
+    """An exception of real mode that nobody handles: on hardware the machine would hang."""
+
+
+class _Processor(Processor):
+    """The processor; it says so when a program has gone wrong for good."""
+
+    def fault(self, vector: int, error: int = 0, address: int = 0) -> None:
+        """Deliver an exception, unless real mode's handler of it would return to the same insn."""
+        if vector in _FATAL and not self.cpu.r32[_CR0] & 1:
+            far = self.access.load(4 * vector, 32)
+            if far >> 16 == SEGMENT:  # the BIOS's, which is for something else
+                place = f"{self.cpu.cs:04X}:{self.cpu.eip:04X}"
+                raise Crash(f"{_FATAL[vector]} at {place}")
+        super().fault(vector, error, address)
 
 
 class Halted(Exception):  # noqa: N818 (the guest's end)
@@ -52,7 +78,7 @@ class DosMachine:
         """Make a machine that has done its POST."""
         self.physical = Physical(size)
         self.linear = Linear(self.physical)
-        self.processor = Processor(self.linear, strategy, Model.MAX)
+        self.processor = _Processor(self.linear, strategy, Model.MAX)
         self.bus = bus = Bus(self.physical)
         self.processor.port_in, self.processor.port_out = bus.port_in, bus.port_out
         self.clock = Clock(HostTime())

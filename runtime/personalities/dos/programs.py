@@ -24,11 +24,11 @@ _STACK_RESERVE = 0x100
 
 
 class ProgramEnd(Exception):  # noqa: N818 (nothing is wrong)
-    """The first program has ended, with this exit code."""
+    """The first program has ended, with this exit code and maybe something to be said."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, note: str = "") -> None:
         super().__init__(status)
-        self.status = status
+        self.status, self.note = status, note
 
 
 class Start(NamedTuple):
@@ -208,15 +208,24 @@ def end(dos: Kernel, status: int, kind: int = NORMAL, keep: int | None = None) -
     dos.return_code = kind << 8 | status & 0xFF
     for vector, at in zip(_VECTORS, (layout.TERMINATE, layout.BREAK, layout.CRITICAL), strict=True):
         memory.put32(4 * vector, memory.u32(base + at))
-    if keep is None:
-        dos.arena.free_all(segment)
-    else:
-        dos.arena.resize(segment, keep)
+    note = _give_back(dos, segment, keep)
     dos.fcb_closed(segment)
     dos.psp = parent
-    if segment == dos.first_psp:
-        raise ProgramEnd(dos.return_code & 0xFF)
+    if segment == dos.first_psp or note:  # without its chain of blocks DOS cannot go on
+        raise ProgramEnd(dos.return_code & 0xFF, note)
     _back_to_parent(dos, memory.u32(4 * 0x22))
+
+
+def _give_back(dos: Kernel, segment: int, keep: int | None) -> str:
+    """Free the memory of a program that ends; return what is wrong with it."""
+    try:
+        if keep is None:
+            dos.arena.free_all(segment)
+        else:
+            dos.arena.resize(segment, keep)
+    except DosError:
+        return "the program has destroyed the chain of memory blocks"
+    return ""
 
 
 def _back_to_parent(dos: Kernel, target: int) -> None:

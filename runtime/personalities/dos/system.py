@@ -26,7 +26,7 @@ from runtime.personalities.dos.extended import ExtendedMemory
 from runtime.personalities.dos.handles import OpenFile
 from runtime.personalities.dos.kernel import Kernel, Place
 from runtime.personalities.dos.keyboard import BufferedKeys, Keys, KeyService
-from runtime.personalities.dos.machine import MEMORY, SMALLEST, DosMachine, Halted
+from runtime.personalities.dos.machine import MEMORY, SMALLEST, Crash, DosMachine, Halted
 from runtime.personalities.dos.options import DosOptions
 from runtime.personalities.dos.xms import Xms
 from runtime.system.physical import PAGE
@@ -34,6 +34,7 @@ from translator import DEFAULT_STRATEGY
 
 _LIMIT = 1 << 60
 NOT_FOUND, CANNOT_RUN = 127, 126
+CRASHED = 255  # exit status of a program that went wrong, as of one that divides by zero
 
 
 class End(NamedTuple):
@@ -202,17 +203,19 @@ class Dos:
         try:
             reason = machine.loop.run()
         except programs.ProgramEnd as end:
-            return End(end.status)
+            return End(end.status, end.note)
         except EndOfInput:
             return End(1, "the program waits for input, which has ended")
+        except Crash as error:
+            return End(CRASHED, f"the program caused {error}")
         except Halted:
-            return End(CANNOT_RUN, "the program halted the processor with interrupts off")
+            return End(CRASHED, "the program halted the processor with interrupts off")
         if reason == "budget":
             note = f"the budget of {budget} insns is used up (--budget)"
             return End(CANNOT_RUN, note, is_limit=True)
         if reason in ("quit", "script"):
             return self._stopped()
-        return End(CANNOT_RUN, f"the program ended the machine: {reason}")
+        return End(CRASHED, f"the program ended the machine: {reason}")
 
     def _stopped(self) -> End:
         """Return how a run ended that the user, or a script, has ended."""

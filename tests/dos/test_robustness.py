@@ -1,0 +1,166 @@
+"""DOS programs that are broken, hostile or caught in a loop: one clear line, and the run ends."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import COMMAND
+from tests.dos.test_services import assemble
+from tests.running import ANY, Outcome, host_environment, jitemu, run, work_directory
+
+
+def execute(
+    code: bytes, name: str = "bad.com", *options: str, stdin: bytes = b"", timeout: float = 60
+) -> Outcome:
+    with work_directory({name: code}) as work:
+        return run([*jitemu(ANY, *options), name], stdin=stdin, work=work, timeout=timeout)
+
+
+def header(**fields: int) -> bytes:
+    """Return an MZ header of 32 bytes for an image of one page."""
+    values = {"last": 0, "pages": 1, "count": 0, "header": 2, "low": 0, "high": 0xFFFF}
+    values |= {"ss": 0, "sp": 0x100, "sum": 0, "ip": 0, "cs": 0, "table": 0x1C, "number": 0}
+    values |= fields
+    return b"MZ" + struct.pack("<13H", *values.values()) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "part"),
+    [
+        ("empty.com", b"", "empty"),
+        ("large.com", bytes(70000), "too large"),
+        ("short.exe", b"MZ" + bytes(10), "cut off"),
+        ("cut.exe", header(pages=40) + bytes(100), "cut off"),
+        ("table.exe", header(count=60000) + bytes(480), "cut off"),
+        ("long.exe", header(header=0xFFFF) + bytes(480), "longer than the file"),
+        ("page.exe", header(last=600) + bytes(480), "512"),
+        ("big.exe", header(low=0xFFF0) + bytes(480), "memory"),
+        ("text.exe", b"hello, world" * 6000, "too large"),
+    ],
+)
+def test_bad_files(name: str, data: bytes, part: str) -> None:
+    """A file that is no program is refused in one line."""
+    got = execute(data, name)
+    lines = got.stderr.decode().splitlines()
+    assert got.status == 126, lines
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("jitemu: ")
+    assert part in lines[0]
+
+
+def test_missing_file() -> None:
+    """What is not there is said so, with the status that shells have for it."""
+    with work_directory({}) as work:
+        got = run([*jitemu(ANY), "missing.com"], work=work)
+    assert got.status == 127
+
+
+@pytest.mark.parametrize(
+    ("code", "part"),
+    [
+        ("faf4", "interrupts off"),  # cli; hlt
+        ("0fff", "invalid instruction"),
+        ("b8ffffa1ffff", "beyond the end"),  # mov ax, [FFFFh]
+        ("31dbf7f3", ""),  # div bx: DOS says it
+        ("b0fee664ebfe", "reset"),  # out 64h, FEh
+    ],
+    ids=["halt", "opcode", "limit", "divide", "reset"],
+)
+def test_programs_gone_wrong(code: str, part: str) -> None:
+    """The run ends with 255 and says why."""
+    got = execute(bytes.fromhex(code))
+    text = got.stderr.decode()
+    assert got.status == 255, text
+    assert part in text
+    assert "Traceback" not in text
+    assert bool(part) != (b"Divide overflow" in got.stdout)
+
+
+def test_chain_of_blocks_destroyed() -> None:
+    """Memory functions fail with error 7; the program goes on."""
+    # mov ax, cs; dec ax; mov es, ax; mov byte [es:0], 0; mov bx, 1; mov ah, 48h; int 21h
+    # mov ah, 4Ch; int 21h
+    code = "8cc8488ec026c606000000bb0100b448cd21b44ccd21"
+    got = execute(bytes.fromhex(code))
+    assert got.status == 7
+    assert "destroyed the chain of memory blocks" in got.stderr.decode()
+
+
+@pytest.mark.parametrize("code", ["ebfe", "faebfe", "fbf4ebfc"], ids=["loop", "cli", "hlt"])
+def test_interrupt_from_the_keyboard(code: str) -> None:
+    """SIGINT ends at once a program that spins, with interrupts off or halted."""
+    with work_directory({"spin.com": bytes.fromhex(code)}) as work:
+        command = [*jitemu(ANY), "spin.com"]
+        with subprocess.Popen(command, cwd=work, env=host_environment()) as process:
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            started = time.monotonic()
+            assert process.wait(10) == -signal.SIGINT
+            assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "part"),
+    [("--timeout", "1", "time limit"), ("--budget", "100000", "budget")],
+)
+def test_limits(option: str, value: str, part: str) -> None:
+    """Limits end a program that does not end."""
+    got = execute(bytes.fromhex("ebfe"), "spin.com", option, value)
+    assert got.status == 124
+    assert part in got.stderr.decode()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_garbage(seed: int) -> None:
+    """Random bytes do whatever they do; nothing of it is ours."""
+    data = random.Random(seed).randbytes(4000)
+    got = execute(data, "junk.com", "--timeout", "3", timeout=30)
+    assert got.status is not None
+    assert got.status >= 0
+    assert got.status != 125
+    assert b"Traceback" not in got.stderr
+    assert b"internal error" not in got.stderr
+
+
+# -- isolation -------------------------------------------------------------------------------------
+def test_nothing_outside_is_reachable(tmp_path: Path) -> None:
+    """Dots, links and host paths lead nowhere; a link inside the drive works."""
+    (tmp_path / "secret.txt").write_text("secret")
+    drive = tmp_path / "drive"
+    (drive / "SUB").mkdir(parents=True)
+    (drive / "REAL.TXT").write_text("inside")
+    (drive / "SUB" / "GOOD.TXT").symlink_to("../REAL.TXT")
+    (drive / "BAD.TXT").symlink_to("../secret.txt")
+    (drive / "ABS.TXT").symlink_to(tmp_path / "secret.txt")
+    (drive / "OUT").symlink_to("..")
+    os.mkfifo(drive / "PIPE.TXT")
+    program = assemble("open", drive)
+    names = ["SUB\\GOOD.TXT", "BAD.TXT", "ABS.TXT", "OUT\\SECRET.TXT", "..\\SECRET.TXT"]
+    names += [str(tmp_path / "secret.txt").replace("/", "\\"), "PIPE.TXT", "OUT\\.\\SECRET.TXT"]
+    command = [*COMMAND, "run", program.name]
+    for index, name in enumerate(names):
+        got = run([*command, name], work=drive, timeout=30)
+        wanted = b"inside" if not index else b""
+        assert got.stdout == wanted, name
+        assert got.status == (0 if not index else got.status or 1)
+        assert got.status in ((0,) if not index else (2, 3, 5)), (name, got.status)
+
+
+def test_read_only_drive(tmp_path: Path) -> None:
+    """On a drive mounted :ro nothing can be made, changed or removed."""
+    (tmp_path / "TEST.DAT").write_text("0123456789")
+    (tmp_path / "TEST.DAT").chmod(0o644)
+    program = assemble("files", tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    options = ("--mount", f"C={tmp_path}:ro")
+    got = run([*jitemu(ANY, *options), program], work=tmp_path)
+    assert b"E0005" in got.stdout
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
