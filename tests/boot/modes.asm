@@ -143,8 +143,7 @@ finish: mov al, '.'
 .halt:  hlt
         jmp .halt
 ; mode, segment of the window, bytes, flags: 1 planes, 2 split, 4 unchained, 8 text
-table:  dw 0x03, 0xb800, 4000, 8
-        dw 0x04, 0xb800, 0x4000, 0
+table:  dw 0x04, 0xb800, 0x4000, 0
         dw 0x06, 0xb800, 0x4000, 0
         dw 0x0d, 0xa000, 1000, 1
         dw 0x10, 0xa000, 1000, 1
@@ -156,7 +155,8 @@ table:  dw 0x03, 0xb800, 4000, 8
         dw 0x111, 0xa000, 0xffff, 0
         dw 0x112, 0xa000, 0xffff, 0
         dw 0x118, 0xa000, 0xffff, 0
-        dw 0x07, 0xb000, 4000, 8       ; last: SeaVGABIOS cannot leave it for a colour mode
+        dw 0x03, 0xb800, 4000, 8
+        dw 0x07, 0xb000, 4000, 8        ; SeaVGABIOS changes from and to text only
         dw 0
         times 510-($-$$) db 0
         dw 0xaa55
