@@ -172,6 +172,7 @@ class Player:
         self.log: list[Any] = []
         self.handles: list[int] = []
         self.saved: Any = None
+        self.is_vague = False  # there was an exception
         self.uc = uc = lib.Uc(lib.UC_ARCH_X86, layout.mode)
         for start in (layout.code, layout.data_at, layout.stack):
             uc.mem_map(start, 2 * PAGE)
@@ -214,7 +215,7 @@ class Player:
     def do_run(self, begin: int, until: int, count: int) -> bool:
         code = self.layout.code
         self.put("EFLAGS", 2)
-        failed = 0
+        failed, self.is_vague = 0, False
         try:
             self.uc.emu_start(code + begin, code + until, count=count or 300)
         except self.lib.UcError as error:
@@ -224,7 +225,9 @@ class Player:
         while self.log and self.log[-1][:2] == ("BLOCK", self.get("EIP")):
             self.log.pop()
         values = [self.get(name) for name in NAMES]
-        if failed:  # Unicorn does not compute the flags of the insns before one that fails
+        if (
+            failed or self.is_vague
+        ):  # Unicorn does not compute the flags of the insns before one that fails
             self.log.append(values)
             # Unicorn remembers exceptions for ever; nor does it know the limit of CS.
             return self.layout.mode == 2 or failed in (10, 21)
@@ -294,6 +297,7 @@ class Player:
 
             def callback(uc: Any, vector: int, data: object) -> None:
                 log(vector, self.get("EIP"))
+                self.is_vague |= vector < 3
                 if vector < 3 or action == "stop":
                     uc.emu_stop()
 

@@ -21,6 +21,7 @@ import pytest
 
 from jitemu import unicorn as lib
 from tests.running import REPOSITORY
+from tests.unicorn import fuzz
 from tests.unicorn.scenarios import CODE, DATA, machine, register
 
 pytestmark = pytest.mark.particular
@@ -281,25 +282,11 @@ def test_bad_arguments(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "seed", [*range(8), *(pytest.param(n, marks=pytest.mark.slow) for n in range(8, 200))]
+    "seed", [*range(20), *(pytest.param(n, marks=pytest.mark.slow) for n in range(20, 300))]
 )
 def test_random_bytes(seed: int) -> None:
-    """Whatever the code is, it ends."""
-    choose = random.Random(seed)
-    uc = lib.Uc(lib.UC_ARCH_X86, choose.choice([lib.UC_MODE_16, lib.UC_MODE_32]))
-    uc.mem_map(0, 0x10000)
-    uc.mem_write(0, choose.randbytes(0x10000))
-    if choose.random() < 0.5:
-        uc.hook_add(lib.UC_HOOK_CODE, lambda *rest: None)
-    if choose.random() < 0.3:
-        uc.hook_add(lib.UC_HOOK_MEM_READ | lib.UC_HOOK_MEM_WRITE, lambda *rest: None)
-    if choose.random() < 0.5:
-        uc.hook_add(lib.UC_HOOK_INTR, lambda *rest: None)
-    for _ in range(10):
-        for name in ("EAX", "EBX", "ECX", "EDX", "ESI", "EDI", "ESP", "EBP"):
-            uc.reg_write(register(lib, name), choose.randrange(0x10000))
-        with contextlib.suppress(lib.UcError):
-            uc.emu_start(choose.randrange(0x8000), 0x9000, timeout=200_000, count=60)
+    """Whatever the code is, and whatever hooks do, it ends."""
+    fuzz.run(seed)
 
 
 def test_scripts_run_unmodified(tmp_path: Path) -> None:
