@@ -358,9 +358,11 @@ class Machine(Stepping):
                 assert fault is not None
                 self.fetch(fault)
             elif kind == STOPPED:
+                self._stay()
                 if self.stopping or (self.delivery.waiting and self.delivery.accept()):
                     return
             elif kind == _OUT_OF_BUDGET:
+                self._stay()
                 if not cpu.held:
                     self._step_few()
                     return
@@ -369,6 +371,12 @@ class Machine(Stepping):
                 return
             if native.current.base != engine.mem.base:
                 native.use_memory(engine.mem.base)
+
+    def _stay(self) -> None:
+        """Note that no block begins here if none did and host code has not come any further."""
+        pc = self.pc()
+        if self.engine.serving.table[SKIP] == pc + 1:
+            self.inside = pc
 
     def _attend(self) -> int:
         """Deal with what a callee asked for; return where host code goes on, 0: look; -1: stop."""

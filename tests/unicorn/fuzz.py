@@ -54,7 +54,7 @@ def machine(choose: random.Random) -> Any:
             uc.mem_write(
                 0, b"".join(struct.pack("<HH", choose.randrange(0x9000), 0) for _ in range(256))
             )
-    return uc, is_real
+    return uc
 
 
 def _tables(choose: random.Random, uc: Any) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from jitemu import unicorn as ours
 from tests.unicorn.referee import unicorn
-from tests.unicorn.sequences import Player, Sequence, sequences
+from tests.unicorn.sequences import FLAT, Player, Sequence, sequences
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
 st = hypothesis.strategies
@@ -176,6 +176,30 @@ def settings(examples: int, *, same: bool = False) -> Any:
 def check(program: Program) -> None:
     theirs, mine = execute(unicorn(), program), execute(ours, program)
     assert mine == theirs
+
+
+# What the campaign found once.
+FOUND = (
+    # A budget that ends in the first block after an insn that was stepped over.
+    Program(b"@\xb8\0\0\0\0Mu\xf7", [0, 1, 6, 9], [0] * 4, [("BLOCK", 0, 6)], [(1, 0), (9, 17)], 4),
+)
+FOUND_SEQUENCES = (
+    # A hook for reads is called once another one has mapped the page.
+    Sequence(FLAT, b"\x8b\x02", [0, 2], [
+        ("hook", "MEM_READ", 1, 0, "log"), ("hook", "MEM_UNMAPPED", 1, 0, "eax"), ("run", 0, 2, 0),
+    ]),
+    # All hooks of an interrupt are called, whoever stops.
+    Sequence(FLAT, b"\xcd!", [0, 2], [
+        ("hook", "INTR", 0, 0, "stop"), ("hook", "INTR", 0, 0, "log"), ("run", 0, 2, 0),
+    ]),
+)  # fmt: skip
+
+
+def test_what_was_found() -> None:
+    for program in FOUND:
+        check(program)
+    for sequence in FOUND_SEQUENCES:
+        assert played(ours, sequence) == played(unicorn(), sequence)
 
 
 @settings(40, same=True)
