@@ -26,6 +26,7 @@ from runtime.devices.rtc import Rtc
 from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
 from runtime.firmware.bios.bios import Bios
+from runtime.firmware.typeahead import key_reader
 from runtime.machines import builtin, directboot, rom, video
 from runtime.machines.loop import Budgeted, Loop
 from runtime.machines.paravirtual import Paravirtual, ParavirtualDevices
@@ -132,6 +133,7 @@ class Pc:
             self.a20.keyboard,
             Line(lambda level: reset() if level else None),
         )
+        self.ps2.keyboard.is_ready = key_reader(self.physical)
         self.serial = [
             Uart(bus, line(irq), clock, base, output, f"com{number}")
             for number, ((base, irq), output) in enumerate(
