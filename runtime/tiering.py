@@ -39,7 +39,6 @@ _ASKED_MAX = 8  # times that this is doubled
 _RECALLED = 8  # the part of the threshold at which a region of an earlier run is taken
 _TRIES = 3  # with one head
 _PATIENCE = 16  # thresholds to wait between two tries at one place
-AT_ONCE = 64  # insns of a region that is compiled before it runs
 _REWRITTEN_MAX = 8  # times that the threshold is doubled for code that does not last
 _SAMPLES = 8  # at least, before a place is found hot that is in no hurry
 _OFFSET = 0xFFFFFFFF  # in CS, in a location
@@ -62,6 +61,7 @@ class Thresholds:
     first_slice: int = 100_000  # between samples
     last_slice: int = 4_000_000  # when nearly everything runs in regions
     max_insns: int = 600  # of one region
+    at_once: int = 64  # insns of one that is compiled before it runs
     long_insns: int = 2400  # of a loop of long blocks that is longer than that
     waiting: int = 4  # regions that are compiled at a time
     # The part of a loop's insns that works on the x87 stack from which the guest's x87 registers
@@ -394,7 +394,7 @@ class Tiering:
         if location & LOCATION_PRECISE:
             return None
         self._begin(location)
-        region = self._grow((location & _OFFSET, fpu), Plan.successors, AT_ONCE)
+        region = self._grow((location & _OFFSET, fpu), Plan.successors, self.thresholds.at_once)
         if region is None:
             return None
         key = _key(regions.plain(region))

@@ -26,6 +26,7 @@ SEGMENTS = {"es": 0, "cs": 1, "ss": 2, "ds": 3}
 FLAGS = 0x0FFF  # IOPL and NT are not kept in real mode
 HLT, NOP = 0xF4, 0x90
 BUDGET = 2_000  # counts of REP stay below 300
+NEAR = 4  # insns of a region: more would be those of empty memory, where no vector leads
 FIXED_FLAGS = {Model.I8086: 0xF002, Model.I286: 2}
 
 
@@ -66,6 +67,7 @@ class Chip:
         self.memory.min_address = 0
         self.memory.map(0, MEMORY, 7, fixed=True)
         self.processor = Processor(self.memory, tier, model)
+        self.processor.engine.tiering.thresholds.at_once = NEAR
         host = (ctypes.c_ubyte * MEMORY).from_address(self.memory.base)
         self.view = memoryview(host).cast("B")
         self.zero = bytes(MEMORY)
