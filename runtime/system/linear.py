@@ -13,8 +13,6 @@ import ctypes
 import mmap
 from collections.abc import Callable, Iterable
 
-import numpy as np
-
 from runtime import hostmap, native
 from runtime.memory import SIZE, Memory
 from runtime.system.coderows import CodeRows
@@ -29,6 +27,7 @@ CR4_PSE, CR4_PAE, CR4_PGE = 1 << 4, 1 << 5, 1 << 7
 _PF, _GP, _PRESENT = 14, 13, 1
 _LISTED_MAX = 1 << 15  # pages filled in a window; the host allows 65,530 mappings in all
 _AROUND, _AROUND_PHYSICAL = 32, 1024  # pages mapped at once, at most; with paging off
+_LINE_20 = 1 << 20 - PAGE_SHIFT  # in page numbers
 _FEW = 256  # runs of pages that are emptied one by one
 _PDPTE_RESERVED = 0x7FFFFF0000000000 | 1 << 63 | 0x1E6
 _SPACES_MAX = 0xFFFF
@@ -92,15 +91,15 @@ class Linear(Memory):
             self._set(at.BASES + 8 * view, base)
             self.tables.append(self._area(at.TABLES + 8 * view, SIZE >> PAGE_SHIFT))
             self.lists.append(self._area(at.LISTS + 8 * view, _LISTED_MAX))
-        self._rows_at = self._area(at.ROWS, 4 * (_SPACES_MAX + 1)).view(np.int64)
+        self._rows_at = self._area(at.ROWS, 4 * (_SPACES_MAX + 1)).cast("B").cast("q")
         self._spaces_at = self._area(at.SPACES, 2 * spaces.SPACES_SIZE)
-        self._in_rows = self._area(at.IN_ROWS, SIZE >> PAGE_SHIFT + 2).view(np.uint8)
+        self._in_rows = self._area(at.IN_ROWS, SIZE >> PAGE_SHIFT + 2).cast("B")
 
-    def _area(self, field: int, count: int) -> np.ndarray:
+    def _area(self, field: int, count: int) -> memoryview:
         area, address = native.reserve(4 * count, mmap.PROT_READ | mmap.PROT_WRITE)
         self._areas.append(area)
         self._set(field, address)
-        return np.frombuffer(area, dtype=np.uint32)
+        return memoryview(area).cast("I")
 
     def _set(self, field: int, value: int) -> None:
         self.fields[field // 8] = value
@@ -144,6 +143,11 @@ class Linear(Memory):
         self._set(at.SYSENTER_ESP, esp)
         self._set(at.SYSENTER_EIP, eip)
 
+    def set_tsc(self, offset: int, *, is_host: bool) -> None:
+        """Tell compiled code what rdtsc adds to the host's clock, if it shows that."""
+        self._set(at.TSC_ON, is_host)
+        self._set(at.TSC_OFFSET, (offset + (1 << 63) & 0xFFFFFFFFFFFFFFFF) - (1 << 63))
+
     def set_a20(self, *, enabled: bool) -> None:
         """Let address line 20 through, or hold it at 0."""
         self._set(at.A20, -1 if enabled else ~(1 << 20))
@@ -181,7 +185,7 @@ class Linear(Memory):
         self._last_space = number = self._last_space + 1
         self._spaces[cr3] = number
         entry = 2 * (cr3 >> PAGE_SHIFT & spaces.SPACES_SIZE - 1)
-        self._spaces_at[entry : entry + 2] = cr3, number
+        self._spaces_at[entry], self._spaces_at[entry + 1] = cr3, number
         return number
 
     def _forget_all_code(self) -> None:
@@ -190,7 +194,7 @@ class Linear(Memory):
             del self.code_rows[number]
             self._show_rows(number)
         self._spaces.clear()
-        self._spaces_at[:] = 0
+        self._spaces_at[:] = memoryview(bytes(self._spaces_at.nbytes)).cast("I")
         self._last_space = 0
 
     def _load_directories(self, cr3: int) -> None:
@@ -210,9 +214,11 @@ class Linear(Memory):
         self._verify(keep_global=keep_global)
 
     def _empty_all(self, view: int, *, keep_global: bool) -> None:
+        import numpy as np  # takes 0.1 s, and few machines need it
+
         count_at = at.COUNTS // 8 + view
-        table = self.tables[view]
-        pages = np.unique(self.lists[view][: self.fields[count_at]])
+        table, listed = np.asarray(self.tables[view]), np.asarray(self.lists[view])
+        pages = np.unique(listed[: self.fields[count_at]])
         pages = pages[table[pages] != 0]
         kept = pages[:0]
         if keep_global:
@@ -221,13 +227,13 @@ class Linear(Memory):
         if len(kept) > _LISTED_MAX // 2:
             kept, pages = pages[:0], np.concatenate((kept, pages))
         table[pages] = 0
-        base, runs = self.bases[view], _runs(pages)
+        base, runs = self.bases[view], _runs(pages.tolist())
         if len(runs) > _FEW and not len(kept):
             hostmap.reserve_again(base, SIZE)
         else:
             for first, count in runs:
                 hostmap.reserve_again(base + (first << PAGE_SHIFT), count << PAGE_SHIFT)
-        self.lists[view][: len(kept)] = kept
+        listed[: len(kept)] = kept
         self.fields[count_at] = len(kept)
 
     def invlpg(self, address: int) -> None:
@@ -290,12 +296,23 @@ class Linear(Memory):
             self._code[frame] = 1
         for view, base in enumerate(self.bases):
             table = self.tables[view]
-            pages = self.lists[view][: self.fields[at.COUNTS // 8 + view]]
-            entries = table[pages]
-            shown = (entries >> at.FRAME_SHIFT == frame) & (entries & at.NOW != 0)
-            for page in np.unique(pages[shown]):
-                table[page] &= ~np.uint32(at.NOW)
-                hostmap.protect(base + (int(page) << PAGE_SHIFT), PAGE, hostmap.PROT_READ)
+            for page in self._pages_of(frame, view):
+                if table[page] & at.NOW:
+                    table[page] &= ~at.NOW & 0xFFFFFFFF
+                    hostmap.protect(base + (page << PAGE_SHIFT), PAGE, hostmap.PROT_READ)
+
+    def _pages_of(self, frame: int, view: int) -> list[int]:
+        """Return the linear pages that show a frame in a window."""
+        table = self.tables[view]
+        if not self.fields[at.ON // 8]:  # with paging off: its own, and below address line 20
+            near = {frame, frame ^ _LINE_20}
+            return [p for p in near if table[p] and table[p] >> at.FRAME_SHIFT == frame]
+        import numpy as np
+
+        pages = np.asarray(self.lists[view])[: self.fields[at.COUNTS // 8 + view]]
+        found = np.asarray(table)[pages] >> at.FRAME_SHIFT == frame
+        shown: list[int] = np.unique(pages[found]).tolist()
+        return shown
 
     def _verify(self, *, keep_global: bool) -> None:
         """Drop the code of pages that now are others."""
@@ -335,7 +352,7 @@ class Linear(Memory):
         self._rows_at[2 * space + 1] = len(known) if known else 0
 
     def _drop(self, pages: Iterable[int]) -> None:
-        for first, count in _runs(np.array(sorted(pages), dtype=np.uint32)):
+        for first, count in _runs(sorted(pages)):
             self.on_code_change(first << PAGE_SHIFT, count << PAGE_SHIFT)
 
     def written(self, address: int, size: int) -> None:
@@ -360,11 +377,10 @@ class Linear(Memory):
         """Empty the pages that show a frame read-only because of code, so that writes find it."""
         for view, base in enumerate(self.bases):
             table = self.tables[view]
-            pages = self.lists[view][: self.fields[at.COUNTS // 8 + view]]
-            for page in np.unique(pages[table[pages] >> at.FRAME_SHIFT == frame]):
+            for page in self._pages_of(frame, view):
                 if table[page]:
                     table[page] = 0
-                    hostmap.reserve_again(base + (int(page) << PAGE_SHIFT), PAGE)
+                    hostmap.reserve_again(base + (page << PAGE_SHIFT), PAGE)
 
     def _changed_kind(self, address: int, size: int) -> None:
         self.written(address, size)
@@ -424,11 +440,12 @@ class Linear(Memory):
         return False
 
 
-def _runs(pages: np.ndarray) -> list[tuple[int, int]]:
-    """Return first page and count of each run of neighbours in a sorted array."""
-    if not len(pages):
-        return []
-    breaks = np.flatnonzero(np.diff(pages.astype(np.int64)) != 1) + 1
-    starts = np.concatenate(([0], breaks))
-    ends = np.concatenate((breaks, [len(pages)]))
-    return [(int(pages[a]), int(b - a)) for a, b in zip(starts, ends, strict=True)]
+def _runs(pages: list[int]) -> list[tuple[int, int]]:
+    """Return first page and count of each run of neighbours in a sorted list."""
+    runs: list[tuple[int, int]] = []
+    for page in pages:
+        if runs and runs[-1][0] + runs[-1][1] == page:
+            runs[-1] = runs[-1][0], runs[-1][1] + 1
+        else:
+            runs.append((page, 1))
+    return runs
