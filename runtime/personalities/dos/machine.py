@@ -19,6 +19,7 @@ from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
 from runtime.firmware.bios.bios import Bios, BiosConfig
 from runtime.firmware.callbacks import SEGMENT
+from runtime.firmware.typeahead import key_reader
 from runtime.machines.loop import Loop
 from runtime.personalities.dos.memory import RealMemory
 from runtime.system.linear import Linear
@@ -101,6 +102,7 @@ class DosMachine:
         reset = Line(lambda level: self.reset() if level else None)
         self.a20 = A20(bus, self._set_a20, self.reset)
         self.ps2 = Ps2(bus, clock, line(1), line(12), self.a20.keyboard, reset)
+        self.ps2.keyboard.is_ready = key_reader(self.physical)
         self.bios = Bios(bus, self.processor, clock, BiosConfig(size))
 
     def _set_a20(self, is_open: bool) -> None:
