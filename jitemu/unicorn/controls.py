@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from jitemu.unicorn import models
 from jitemu.unicorn import unicorn_const as const
 from jitemu.unicorn.errors import UcError
 from runtime.embed.machine import Machine
@@ -66,13 +67,15 @@ class Controls:
         """Return UC_CPU_X86_*."""
         return self._model
 
-    def ctl_set_cpu_model(self, model: int) -> None:
-        """Choose UC_CPU_X86_*, before anything was mapped or run."""
-        from jitemu.unicorn.x86_const import UC_CPU_X86_ENDING
+    def ctl_set_cpu_model(self, model: int | str) -> None:
+        """Choose UC_CPU_X86_*, before anything was mapped or run; see `models.py`.
 
-        if not 0 <= model < UC_CPU_X86_ENDING or self._machine.space.parts:
+        Also by name: "8086", "286", "386", "486", "pentium", "pentium3" or "max".
+        """
+        found = models.find(model)
+        if found is None or self._machine.space.parts:
             raise UcError(const.UC_ERR_ARG)
-        self._model = model
+        self._model, self._machine.model = found
 
     # -- exits -------------------------------------------------------------------------------------
     def ctl_exits_enabled(self, enable: bool) -> None:

@@ -7,8 +7,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jitemu.unicorn import models, when
 from jitemu.unicorn import unicorn_const as const
-from jitemu.unicorn import when
 from jitemu.unicorn.context import UcContext
 from jitemu.unicorn.controls import Controls
 from jitemu.unicorn.errors import OF_GUEST, UcError, of_space
@@ -25,13 +25,12 @@ from translator.hooks import EVERYWHERE, Range
 
 _PERMS = const.UC_PROT_ALL
 _MODES = (const.UC_MODE_16, const.UC_MODE_32)
-_CPUS = 39
 
 
 class Uc(Batches, Controls):
     """An x86 machine without an operating system: registers, memory, hooks."""
 
-    def __init__(self, arch: int, mode: int, cpu: int | None = None) -> None:
+    def __init__(self, arch: int, mode: int, cpu: int | str | None = None) -> None:
         if arch != const.UC_ARCH_X86:
             raise UcError(const.UC_ERR_ARCH, "jitemu emulates UC_ARCH_X86 only")
         if not isinstance(mode, int):
@@ -40,11 +39,12 @@ class Uc(Batches, Controls):
             if mode == const.UC_MODE_64:
                 raise UcError(const.UC_ERR_MODE, "jitemu does not emulate 64-bit code yet")
             raise UcError(const.UC_ERR_MODE)
-        if cpu is not None and not 0 <= cpu < _CPUS:
+        found = models.find(cpu)
+        if found is None:
             raise UcError(const.UC_ERR_ARG)
         self._arch, self._mode = arch, mode
-        self._model = const_cpu(cpu)
         self._machine = self._registers = Machine(is_real=mode == const.UC_MODE_16)
+        self._model, self._machine.model = found
         self._r32 = self._machine.cpu.r32
         self._peek, self._poke = self._machine.space.peek, self._machine.space.poke
         self._hooks: dict[int, Hook] = {}
@@ -276,13 +276,6 @@ class Uc(Batches, Controls):
     def errno(self) -> int:
         """UC_ERR_OK: errors are exceptions here."""
         return const.UC_ERR_OK
-
-
-def const_cpu(cpu: int | None) -> int:
-    """Return the number of a CPU model, or that of the default."""
-    from jitemu.unicorn.x86_const import UC_CPU_X86_HASWELL
-
-    return UC_CPU_X86_HASWELL if cpu is None else cpu
 
 
 def _range(begin: int, end: int) -> Range:

@@ -233,11 +233,14 @@ _TWO: dict[int, Handler] = {
 
 # Whose handlers check no privilege: elsewhere than in ring 0 they are the interp tier's.
 _PRIVILEGED = frozenset((0xF4, *range(0xE4, 0xE8), *range(0xEC, 0xF0)))
+_UNDEFINED = "ud"
 _PRIVILEGED_TWO = frozenset((0x30, 0x32))
 
 
 def handler_of(insn: Insn) -> Handler | None:
     """Return what executes an insn of this kind; None: the CPU alone does."""
+    if insn.mnemonic == _UNDEFINED:  # the processor does not know it
+        return None
     mode, key = split_key(insn.key)
     at = 0
     while at < len(key) and key[at] in _PREFIXES:

@@ -28,7 +28,7 @@ from runtime.memory import EXEC, GUARD, READ, SIZE, WRITE
 from runtime.nativeserve import PAUSED
 from translator.conditions import any_of
 from translator.hooks import EVERYWHERE, Marks, Range
-from translator.mode import WATCH_READS, WATCH_WRITES
+from translator.mode import WATCH_READS, WATCH_WRITES, Model
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
@@ -76,6 +76,18 @@ class Machine(Stepping):
         self.is_real = is_real
         self.linear: Paged | None = None
         self.pins = Pins(self)
+
+    @property
+    def model(self) -> Model:
+        """The processor that is emulated."""
+        return self.pins.model
+
+    @model.setter
+    def model(self, model: Model) -> None:
+        if model != self.pins.model:
+            self.pins.model = model
+            self.pins.update_context()
+            self.engine.changes += 1
 
     def finisher(self) -> tuple[Any, ...]:
         """Return what to call, with which arguments, when nobody knows this machine any more."""
