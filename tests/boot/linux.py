@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-from jitemu.sysroot import apt, unpack, write_apt_config
+from jitemu.sysroot import SysrootError, apt, unpack, write_apt_config
 from tests.debian import cache_root, locked
 
 KERNEL = "linux-image-6.1.0-50-686"
@@ -27,13 +29,24 @@ def packages(name: str, *wanted: str) -> Path:
         with tempfile.TemporaryDirectory(dir=cache_root()) as temporary:
             state = Path(temporary)
             config = write_apt_config(state)
-            apt(config, "update")
+            # A mirror that is out of step is no reason to give up: what is missing shows below.
+            with contextlib.suppress(SysrootError):
+                apt(config, "update")
             root = state / "root"
             root.mkdir()
-            apt(config, "install", "--yes", "--download-only", "--no-install-recommends", *wanted)
-            for archive in (state / "archives").glob("*.deb"):
-                if archive.name.split("_")[0] in wanted:
-                    unpack(archive, root)
+            done = subprocess.run(
+                ["apt-get", "-q", "download", *wanted],
+                cwd=state,
+                env={**os.environ, "APT_CONFIG": str(config), "LC_ALL": "C"},
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            if done.returncode:
+                raise SysrootError(f"apt-get download failed: {done.stderr.strip()[-200:]}")
+            for archive in state.glob("*.deb"):
+                unpack(archive, root)
             root.rename(place)
     return place
 
