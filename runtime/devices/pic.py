@@ -105,6 +105,10 @@ class Chip:
         self.update()
         return irq
 
+    def has_waiting(self, irq: int) -> bool:
+        """Whether a request that is not masked has not been acknowledged yet."""
+        return bool(self.irr & ~self.imr & 1 << irq)
+
     # -- registers ---------------------------------------------------------------------------------
     def read(self, port: int, size: int = 1) -> int:
         """Read the register that was chosen, or the mask; after a poll command, acknowledge."""

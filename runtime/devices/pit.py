@@ -205,6 +205,9 @@ class Pit:
         self.timer = clock.timer(self._rise)
         self.served = 0  # tick up to which rises have been told
         self.counters[0].on_program = self._arm
+        # Whether the last pulse is still waiting to be served. Then the next ones wait, too: it is
+        # the host that is slow. A machine that is never slow leaves it as it is.
+        self.is_behind: Callable[[], bool] = lambda: False
         bus.map_ports(0x40, 3, self._read, self._write, owner="pit")
         bus.map_ports(0x43, 1, lambda port, size: 0xFF, self._control, owner="pit")
 
@@ -240,8 +243,9 @@ class Pit:
         self.timer.set(-(-rise * SECOND // HZ))
 
     def _rise(self) -> None:
-        rise = self.counters[0].next_rise(self.served)
-        if rise is not None:
+        counter = self.counters[0]
+        rise = counter.next_rise(self.served)
+        if rise is not None and not (counter.is_periodic and self.is_behind()):
             self.served = rise
             self.irq.pulse()
         self._wait()

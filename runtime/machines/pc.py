@@ -119,6 +119,8 @@ class Pc:
         self.processor.acknowledge = self.pic.acknowledge
         line = self.pic.line
         self.pit = Pit(bus, line(0), clock)
+        if config.clock == "host":
+            self.pit.is_behind = lambda: self.pic.master.has_waiting(0)
         self.speaker = Speaker(bus, clock, self.pit.counters[2])
         self.rtc = Rtc(bus, line(8), clock, config.start or _utc())
         cmos.set_memory_size(self.rtc.ram, config.memory)

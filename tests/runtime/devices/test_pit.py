@@ -215,6 +215,20 @@ def test_slow_host_loses_no_ticks_and_makes_no_flood() -> None:
     assert abs(m.irq.rises - 400) <= 2
 
 
+def test_pulses_wait_until_the_last_one_is_served() -> None:
+    m = Machine()
+    is_behind = False
+    m.pit.is_behind = lambda: is_behind
+    m.program(0, 2, 1193)
+    m.wait(10_500_000)
+    is_behind = True
+    m.wait(50_000_000)
+    assert m.irq.rises == 10
+    is_behind = False
+    m.wait(100_000_000)
+    assert abs(m.irq.rises - 160) <= 2
+
+
 def test_long_pauses_are_forgotten() -> None:
     m = Machine()
     m.program(0, 2, 1193)
