@@ -233,21 +233,19 @@ _TWO: dict[int, Handler] = {
 
 # Whose handlers check no privilege: elsewhere than in ring 0 they are the interp tier's.
 _PRIVILEGED = frozenset((0xF4, *range(0xE4, 0xE8), *range(0xEC, 0xF0)))
-_UNDEFINED = "ud"
+_UNDEFINED, _SYSCALL = "ud", b"\x0f\x05"  # syscall: 64-bit code's, but hooks may serve it
 _PRIVILEGED_TWO = frozenset((0x30, 0x32))
 
 
 def handler_of(insn: Insn) -> Handler | None:
     """Return what executes an insn of this kind; None: the CPU alone does."""
-    if insn.mnemonic == _UNDEFINED:  # the processor does not know it
-        return None
     mode, key = split_key(insn.key)
     at = 0
     while at < len(key) and key[at] in _PREFIXES:
         at += 1
     opcode = key[at : at + 2]
-    if not opcode:
-        return None
+    if not opcode or (insn.mnemonic == _UNDEFINED and opcode != _SYSCALL):
+        return None  # the processor does not know it
     if opcode[0] == 0x0F:
         if key[at : at + 3] == b"\x0f\x01\xf9":
             return _hooked("rdtscp", replaces=False)
