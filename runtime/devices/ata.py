@@ -209,26 +209,24 @@ class AtaDisk(IdeDevice):
         if self.dma is None or (self.code in _WRITES and self.disk.is_read_only):
             self.fail(ABRT)
         elif self._find():
-            self.status = self.ready | DRQ | BSY
             self.buffer, self.at = b"", 0
-            self.dma.request(self)
+            self._request()
 
     def move(self, channel: Memory) -> bool:
-        """Move all sectors of a DMA command."""
+        """Move some sectors of a DMA command; the rest a little later."""
         writes = self.code in _WRITES
         if channel.is_to_memory == writes:
             return False
-        while self.left:
-            if self._bad_end():
+        if self._bad_end():
+            return True
+        count = min(self.left, _CHUNK, self.sectors - self.lba)
+        if writes:
+            data = channel.get(count * SECTOR)
+            if len(data) < count * SECTOR:
+                return False
+            if not self._store(data):
                 return True
-            count = min(self.left, _CHUNK, self.sectors - self.lba)
-            if writes:
-                data = channel.get(count * SECTOR)
-                if len(data) < count * SECTOR:
-                    return False
-                if not self._store(data):
-                    return True
-                continue
+        else:
             try:
                 data = self.disk.read(self.lba, count)
             except OSError:
@@ -239,9 +237,17 @@ class AtaDisk(IdeDevice):
                 return False
             self.lba += count
             self.left -= count
-        self._show_place(self.lba - 1, 0)
-        self.done()
+        if self.left:
+            self.later(self._request)
+        else:
+            self._show_place(self.lba - 1, 0)
+            self.done()
         return True
+
+    def _request(self) -> None:
+        self.status = self.ready | DRQ | BSY
+        if self.dma is not None:
+            self.dma.request(self)
 
     def _set_multiple(self) -> None:
         count = self.registers[COUNT]

@@ -106,9 +106,7 @@ class AtapiDrive(IdeDevice):
         if not self.data and not self.left:
             self._end()
         elif self.uses_dma and self.dma is not None:
-            self.status = self.ready | DRQ | BSY
-            self.registers[COUNT] = _TO_HOST
-            self.dma.request(self)
+            self._request()
         else:
             self._send()
 
@@ -151,20 +149,26 @@ class AtapiDrive(IdeDevice):
             self.buffer, self.at, self.status = b"", 0, self.ready
 
     def move(self, channel: Memory) -> bool:
-        """Send everything by DMA."""
+        """Send data by DMA: what is in hand; sectors that are left follow a little later."""
         if not channel.is_to_memory:
             return False
-        while True:
-            if not self._fetch():
-                return True
-            if not self.data:
-                self._end()
-                return True
-            size = channel.put(self.data)
-            if size < len(self.data):
-                self.data = self.data[size:]
-                return False
-            self.data = b""
+        if not self._fetch():
+            return True
+        size = channel.put(self.data)
+        self.data = self.data[size:]
+        if self.data:
+            return False
+        if self.left:
+            self.later(self._request)
+        else:
+            self._end()
+        return True
+
+    def _request(self) -> None:
+        self.status = self.ready | DRQ | BSY
+        self.registers[COUNT] = _TO_HOST
+        if self.dma is not None:
+            self.dma.request(self)
 
     def _show_size(self, size: int) -> None:
         self.registers[MID], self.registers[HIGH] = size & 0xFF, size >> 8

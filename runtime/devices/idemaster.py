@@ -99,7 +99,7 @@ class BusMaster:
         fits = device.move(self)
         # A table that goes on behind the data leaves the engine active; one that ended before it,
         # or with it, does not.
-        if not fits or (not self._room and next(self._next, None) is None):
+        if not fits or not self._place():
             self.status &= ~_ACTIVE
 
     # -- registers ---------------------------------------------------------------------------------

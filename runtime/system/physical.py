@@ -153,11 +153,18 @@ class Physical:
             and self.kinds.find(2, address >> PAGE_SHIFT, -(-end >> PAGE_SHIFT)) < 0
         ):
             return bytes(self.view[address:end])
+        return b"".join(self._read_part(at, count) for at, count in self._pages(address, size))
+
+    def _read_part(self, address: int, size: int) -> bytes:
+        """Read within a page."""
+        if self.is_ram(address >> PAGE_SHIFT):
+            return self.read(address, size)
+        device = self._device(address)
+        if device is None:
+            return b"\xff" * size
         return b"".join(
-            self.read(at, count)
-            if self.is_ram(at >> PAGE_SHIFT)
-            else b"".join(self.load(at + i, 8).to_bytes(1, "little") for i in range(count))
-            for at, count in self._pages(address, size)
+            device.read(at, count).to_bytes(4, "little")[:count]
+            for at, count in self._words(address, size)
         )
 
     def master_write(self, address: int, data: bytes) -> None:
@@ -172,9 +179,19 @@ class Physical:
             part, view = view[:count], view[count:]
             if self.is_writable(at >> PAGE_SHIFT):
                 self.write(at, bytes(part))
-            elif not self.is_ram(at >> PAGE_SHIFT) and self._device(at) is not None:
-                for i, byte in enumerate(part):
-                    self.store(at + i, byte, 8)
+            elif not self.is_ram(at >> PAGE_SHIFT) and (device := self._device(at)) is not None:
+                for place, width in self._words(at, count):
+                    value = int.from_bytes(part[place - at : place - at + width], "little")
+                    device.write(place, value, width)
+
+    @staticmethod
+    def _words(address: int, size: int) -> Iterator[tuple[int, int]]:
+        """Cut a range into 32-bit words, and bytes in front and behind."""
+        end = address + size
+        while address < end:
+            count = 4 if address % 4 == 0 and address + 4 <= end else 1
+            yield address, count
+            address += count
 
     @staticmethod
     def _pages(address: int, size: int) -> Iterator[tuple[int, int]]:

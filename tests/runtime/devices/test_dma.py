@@ -126,3 +126,10 @@ def test_masters_reach_nothing_beyond_memory(bus: Bus) -> None:
     physical.master_write(0x9FFFF, b"xyz")
     assert seen == [(0xA0000, ord("y"), 1), (0xA0001, ord("z"), 1)]
     assert physical.master_read(0x9FFFF, 4) == b"x\0\1\2"
+    seen.clear()
+    physical.master_write(0xA0003, b"abcdefghi")
+    assert seen == [
+        (0xA0003, ord("a"), 1),
+        (0xA0004, int.from_bytes(b"bcde", "little"), 4),
+        (0xA0008, int.from_bytes(b"fghi", "little"), 4),
+    ]

@@ -180,6 +180,25 @@ def test_dma_reads(host: Host, sizes: list[int]) -> None:
     assert host.see(0xC002) & 5 == 0
 
 
+def test_a_long_transfer_lets_others_act(host: Host) -> None:
+    """Many MiB go in parts, through one table."""
+    host.place48(7, 5000)
+    host.start_master([65536] * 39 + [5000 * SECTOR - 39 * 65536], to_memory=True)
+    host.command(0x25)
+    assert host.memory(5000 * SECTOR) == at(7, 5000)
+    assert host.see(0xC002) & 5 == 4
+    assert host.irqs == 1
+    host.place48(100, 5000)
+    host.start_master([50000] * 52, to_memory=False)
+    assert host.command(0x35) == 0x50
+    assert host.see(0xC002) & 5 == 5  # the table goes on
+    host.out(0xC000, 0)
+    host.place(100, 200)
+    host.start_master([65536, 36864], to_memory=True)
+    host.command(0xC8)
+    assert host.memory(200 * SECTOR) == at(7, 200)
+
+
 def test_dma_writes(host: Host, disk: Memory) -> None:
     new = random.Random(5).randbytes(9 * SECTOR)
     host.bus.physical.write(MEMORY, new)
