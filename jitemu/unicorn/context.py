@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jitemu.unicorn.registers import Batches
+from jitemu.unicorn.unicorn_const import UC_CTL_CONTEXT_CPU
 from runtime.embed.context import Snapshot
 
 
@@ -14,6 +15,8 @@ class UcContext(Batches):
 
     def __init__(self, snapshot: Snapshot, arch: int, mode: int) -> None:
         self._registers, self._arch, self._mode = snapshot, arch, mode
+        self.holds = UC_CTL_CONTEXT_CPU  # UC_CTL_CONTEXT_*; `to_bytes` keeps registers only
+        self.memory: list[tuple[int, bytes]] = []
 
     @property
     def arch(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jitemu.unicorn import models
 from jitemu.unicorn import unicorn_const as const
@@ -13,6 +13,29 @@ from translator.planner import FetchFault
 
 _PAGE = 4096
 _ROOM = 1 << 30  # the size of a code buffer that is reported
+
+
+# For `ctl`: what is read and written by which method.
+_READ = {
+    const.UC_CTL_UC_MODE: "ctl_get_mode",
+    const.UC_CTL_UC_PAGE_SIZE: "ctl_get_page_size",
+    const.UC_CTL_UC_ARCH: "ctl_get_arch",
+    const.UC_CTL_UC_TIMEOUT: "ctl_get_timeout",
+    const.UC_CTL_UC_EXITS_CNT: "ctl_get_exits_cnt",
+    const.UC_CTL_CPU_MODEL: "ctl_get_cpu_model",
+    const.UC_CTL_TCG_BUFFER_SIZE: "ctl_get_tcg_buffer_size",
+}
+_WRITTEN = {
+    const.UC_CTL_UC_PAGE_SIZE: "ctl_set_page_size",
+    const.UC_CTL_UC_USE_EXITS: "ctl_exits_enabled",
+    const.UC_CTL_CPU_MODEL: "ctl_set_cpu_model",
+    const.UC_CTL_TB_REMOVE_CACHE: "ctl_remove_cache",
+    const.UC_CTL_TB_FLUSH: "ctl_flush_tb",
+    const.UC_CTL_TLB_FLUSH: "ctl_flush_tlb",
+    const.UC_CTL_TLB_TYPE: "ctl_set_tlb_mode",
+    const.UC_CTL_TCG_BUFFER_SIZE: "ctl_set_tcg_buffer_size",
+    const.UC_CTL_CONTEXT_MODE: "_set_context_mode",
+}
 
 
 class TBStruct(NamedTuple):
@@ -30,6 +53,7 @@ class Controls:
     _arch: int
     _mode: int
     _model: int
+    _context_mode = const.UC_CTL_CONTEXT_CPU  # what contexts hold
 
     def query(self, prop: int) -> int:
         """Return what one of UC_QUERY_* asks for."""
@@ -42,6 +66,27 @@ class Controls:
         if prop == const.UC_QUERY_TIMEOUT:
             return int(self._machine.timed_out)
         raise UcError(const.UC_ERR_ARG)
+
+    def ctl(self, ctl: int, op: int, *args: Any) -> None:
+        """Do what UC_CTL_* and UC_CTL_IO_* say, as the C function: results go to ctypes references.
+
+        Also UC_CTL_TLB_FLUSH and UC_CTL_CONTEXT_MODE, which no other method is for.
+        """
+        numbers = [getattr(arg, "value", arg) for arg in args]
+        try:
+            if op == const.UC_CTL_IO_READ and ctl in _READ:
+                args[0]._obj.value = getattr(self, _READ[ctl])()
+            elif op == const.UC_CTL_IO_WRITE and ctl in _WRITTEN:
+                getattr(self, _WRITTEN[ctl])(*numbers)
+            else:
+                raise UcError(const.UC_ERR_ARG)
+        except (IndexError, AttributeError, TypeError):
+            raise UcError(const.UC_ERR_ARG) from None
+
+    def _set_context_mode(self, mode: int) -> None:
+        if not 0 < mode <= const.UC_CTL_CONTEXT_CPU | const.UC_CTL_CONTEXT_MEMORY:
+            raise UcError(const.UC_ERR_ARG)
+        self._context_mode = mode
 
     def ctl_get_mode(self) -> int:
         """Return UC_MODE_*."""

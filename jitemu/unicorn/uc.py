@@ -257,20 +257,32 @@ class Uc(Batches, Controls):
 
     # -- contexts ----------------------------------------------------------------------------------
     def context_save(self) -> UcContext:
-        """Return a copy of all registers."""
-        snapshot = Snapshot()
-        snapshot.save(self._machine)
-        return UcContext(snapshot, self._arch, self._mode)
+        """Return a copy of all registers; of memory, too, if UC_CTL_CONTEXT_MODE says so."""
+        context = UcContext(Snapshot(), self._arch, self._mode)
+        self.context_update(context)
+        return context
 
     def context_update(self, context: UcContext) -> None:
         """Save all registers in a context that exists."""
         context._registers.save(self._machine)
+        context.holds = self._context_mode
+        context.memory = []
+        if context.holds & const.UC_CTL_CONTEXT_MEMORY:
+            regions = self._machine.space.regions_listed()
+            plain = ((at, last) for at, last, _ in regions if not self._machine.space.is_device(at))
+            context.memory = [(at, bytes(self._peek(at, last + 1 - at))) for at, last in plain]
 
     def context_restore(self, context: UcContext) -> None:
-        """Set all registers to those of a context."""
+        """Set all registers to those of a context, and the memory that it holds."""
         if not isinstance(context, UcContext):
             raise AttributeError(f"{type(context).__name__!r} object is no context")
-        context._registers.restore(self._machine)
+        try:
+            for address, data in context.memory:
+                self._poke(address, data)
+        except SpaceError as error:
+            raise of_space(error) from None
+        if context.holds & const.UC_CTL_CONTEXT_CPU:
+            context._registers.restore(self._machine)
 
     @property
     def errno(self) -> int:

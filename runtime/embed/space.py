@@ -98,6 +98,11 @@ class Space(Memory):
             return self.parts[index]
         return None
 
+    def is_device(self, address: int) -> bool:
+        """Whether callbacks answer at an address."""
+        part = self.part_at(address)
+        return part is not None and part.device is not None
+
     def covering(self, start: int, end: int) -> list[Part]:
         """Return the parts that make up a whole range; SpaceError("missing") if there are holes."""
         found, at = [], start

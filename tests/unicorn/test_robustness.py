@@ -240,6 +240,42 @@ def test_views() -> None:
         uc.reg.rax9 = 1
 
 
+def test_contexts_of_memory() -> None:
+    uc = machine(lib, "40 a300002000")
+    uc.ctl(lib.UC_CTL_CONTEXT_MODE, lib.UC_CTL_IO_WRITE, 3)
+    uc.mmio_map(0x900000, 0x1000, None, None, None, None)
+    uc.mem_map(1 << 40, 0x1000)
+    uc.mem_write(1 << 40, b"high")
+    context = uc.context_save()
+    uc.emu_start(CODE, CODE + 6)
+    uc.mem_write(1 << 40, b"HIGH")
+    assert bytes(uc.mem_read(DATA, 1)) == b"\1"
+    for _ in range(2):
+        uc.context_restore(context)
+        assert (bytes(uc.mem_read(DATA, 1)), bytes(uc.mem_read(1 << 40, 4))) == (b"\0", b"high")
+        assert uc.reg_read(EAX) == 0
+    uc.mem_unmap(1 << 40, 0x1000)
+    with pytest.raises(lib.UcError):
+        uc.context_restore(context)
+
+
+def test_ctl_as_in_c() -> None:
+    uc = machine(lib, "40")
+    size = ctypes.c_uint32()
+    uc.ctl(lib.UC_CTL_UC_PAGE_SIZE, lib.UC_CTL_IO_READ, ctypes.byref(size))
+    assert size.value == 4096
+    uc.ctl(lib.UC_CTL_TLB_FLUSH, lib.UC_CTL_IO_WRITE)
+    uc.ctl(lib.UC_CTL_TB_REMOVE_CACHE, lib.UC_CTL_IO_WRITE, ctypes.c_uint64(CODE), CODE + 4)
+    for call in (
+        (99, 1),
+        (lib.UC_CTL_UC_MODE, 2),
+        (lib.UC_CTL_UC_MODE, 3),
+        (lib.UC_CTL_TB_FLUSH, 2, 5),
+    ):
+        with pytest.raises(lib.UcError):
+            uc.ctl(*call)
+
+
 def test_contexts_are_bytes() -> None:
     uc = machine(lib, "40", eax=7)
     uc.msr_write(0x174, 5)
@@ -260,7 +296,9 @@ CALLS = {
     "mem_write": 2, "mem_map_ptr": 4, "hook_del": 1, "query": 1, "context_restore": 1,
     "msr_read": 1, "msr_write": 2, "ctl_set_cpu_model": 1, "ctl_remove_cache": 2,
     "ctl_set_exits": 1, "ctl_request_cache": 1, "reg_read_batch": 1, "reg_write_batch": 1,
-    "ctl_set_tlb_mode": 1, "emu_start": 2,
+    "ctl_set_tlb_mode": 1, "emu_start": 2, "ctl": 3, "mmio_map": 6, "hook_add": 5, "breakpoint": 3,
+    "counter": 2, "coverage": 2, "capture": 2, "interrupt": 1, "mem_view": 2, "context_update": 1,
+    "ctl_exits_enabled": 1, "ctl_set_page_size": 1, "ctl_set_tcg_buffer_size": 1,
 }  # fmt: skip
 
 
