@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from jitemu import drives, paravirtual
 from jitemu.models import model_named
+from runtime.devices.cdrom import CdRom
+from runtime.devices.diskette import Drive
+from runtime.disks.opening import open_disk
 from runtime.machines.pc import Pc, PcConfig
 from translator import DEFAULT_STRATEGY
 from translator.strategies import STRATEGIES
@@ -241,6 +244,30 @@ class Machine:
         RuntimeError if the machine ends before.
         """
         return self.screen.wait_text(text, timeout, lambda seconds: not self.run(seconds).is_over)
+
+    def change(self, drive: str, image: Path | None) -> None:
+        """Put an image into "fda", "fdb" or "cdrom", with keys as ever; None: take it out.
+
+        ValueError where there is no such drive, or for images that do not fit; DiskError.
+        """
+        storage = self.pc.storage
+        places: dict[str, Drive | CdRom] = dict(zip(("fda", "fdb"), storage.floppies, strict=False))
+        places |= dict(zip(("cdrom",), storage.cds, strict=False))
+        if drive not in places:
+            raise ValueError(f"there is no drive {drive!r}; there are {', '.join(places)}")
+        disk = None
+        if image is not None:
+            media = "cdrom" if drive == "cdrom" else "disk"
+            spec = drives.parse(os.fspath(image), media=media)
+            if spec.path is None:
+                raise ValueError(f"{os.fspath(image)!r} names no file")
+            disk = open_disk(spec.path, spec.form, spec.access, spec.overlay)
+        try:
+            storage.change(places[drive], disk)
+        except ValueError:
+            if disk is not None:
+                disk.close()
+            raise
 
     # -- ending ------------------------------------------------------------------------------------
     @property

@@ -56,3 +56,23 @@ def test_machine(tmp_path: Path) -> None:
     bad = f"local,path={tmp_path / 'none'},mount_tag=x"
     with pytest.raises(FileNotFoundError):
         Machine(kernel=path, memory=4 << 20, virtfs=[bad])
+
+
+def test_change(tmp_path: Path) -> None:
+    path = tmp_path / "kernel"
+    path.write_bytes(kernel("cli\n hlt"))
+    for name, size in (("a", 1440), ("b", 720), ("big", 4096)):
+        (tmp_path / name).write_bytes(bytes(size << 10))
+    with Machine(kernel=path, memory=4 << 20, fda=tmp_path / "a", cdrom=tmp_path / "b") as pc:
+        floppy = pc.pc.storage.floppies[0]
+        assert floppy.geometry.total == 2880
+        pc.change("fda", tmp_path / "b")
+        assert floppy.geometry.total == 1440
+        with pytest.raises(ValueError, match="more than a diskette"):
+            pc.change("fda", tmp_path / "big")
+        pc.change("fda", None)
+        assert floppy.disk is None
+        pc.change("cdrom", f"{tmp_path / 'big'},format=raw")
+        assert pc.pc.storage.cds[0].sectors == 2048
+        with pytest.raises(ValueError, match="no drive 'fdb'; there are fda, cdrom"):
+            pc.change("fdb", None)

@@ -19,6 +19,7 @@ def drives(pc: Pc) -> dict[int, Drive]:
     for number, floppy in enumerate(pc.storage.floppies):
         found[number] = Drive(Kind.FLOPPY, lambda floppy=floppy: floppy.disk)  # type: ignore[misc]
     disks = [what for what in pc.config.drives.ide if what is not None]
+    disks += pc.config.paravirtual.disks
     numbers = {Kind.DISK: FIRST_DISK, Kind.CD: FIRST_CD}
     for what in disks:
         if isinstance(what, CdRom):
@@ -39,5 +40,6 @@ def make(pc: Pc) -> Bios:
         serial=(0x3F8, 0x2F8, 0x3E8, 0x2E8),
         ranges=[Range(*entry) for entry in directboot.memory_map(pc.config.memory)],
         on_post=lambda: directboot.set_up(pc),
+        power_off=lambda: pc.loop.stop("power off"),
     )
     return Bios(pc.bus, pc.processor, pc.clock, config, vga=pc.display.vga)

@@ -61,6 +61,14 @@ class Storage:
         """The CD drives, in order."""
         return [what for what in self.drives.ide if isinstance(what, CdRom)]
 
+    def change(self, drive: Drive | CdRom, disk: Disk | None) -> None:
+        """Put another medium into a drive, or none; ValueError if the drive cannot hold it."""
+        old = drive.disk
+        drive.insert(disk)
+        if old is not None:
+            old.flush()
+            old.close()
+
     def describe(self, ram: bytearray) -> None:
         """Put into CMOS what a BIOS looks for: types of drives, geometry of two disks."""
         kinds = [*(drive.kind.cmos for drive in self.floppies), 0, 0]
@@ -91,7 +99,7 @@ class Storage:
     def close(self) -> None:
         """Write back and give back all images."""
         images: Sequence[Disk | None] = [
-            *(drive.disk for drive in self.floppies),
+            *(drive.disk for drive in self.floppies),  # which may be others than at the beginning
             *(what.disk if isinstance(what, CdRom) else what for what in self.drives.ide),
         ]
         for disk in images:

@@ -170,8 +170,6 @@ def test_diskettes(tmp_path: Path, bios: str, kib: int) -> None:
 @firmware
 @pytest.mark.parametrize("kind", ["ide", "slave", "virtio"])
 def test_hard_disks(tmp_path: Path, bios: str, kind: str) -> None:
-    if (bios, kind) == ("builtin", "virtio"):
-        pytest.skip("the built-in BIOS knows no virtio disks")
     path, overlay = tmp_path / "a.img", tmp_path / "a.overlay"
     path.write_bytes(data := image(8 << 20))
     disk = open_disk(str(path), overlay=str(overlay))
