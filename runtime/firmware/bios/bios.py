@@ -61,6 +61,7 @@ class BiosConfig:
     ranges: Sequence[Range] = ()  # of memory; () for those that follow from its size
     # Called when POST begins: what the machine sets up besides (PCI, ACPI).
     on_post: Callable[[], None] = lambda: None
+    power_off: Callable[[], None] | None = None  # switches the machine off, for APM
 
     def memory_map(self) -> list[Range]:
         """Return what there is of memory."""
@@ -99,7 +100,7 @@ class Bios:
         self.vbe_places: tuple[int, int, int] | None = None  # far pointers: modes, name, window
         self.deadline: int | None = None  # ns, of INT 15h function 86h
         self.cd_boot: Boot | None = None
-        self.gave_up = False
+        self.gave_up = self.is_power_connected = False
         self.static_table: tuple[int, int] | None = None  # of INT 10h function 1Bh
         self.mouse_bytes = bytearray()
         self.mouse_handler: tuple[int, int] | None = None

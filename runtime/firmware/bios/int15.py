@@ -233,8 +233,10 @@ def joystick(bios: Bios, call: Call) -> None:
 
 @service(0x53)
 def power(bios: Bios, call: Call) -> None:
-    """APM: there is none; ACPI is."""
-    _fail(call)
+    """Serve APM."""
+    from runtime.firmware.bios import apm
+
+    apm.serve(bios, call)
 
 
 @service(0xC2)

@@ -170,6 +170,18 @@ def test_interrupts_of_hardware(clock: str) -> None:
     assert said == b"wtm" + b"k" + bytes([5, 3]) + b"s" or said == b"wtm" + bytes([5, 3]) + b"ks"
 
 
+def test_power_off() -> None:
+    """APM switches the machine off, as DOS programs ask for it."""
+    source = """
+        mov ax, 0x5301; xor bx, bx; int 0x15
+        mov ax, 0x530e; mov cx, 0x102; int 0x15
+        mov ax, 0x5307; mov bx, 1; mov cx, 3; int 0x15
+        1: hlt; jmp 1b"""
+    pc, _ = start(Drives([Memory(sector(source) + bytes(719 << 10))]), boot="a")
+    assert pc.run(timeout=10) == "power off"
+    pc.close()
+
+
 def test_ctrl_alt_delete_starts_again() -> None:
     """The keyboard controller resets the machine; INT 19h comes again."""
     source = "mov al, 'b'; out 0xe9, al; sti; 1: hlt; jmp 1b"

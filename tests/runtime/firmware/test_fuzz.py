@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.devices.cdrom import CdRom
-from runtime.firmware.bios import colors as colours
 from runtime.firmware.bios import (
+    apm,
     fonts,
     int1a,
     int10,
@@ -22,6 +22,7 @@ from runtime.firmware.bios import (
     pcibios,
     vbe,
 )
+from runtime.firmware.bios import colors as colours
 from runtime.machines.storage import Drives
 from tests.runtime.firmware.services import Memory, Services
 from translator.faults import GuestFault
@@ -40,6 +41,7 @@ SUBTABLES = {
     (0x10, 0x10): colours.SERVICES,
     (0x10, 0x11): fonts.SERVICES,
     (0x10, 0x4F): vbe.SERVICES,
+    (0x15, 0x53): apm.SERVICES,
     (0x15, 0xC2): mouse.SERVICES,
     (0x1A, 0xB1): pcibios.SERVICES,
 }
