@@ -101,6 +101,7 @@ class Bios:
         self.deadline: int | None = None  # ns, of INT 15h function 86h
         self.cd_boot: Boot | None = None
         self.gave_up = self.is_power_connected = False
+        self.video_tables: tuple[int, int] | None = None
         self.static_table: tuple[int, int] | None = None  # of INT 10h function 1Bh
         self.mouse_bytes = bytearray()
         self.mouse_handler: tuple[int, int] | None = None

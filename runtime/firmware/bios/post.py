@@ -116,7 +116,8 @@ def run(bios: Bios) -> None:
         segments.set_real_segment(cpu, index, 0)
     cpu.esp, cpu.eflags = _STACK, 0x202
     if bios.has_ports(0x3C4):
-        from runtime.firmware.bios import modes
+        from runtime.firmware.bios import modes, videotables
 
         modes.set_mode(bios, bios.call, 3)
+        videotables.place(bios)
     bios.callbacks.jump(*bios.vectors[0x19])

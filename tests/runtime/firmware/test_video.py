@@ -228,6 +228,25 @@ def test_what_adapter_this_is(video: Services) -> None:
     assert video.physical.read(segment * 16 + offset, 3) == b"\xff\xe0\x0f"
 
 
+def test_the_table_of_parameters(video: Services) -> None:
+    """Entries of 64 bytes by which programs set modes themselves."""
+
+    def far(address: int) -> int:
+        return video.word(address + 2) * 16 + video.word(address)
+
+    table = far(far(bda.VIDEO_TABLES))
+    rows = [video.physical.read(table + 64 * i, 64) for i in range(29)]
+    vga = video.pc.display.vga
+    for index, mode in ((0x18, 3), (0x1C, 0x13), (0x1B, 0x12), (5, 5), (0x0D, 0x0D)):
+        video.call(0x10, eax=mode)
+        row = rows[index]
+        assert row[0] == video.word(bda.COLUMNS)
+        assert row[9] == vga.misc
+        assert row[10:35] == bytes(vga.crtc[:10]) + row[20:22] + bytes(vga.crtc[12:])
+        assert row[35:51] == bytes(vga.attribute[:16])
+        assert row[55:64] == bytes(vga.graphics[:9])
+
+
 def test_state_is_saved_and_restored(video: Services) -> None:
     video.call(0x10, eax=0x1010, ebx=9, ecx=0x1122, edx=0x3300)
     video.call(0x10, eax=0x0200, edx=0x0708)
