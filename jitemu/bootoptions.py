@@ -18,7 +18,8 @@ EPILOG = """\
 images:
   FILE may carry QEMU's keys: FILE,format=raw|qcow2,snapshot=on|off,readonly=on,overlay=FILE
   What the guest writes goes to a temporary file, unless snapshot=off writes the image itself or
-  overlay=FILE keeps all changes in a qcow2 file.
+  overlay=FILE keeps all changes in a qcow2 file. A qcow2 image may have backing files in its own
+  folder, or below; backing=on trusts it with any.
 
 exit status:
   0 when the machine is switched off or reset (-no-reboot), else

@@ -15,7 +15,9 @@ from runtime.disks.disk import Disk, DiskError
 from runtime.disks.opening import FORMATS, Access, open_disk
 from runtime.machines.storage import Drives
 
-_KEYS = frozenset({"file", "if", "index", "media", "format", "snapshot", "readonly", "overlay"})
+_KEYS = frozenset(
+    {"file", "if", "index", "media", "format", "snapshot", "readonly", "overlay", "backing"}
+)
 _SWITCHES = {"on": True, "off": False}
 _PLACES = {"ide": 4, "floppy": 2, "virtio": 16}
 
@@ -31,6 +33,7 @@ class DriveSpec:
     form: str | None = None
     access: Access = "snapshot"
     overlay: str | None = None
+    trusts: bool = False  # backing files outside the image's folder
 
 
 def keys_of(text: str, first: str) -> dict[str, str]:
@@ -78,7 +81,8 @@ def parse(
     elif is_snapshot is False:
         access = "write"
     path = keys.get("file") or None
-    return DriveSpec(interface, index, path, media == "cdrom", form, access, overlay)
+    trusts = bool(_switch(keys, "backing", text))
+    return DriveSpec(interface, index, path, media == "cdrom", form, access, overlay, trusts)
 
 
 def _switch(keys: Mapping[str, str], name: str, text: str) -> bool | None:
@@ -109,7 +113,9 @@ def open_all(specs: Iterable[DriveSpec]) -> tuple[Drives, list[Disk]]:
             taken[spec.interface].add(index)
             disk = None
             if spec.path is not None:
-                disk = open_disk(spec.path, spec.form, spec.access, spec.overlay)
+                disk = open_disk(
+                    spec.path, spec.form, spec.access, spec.overlay, trusts=spec.trusts
+                )
                 opened.append(disk)
             row.extend([None] * (index + 1 - len(row)))
             row[index] = CdRom(disk) if spec.is_cd else disk

@@ -261,7 +261,7 @@ class Machine:
             spec = drives.parse(os.fspath(image), media=media)
             if spec.path is None:
                 raise ValueError(f"{os.fspath(image)!r} names no file")
-            disk = open_disk(spec.path, spec.form, spec.access, spec.overlay)
+            disk = open_disk(spec.path, spec.form, spec.access, spec.overlay, trusts=spec.trusts)
         try:
             storage.change(places[drive], disk)
         except ValueError:

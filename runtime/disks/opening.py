@@ -2,14 +2,15 @@
 
 A guest owns what it writes, so its words are not trusted: bytes that look like qcow2 in a file that
 is not called so might be a raw disk's first sector, made to name a host file as its backing file.
-Such files are refused until the user says which format they have.
+Such files are refused until the user says which format they have. An image that somebody sent may
+name any file of the host as what is behind it: only files beside it, or below, are opened unasked.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from runtime.disks import qcow2_header
 from runtime.disks.disk import SECTOR, Disk, DiskError
@@ -24,21 +25,43 @@ Access = Literal["read", "snapshot", "write"]
 
 
 def open_disk(
-    path: str, form: str | None = None, access: Access = "snapshot", overlay: str | None = None
+    path: str,
+    form: str | None = None,
+    access: Access = "snapshot",
+    overlay: str | None = None,
+    *,
+    trusts: bool = False,
 ) -> Disk:
     """Open an image; DiskError says in one line why that cannot be done.
 
     *access*: "read" refuses writes, "snapshot" keeps them in a temporary file that goes with the
     disk, "write" writes the image itself. *overlay* names a qcow2 file that keeps all writes; it is
     made if it does not exist, and goes on from where it was if it does. *form* is "raw" or "qcow2";
-    None: as the file is called and begins.
+    None: as the file is called and begins. *trusts*: backing files may be anywhere.
     """
+    trust = Trust(trusts, path)
     if overlay is not None:
-        return _open_overlay(path, form, overlay)
+        return _open_overlay(path, form, overlay, trust)
     if access == "write":
-        return _open(path, form, write=True)
-    base = _open(path, form, write=False)
+        return _open(path, form, trust, write=True)
+    base = _open(path, form, trust, write=False)
     return base if access == "read" else _over(base, path)
+
+
+class Trust(NamedTuple):
+    """Which files an image may have behind it."""
+
+    all_files: bool
+    given: str  # by the user
+
+    def check(self, path: str, behind: str) -> None:
+        """DiskError unless *behind* was given, or is in the image's folder or below."""
+        home, real = os.path.dirname(os.path.realpath(path)), os.path.realpath(behind)
+        is_beside = os.path.commonpath([home, real]) == home
+        if not (self.all_files or is_beside or real == os.path.realpath(self.given)):
+            raise DiskError(
+                f"{path}: its backing file {behind} is not in its folder: trust it with backing=on"
+            )
 
 
 def _over(base: Disk, path: str) -> Disk:
@@ -57,15 +80,15 @@ def _temporary() -> int:
     return fd
 
 
-def _open_overlay(path: str, form: str | None, overlay: str) -> Disk:
+def _open_overlay(path: str, form: str | None, overlay: str, trust: Trust) -> Disk:
     """Open or make the file that keeps the changes to an image."""
     if not os.path.lexists(overlay):
-        base = _open(path, form, write=False)
+        base = _open(path, form, trust, write=False)
         size = base.sectors * SECTOR
         kind = "qcow2" if isinstance(base, Qcow2) else "raw"
         base.close()
         _create_whole(overlay, size, os.path.realpath(path), kind)
-    disk = _open(overlay, "qcow2", write=True)
+    disk = _open(overlay, "qcow2", trust, write=True)
     behind = _backing_path(overlay)
     if behind is None or not os.path.samefile(behind, path):
         disk.close()
@@ -120,7 +143,7 @@ def _create_whole(path: str, size: int, backing: str | None, form: str | None) -
             os.unlink(name)
 
 
-def _open(path: str, form: str | None, *, write: bool, depth: int = 0) -> Disk:
+def _open(path: str, form: str | None, trust: Trust, *, write: bool, depth: int = 0) -> Disk:
     if form is not None and form not in FORMATS:
         raise DiskError(f"{path}: unknown image format {form!r}; known are {', '.join(FORMATS)}")
     if depth > _DEPTH:
@@ -128,7 +151,7 @@ def _open(path: str, form: str | None, *, write: bool, depth: int = 0) -> Disk:
     fd = open_image(path, write=write)
     try:
         if (form or _format_of(fd, path)) == "qcow2":
-            return _open_qcow2(fd, path, write=write, depth=depth)
+            return _open_qcow2(fd, path, trust, write=write, depth=depth)
         if not size_of(fd):
             raise DiskError(f"{path}: the image is empty")
         return Raw(fd, write=write)
@@ -145,7 +168,7 @@ def _format_of(fd: int, path: str) -> str:
     return "qcow2" if is_called else "raw"
 
 
-def _open_qcow2(fd: int, path: str, *, write: bool, depth: int) -> Disk:
+def _open_qcow2(fd: int, path: str, trust: Trust, *, write: bool, depth: int) -> Disk:
     header = qcow2_header.parse(fd, path)
     if write and header.is_damaged:
         raise DiskError(f"{path}: was not closed properly; repair it: qemu-img check -r all {path}")
@@ -154,7 +177,8 @@ def _open_qcow2(fd: int, path: str, *, write: bool, depth: int) -> Disk:
         if header.backing.startswith("json:") or "://" in header.backing:
             raise DiskError(f"{path}: its backing file is not a file: {header.backing}")
         behind = os.path.join(os.path.dirname(path), header.backing)
-        backing = _open(behind, header.backing_format, write=False, depth=depth + 1)
+        trust.check(path, behind)
+        backing = _open(behind, header.backing_format, trust, write=False, depth=depth + 1)
     try:
         return Qcow2(fd, header, backing, write=write)
     except OSError as error:

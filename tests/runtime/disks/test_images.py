@@ -328,6 +328,29 @@ def test_a_chain_without_end(tmp_path: Path) -> None:
         open_disk(str(b))
 
 
+def test_backing_files_elsewhere(tmp_path: Path) -> None:
+    """An image that somebody sent shows no files of the host that were not given."""
+    home, secret = tmp_path / "home", tmp_path / "secret"
+    home.mkdir()
+    secret.write_bytes(noise(8))
+    open_disk(str(secret), overlay=str(home / "a.qcow2")).close()
+    for access in ("read", "snapshot", "write"):
+        with pytest.raises(
+            DiskError, match="secret is not in its folder: trust it with backing=on"
+        ):
+            open_disk(str(home / "a.qcow2"), access=access)  # type: ignore[arg-type]
+    (home / "link").symlink_to(secret)
+    open_disk(str(home / "link"), "raw", overlay=str(home / "b.qcow2")).close()
+    with pytest.raises(DiskError, match="is not in its folder"):
+        open_disk(str(home / "b.qcow2"))
+    disk = open_disk(str(home / "a.qcow2"), trusts=True)
+    assert contents(disk) == noise(8)
+    disk.close()
+    disk = open_disk(str(secret), overlay=str(home / "a.qcow2"))  # given, as an argument
+    assert contents(disk) == noise(8)
+    disk.close()
+
+
 def test_geometries(tmp_path: Path) -> None:
     assert floppy_geometry(320) == (40, 1, 8)
     assert floppy_geometry(2880) == (80, 2, 18)
