@@ -69,6 +69,7 @@ class GuestCode:
 
     def __init__(self, mem: Memory, max_insns: int, recovers_flags: bool) -> None:
         self.mem, self.max_insns, self.recovers_flags = mem, max_insns, recovers_flags
+        self.rare = RARE  # `Writes.rare` of pages that are written to from now on
         self.marks: Marks | None = None  # where hooks want to be called (runtime/embed)
         self.writes: dict[int, Writes] = {}  # by page
         self.open_pages = mem.open_pages
@@ -181,7 +182,7 @@ class GuestCode:
                 self.open_pages.discard(page)
                 self.writes.pop(page, None)
                 continue
-            writes = self.writes.setdefault(page, Writes())
+            writes = self.writes.setdefault(page, Writes(self.rare))
             writes.level = max(writes.level - writes.passed(cpu), 0) + writes.rare
             if writes.level > SMC_LIMIT * writes.rare and page not in self.open_pages:
                 writes.changes = writes.since = writes.hot = 0

@@ -52,6 +52,23 @@ def test_script_sees_the_screen(tmp_path: Path) -> None:
     assert got.status in (3, 7), got.stderr
 
 
+def test_mouse(tmp_path: Path) -> None:
+    """A script moves the mouse and presses its button; the driver tells the program."""
+    script = tmp_path / "script"
+    script.write_text(
+        "wait_text ready\nmouse 16 -8\nsleep 0.2\nmouse 0 0 1\nsleep 0.2\nmouse 0 0 0\n"
+        "wait_text done\ntext -\npress ret\nsleep 20\n"
+    )
+    got = execute("mouse", options=("--script", str(script)))
+    lines = [line.strip() for line in got.stdout.decode().splitlines()]
+    assert lines[2:5] == [
+        "x=0074 y=0060 down=0000",  # 16 mickeys are 16 columns, 8 are 4 rows
+        "mickeys=0010 =FFF8",
+        "presses=0001 events=0007",
+    ]
+    assert got.status == 3
+
+
 @pytest.mark.timeout(60)
 def test_terminal() -> None:
     """In a terminal, what is printed comes straight; what is drawn takes the whole screen."""

@@ -231,3 +231,10 @@ def double_byte_table(dos: Kernel, call: Call) -> None:
 def nothing(dos: Kernel, call: Call) -> None:
     """AL = 0: functions of CP/M that DOS has never filled."""
     call.al = 0
+
+
+@service(0x71, 0x73)
+def long_names(dos: Kernel, call: Call) -> None:
+    """Answer as a DOS does that lacks long names and large disks."""
+    dos.skip_carry = True
+    call.al, call.carry = 0, True

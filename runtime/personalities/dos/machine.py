@@ -32,6 +32,9 @@ from translator.state import FIELDS
 MEMORY = 64 << 20  # bytes; pages that nobody writes to take no room on the host
 SMALLEST = 0x110000  # the first MiB and the high memory area
 _SLICE = 5_000_000  # ns: how often a slowed processor waits
+# Code and data share pages in small programs, and blocks of real mode are made by Python: so many
+# insns must be between two writes that it is cheaper to make them again than to compare them.
+_RARE = 4_000_000
 _IF = 0x200
 _CR0 = FIELDS["cr0"].offset // 4
 _FATAL = {
@@ -80,6 +83,7 @@ class DosMachine:
         self.physical = Physical(size)
         self.linear = Linear(self.physical)
         self.processor = _Processor(self.linear, strategy, Model.MAX)
+        self.processor.engine.code.rare = _RARE
         self.bus = bus = Bus(self.physical)
         self.processor.port_in, self.processor.port_out = bus.port_in, bus.port_out
         self.clock = Clock(HostTime())
@@ -111,6 +115,11 @@ class DosMachine:
     def reset(self) -> None:
         """End the run: there is no system to start again."""
         self.loop.stop("reset")
+
+    def unmask(self, irq: int) -> None:
+        """Let an interrupt request through the controllers."""
+        for port, bit in ((0xA1, irq - 8), (0x21, 2)) if irq >= 8 else ((0x21, irq),):
+            self.bus.port_out(port, self.bus.port_in(port, 1) & ~(1 << bit), 1)
 
     def slow_down(self, insns: int) -> None:
         """Let the processor execute *insns* insns a millisecond."""

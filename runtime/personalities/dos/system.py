@@ -27,6 +27,7 @@ from runtime.personalities.dos.handles import OpenFile
 from runtime.personalities.dos.kernel import Kernel, Place
 from runtime.personalities.dos.keyboard import BufferedKeys, Keys, KeyService
 from runtime.personalities.dos.machine import MEMORY, SMALLEST, Crash, DosMachine, Halted
+from runtime.personalities.dos.mouse import Mouse
 from runtime.personalities.dos.options import DosOptions
 from runtime.personalities.dos.xms import Xms
 from runtime.system.physical import PAGE
@@ -92,7 +93,7 @@ class Dos:
                 self.display.adapter()
                 self.display.is_drawn = self.display.is_shown = True
             self.kernel = Kernel(self.machine, self.display, keys, options.version)
-            self._add_memory()
+            self._add_drivers()
             self._mount(options.mounts, program)
             self._start(program, arguments)
             self.machine.processor.engine.begin(data)
@@ -104,9 +105,10 @@ class Dos:
         """Give all that the host lent back."""
         self.machine.close()
 
-    def _add_memory(self) -> None:
-        """Put the drivers of memory above the first MiB into place."""
+    def _add_drivers(self) -> None:
+        """Put drivers into place: the mouse, and memory above the first MiB."""
         kernel = self.kernel
+        self.mouse = Mouse(kernel)
         pool = ExtendedMemory(SMALLEST, self.machine.physical.size)
         if pool.total():
             self.xms = Xms(kernel, pool)

@@ -1,0 +1,37 @@
+; 32-bit registers in real mode: a mixing function over 32 KiB, as games and archivers have it.
+        cpu 386
+        org 100h
+        cld
+        mov di, buffer
+        mov cx, 4000h
+        xor ax, ax
+        rep stosw
+        mov bp, ROUNDS * 12
+        mov ebx, 12345678h
+round:  xor di, di
+        mov cx, 8192
+next:   mov eax, [buffer + di]
+        xor eax, ebx
+        rol eax, 5
+        imul eax, eax, 9E3779B1h
+        add ebx, eax
+        mov [buffer + di], eax
+        add di, 4
+        loop next
+        dec bp
+        jnz round
+        mov cx, 8
+digit:  rol ebx, 4
+        mov al, bl
+        and al, 15
+        add al, "0"
+        cmp al, "9"
+        jbe put
+        add al, 7
+put:    mov dl, al
+        mov ah, 2
+        int 21h
+        loop digit
+        mov ax, 4C00h
+        int 21h
+buffer:

@@ -1,0 +1,147 @@
+"""Real DOS programs: FreeDOS's from the shared diskette, C programs that Debian's bcc compiles."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.dos.test_services import HERE
+from tests.running import ANY, SUITES, Outcome, jitemu, run, work_directory
+
+IMAGE = SUITES / "boot" / "freedos13-floppy-720k.img.gz"
+
+
+def files_of(image: bytes) -> Iterator[tuple[str, bytes]]:
+    """Read a FAT12 diskette: paths and contents."""
+    sector, cluster, reserved, fats, roots = struct.unpack_from("<HBHBH", image, 11)
+    (size,) = struct.unpack_from("<H", image, 22)
+    table = image[reserved * sector : (reserved + size) * sector]
+    root = (reserved + fats * size) * sector
+    data = root + 32 * roots
+
+    def contents(first: int) -> bytes:
+        found = b""
+        while 2 <= first < 0xFF8:
+            start = data + (first - 2) * cluster * sector
+            found += image[start : start + cluster * sector]
+            (pair,) = struct.unpack_from("<H", table, first * 3 // 2)
+            first = pair >> 4 if first & 1 else pair & 0xFFF
+        return found
+
+    def walk(directory: bytes, prefix: str) -> Iterator[tuple[str, bytes]]:
+        for at in range(0, len(directory), 32):
+            entry = directory[at : at + 32]
+            if entry[0] in (0, 0xE5, 0x2E) or entry[11] & 8:
+                continue
+            name = entry[:8].decode("cp437").strip()
+            extension = entry[8:11].decode("cp437").strip()
+            path = prefix + name + ("." + extension if extension else "")
+            first, length = struct.unpack_from("<HI", entry, 26)
+            if entry[11] & 16:
+                yield from walk(contents(first), path + "/")
+            else:
+                yield path, contents(first)[:length]
+
+    yield from walk(image[root:data], "")
+
+
+@pytest.fixture(scope="module")
+def freedos() -> dict[str, bytes]:
+    """Return the programs of the FreeDOS diskette; skip without it."""
+    if not IMAGE.exists():
+        pytest.skip(f"{IMAGE} is missing (set JITEMU_SUITES)")
+    found = files_of(gzip.decompress(IMAGE.read_bytes()))
+    return {path.rpartition("/")[2].lower(): data for path, data in found}
+
+
+def execute(
+    freedos: dict[str, bytes],
+    program: str,
+    *words: str,
+    stdin: bytes = b"",
+    files: dict[str, bytes] | None = None,
+) -> Outcome:
+    with work_directory({program: freedos[program], **(files or {})}) as work:
+        return run([*jitemu(ANY), program, *words], stdin=stdin, work=work)
+
+
+def test_command_interpreter(freedos: dict[str, bytes]) -> None:
+    """FreeCOM makes, copies, shows and removes files, and runs batch files and programs."""
+    script = [
+        "ver", "mkdir sub", "cd sub", "echo hello > a.txt", "copy a.txt b.txt", "type b.txt",
+        "ren b.txt c.txt", "dir /b", "del a.txt", "cd ..", "call job.bat one", "mem", "exit",
+    ]  # fmt: skip
+    batch = b"@echo off\r\nif exist sub\\c.txt echo found %1\r\nfor %%f in (*.bat) do echo %%f\r\n"
+    files = {"mem.exe": freedos["mem.exe"], "job.bat": batch}
+    stdin = "".join(line + "\r\n" for line in script).encode()
+    got = execute(freedos, "command.com", stdin=stdin, files=files)
+    text = got.stdout.decode("cp437")
+    assert got.status == 0, got.stderr
+    for part in ("FreeCom version 0.85a", "C:\\SUB>type b.txt\r\nhello", "a.txt\r\nc.txt".upper()):
+        assert part in text
+    for part in ("found one", "JOB.BAT", "Largest executable program size"):
+        assert part in text
+    assert set(got.files) == {"command.com", "mem.exe", "job.bat", "SUB/C.TXT"}
+
+
+def test_attrib(freedos: dict[str, bytes]) -> None:
+    """ATTRIB shows and changes attributes; the read-only one is the host's."""
+    with work_directory({"attrib.com": freedos["attrib.com"], "file.txt": b"x"}) as work:
+        command = [*jitemu(ANY), "attrib.com"]
+        assert run([*command, "+r", "file.txt"], work=work).status == 0
+        assert not (work / "file.txt").stat().st_mode & 0o222
+        shown = run([*command, "file.txt"], work=work).stdout
+    assert b"FILE.TXT" in shown.upper()
+    assert b"R" in shown.upper().partition(b"FILE.TXT")[0]
+
+
+def test_compare(freedos: dict[str, bytes]) -> None:
+    """FC finds what differs; its exit code says so."""
+    files = {"one.txt": b"same\r\none\r\n", "two.txt": b"same\r\ntwo\r\n"}
+    got = execute(freedos, "fc.exe", "one.txt", "two.txt", files=files)
+    assert got.status == 1, got.stdout
+    assert b"one" in got.stdout
+    assert b"two" in got.stdout
+
+
+def test_copy_of_a_tree(freedos: dict[str, bytes]) -> None:
+    """XCOPY copies directories."""
+    with work_directory({"xcopy.exe": freedos["xcopy.exe"]}) as work:
+        (work / "tree" / "deep").mkdir(parents=True)
+        (work / "tree" / "a.txt").write_bytes(b"a" * 70000)
+        (work / "tree" / "deep" / "b.txt").write_bytes(b"b")
+        got = run([*jitemu(ANY), "xcopy.exe", "tree", "copy", "/S", "/I"], work=work)
+        assert got.status == 0, got.stdout
+        assert (work / "COPY" / "A.TXT").read_bytes() == b"a" * 70000
+        assert (work / "COPY" / "DEEP" / "B.TXT").read_bytes() == b"b"
+
+
+def test_c_program() -> None:
+    """A program compiled by bcc does with files, memory and arguments what C says."""
+    if shutil.which("bcc") is None:
+        pytest.skip("bcc is missing (Debian package bcc)")
+    with work_directory({}) as work:
+        source: Path = HERE / "c" / "files.c"
+        command = ["bcc", "-Md", "-0", "-ansi", "-o", "files.com", source]
+        subprocess.run(command, cwd=work, check=True, capture_output=True)
+        got = run([*jitemu(ANY), "files.com", "one", "two"], stdin=b"x\ny\n", work=work)
+        words = (work / "WORDS.TXT").read_bytes()
+    assert got.status == 42, got.stderr
+    assert got.stdout.replace(b"\r", b"").decode().splitlines() == [
+        "argument 1 is one",
+        "argument 2 is two",
+        "pear",  # the library sorts downwards, under DOSBox, too
+        "fig",
+        "apple",
+        "-42 12345678",
+        "at 500: 250, behind it 502",
+        "sum 332833500",
+        "<x><y>",
+    ]
+    assert words.replace(b"\r", b"") == b"pear\napple\nfig\n-42 12345678\n"
