@@ -65,8 +65,13 @@ class Connection:
         self.send(segment, b"\2\4" + _MSS.to_bytes(2, "big") if flags & SYN else b"")
 
     def _connected(self) -> None:
-        if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self.reset()
+        try:
+            self.socket.getpeername()
+        except OSError:  # failed, or not yet: a number of another, closed socket may have woken us
+            if not self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                self.poller.watch(self.socket.fileno(), WRITE, self._connected)
+            else:
+                self.reset()
             return
         self._emit(SYN | ACK)
         self.sent = self.sent + 1 & _MOD
