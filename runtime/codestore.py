@@ -52,10 +52,10 @@ def support_code() -> tuple[Any, ...]:
 
 def _build_support() -> tuple[Any, ...]:
     from runtime import nativecode
-    from translator.quick import compiler, paging, proceed, spaces, system
+    from translator.quick import accesses, compiler, paging, proceed, spaces, system
     from translator.tiers import backend, elf
 
-    parts = (proceed, paging, spaces, system)
+    parts = (proceed, paging, spaces, system, accesses)
     functions = [function for part in parts for function in part.FUNCTIONS]
     public = {name for part in parts for name in part.PUBLIC}
     text = nativecode.text() + compiler.module(functions, public)

@@ -158,6 +158,9 @@ class Engine(Interpreting):
                 done = self._interpret(cpu)
                 if done is not None:
                     return done
+                # A loop of such insns alone has no block that looks at the budget.
+                if cpu.r64[_BUDGET] >> 63 and cpu.budget <= 0:
+                    return BUDGET
             elif kind == Kind.TRAP:
                 return Exit("fault", self.trap(cpu))
             elif kind == Kind.BUDGET:

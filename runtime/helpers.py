@@ -39,6 +39,8 @@ def cpuid(cpu: Any, mem: Any, number: int, subleaf: int) -> int:
 @helper("rdtsc")
 def rdtsc(cpu: Any, mem: Any) -> int:
     """Return the time stamp counter: nanoseconds, a clock of 1 GHz."""
+    if cpu.system is not None:
+        return cpu.system.read_tsc()  # type: ignore[no-any-return]
     return time.monotonic_ns() & 0xFFFFFFFFFFFFFFFF
 
 

@@ -9,27 +9,30 @@ pass or to set, and how the address is computed.
 from __future__ import annotations
 
 from runtime.nativebase import field
+from translator.quick.accesses import COLUMNS, READ, WRITE
 from translator.state import Exit
 
 # The table, 8 bytes each: functions, then the rows of places, then what passes to and fro.
 TABLE = (
     "save", "restore", "call", "release", "make", "number", "occurred",
-    "context", "state", "places", "attention", "inside", "done", "skip", "left",
+    "context", "state", "places", "attention", "inside", "done", "skip", "left", "machine",
 )  # fmt: skip
 _FUNCTIONS = TABLE[:7]
-# A row, 8 bytes each. `calls`: rows of CALL; `resume`: host address; `key`: where `skip` skips the
-# calls; `op`; `mask` and `register`: of the number that passes, the latter as an offset in the
-# state; `base`, `index`: such offsets, -1 for none; `first`, `last`: of the addresses that are the
-# device's; `origin`: what offsets count from; `other`: the call for other addresses; `after`: eip
-# then.
-PLACE = (
-    "calls", "count", "resume", "key", "op", "mask", "register", "base", "index", "shift", "disp",
-    "first", "last", "origin", "other", "after",
-)  # fmt: skip
+# `machine`: of a whole machine (runtime/system), the address of paging's context; its first row is
+# made anew for each access to a port or a device.
+#
+# A row, 8 bytes each. `calls`: rows of CALL; `resume`: host address, 0: whatever is at eip; `key`:
+# where `skip` skips the calls; `op`; `mask` and `register`: of the number that passes, the latter
+# as an offset in the state; `base`, `index`: such offsets, -1 for none; `first`, `last`: of the
+# addresses that are the device's; `origin`: what offsets count from; `other`: the call for other
+# addresses; `after`: eip then; `offset_at`, `value_at`: where offset and number stand among the
+# arguments, in bytes.
+PLACE = COLUMNS
 CALL = ("callee", "arguments", "number")
-# op: how a place is served. READ and WRITE replace argument 1 by the offset, WRITE 3, too.
-PLAIN, READ, WRITE = range(3)
-FAILED, PAUSED = 40, 41  # further results: a callee raised; `left` is used up
+# op: how a place is served. READ and WRITE put the offset among the arguments, WRITE the number.
+PLAIN = 0
+# Further results: a callee raised; `left` is used up; a machine's insn is done, and asks to leave.
+FAILED, PAUSED, ASKED = 40, 41, 42
 
 
 def _entry(name: str) -> str:
@@ -71,14 +74,31 @@ define i32 @jitemu_serve(ptr %table, ptr %code) nounwind {{
 {field("eip", "eip_at")}
   br label %go
 go:
-  %now = phi ptr [ %code, %0 ], [ %resume, %on ]
+  %now = phi ptr [ %code, %0 ], [ %resume, %on ], [ null, %done_so ]
   store i64 1, ptr %inside_at
   %thread = call ptr %save()
   %kind = call i32 @jitemu_run(i64 %context, ptr %st, ptr %now)
   call void %restore(ptr %thread)
   store i64 0, ptr %inside_at
   %is_call = icmp eq i32 %kind, {Exit.CALL}
-  br i1 %is_call, label %find, label %out
+  br i1 %is_call, label %find, label %other_kind
+other_kind:
+  %machine = load i64, ptr %machine_at
+  %is_machine = icmp ne i64 %machine, 0
+  %is_interp = icmp eq i32 %kind, {Exit.INTERP}
+  %may_ask = and i1 %is_machine, %is_interp
+  br i1 %may_ask, label %look, label %out
+look:
+  %state_int = ptrtoint ptr %st to i64
+  %own_row = load i64, ptr %places_at
+  %found = call i64 @access(i64 %machine, i64 %state_int, i64 %own_row)
+  %asks = icmp eq i64 %found, 1
+  br i1 %asks, label %find, label %unasked
+unasked:
+  %is_done = icmp eq i64 %found, 2
+  br i1 %is_done, label %done_so, label %out
+done_so:
+  br label %go
 out:
   ret i32 %kind
 find:
@@ -140,12 +160,12 @@ simple:
   %plain_failed = icmp eq ptr %plain_result, null
   br i1 %plain_failed, label %raised, label %answered
 prepare:
-  %value_at = getelementptr i8, ptr %st, i64 %register
-  %held = load i32, ptr %value_at
+  %held_at = getelementptr i8, ptr %st, i64 %register
+  %held = load i32, ptr %held_at
   %held64 = zext i32 %held to i64
   %value = and i64 %held64, %mask
-  %first_at = getelementptr i8, ptr %arguments, i64 8
-  %third_at = getelementptr i8, ptr %arguments, i64 24
+  %first_at = getelementptr i8, ptr %arguments, i64 %offset_at
+  %third_at = getelementptr i8, ptr %arguments, i64 %value_at
   %gives_value = icmp eq i64 %how, {WRITE}
   %offset_object = call ptr %make(i64 %at_offset)
   store ptr %offset_object, ptr %first_at
@@ -184,18 +204,18 @@ put:
   %is_wide = icmp eq i64 %mask, 4294967295
   br i1 %is_wide, label %put32, label %narrow
 put32:
-  store i32 %got32, ptr %value_at
+  store i32 %got32, ptr %held_at
   br label %taken
 narrow:
   %is_byte = icmp eq i64 %mask, 255
   br i1 %is_byte, label %put8, label %put16
 put8:
   %got8 = trunc i64 %got to i8
-  store i8 %got8, ptr %value_at
+  store i8 %got8, ptr %held_at
   br label %taken
 put16:
   %got16 = trunc i64 %got to i16
-  store i16 %got16, ptr %value_at
+  store i16 %got16, ptr %held_at
   br label %taken
 taken:
   %after32 = trunc i64 %after to i32
@@ -208,9 +228,16 @@ answered:
   call void %release(ptr %object)
   %attention = load volatile i64, ptr %attention_at
   %calm = icmp eq i64 %attention, 0
-  br i1 %calm, label %fine, label %leave
+  br i1 %calm, label %quiet, label %leave
 leave:
   ret i32 {Exit.CALL}
+quiet:
+{field("attention", "asked_at")}
+  %asked = load volatile i32, ptr %asked_at
+  %is_asked = icmp ne i32 %asked, 0
+  br i1 %is_asked, label %asking, label %fine
+asking:
+  ret i32 {ASKED}
 fine:
   br label %next
 on:

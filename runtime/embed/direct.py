@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from runtime.embed import events
 from runtime.embed.serving import Service
-from runtime.nativeserve import READ, WRITE
 from translator.insn import Insn, Mem, Reg
 from translator.mode import split_key
+from translator.quick.accesses import READ, WRITE
 from translator.shape import DISP, IMM, NEXT, Slots
 from translator.state import FIELDS
 

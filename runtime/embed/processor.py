@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from runtime.embed import events
@@ -48,9 +49,11 @@ class Pins(Processor):
         self.linear = None
         self.debug = Debug(self)
         self.requests = Requests(self.cpu)
-        self.tsc_offset = 0
-        self.port_in = lambda port, size: events.port_in(machine, port, size)
-        self.port_out = lambda port, value, size: events.port_out(machine, port, size, value)
+        self._clock = time.monotonic_ns
+        self.connect(
+            lambda port, size: events.port_in(machine, port, size),
+            lambda port, value, size: events.port_out(machine, port, size, value),
+        )
         self.reset()
         if not machine.is_real:
             self.protect()

@@ -27,6 +27,7 @@ _PLACES, ATTENTION, _INSIDE = (TABLE.index(n) for n in ("places", "attention", "
 _DONE, SKIP, _LEFT = (TABLE.index(name) for name in ("done", "skip", "left"))
 # table[SKIP]: the key of the place where no calls are made, if it comes first; 0: of none.
 _CAPACITY = 1 << 18
+_OFFSET_AT, _VALUE_AT = 8, 24  # behind the owner; behind that and the size
 _ROW = len(PLACE)
 Callee = tuple[Any, tuple[Any, ...]]
 CALLS = 20_000  # calls between two looks at the clock
@@ -80,7 +81,7 @@ class Serving:
         row.extend((service.register, service.base, service.index, service.shift, service.disp))
         row.extend((service.first, service.last, service.origin))
         row.append(0 if service.other is None else self._calls([(service.other, ())])[0])
-        row.append(service.after)
+        row.extend((service.after, _OFFSET_AT, _VALUE_AT))
         self.sites.append(site)
         self.rows[number * _ROW : (number + 1) * _ROW] = row
 

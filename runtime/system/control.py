@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from runtime.system import segments
@@ -58,7 +57,7 @@ def write_cr(p: Processor, index: int, value: int) -> None:
 def read_msr(p: Processor, index: int) -> int:
     """Read a model-specific register; #GP(0) for one that is not there."""
     if index == TSC:
-        return time.monotonic_ns() + p.tsc_offset & 0xFFFFFFFFFFFFFFFF
+        return p.read_tsc()
     if index not in p.msrs:
         raise GuestFault(GP)
     return p.msrs[index]
@@ -67,7 +66,7 @@ def read_msr(p: Processor, index: int) -> int:
 def write_msr(p: Processor, index: int, value: int) -> None:
     """Write a model-specific register; #GP(0) for one that is not there, or reserved bits."""
     if index == TSC:
-        p.tsc_offset = value - time.monotonic_ns()
+        p.write_tsc(value)
         return
     if index not in p.msrs or index in _READ_ONLY or (index == EFER and value & ~EFER_NXE):
         raise GuestFault(GP)

@@ -7,9 +7,11 @@ from runtime.access import GuestMemory
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.interpreting import Exit
+from runtime.system.devices import Devices
 from runtime.system.linear import SUPERVISOR, USER, Linear
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
+from translator.hooks import Marks
 from translator.mode import context_of
 from translator.planner import FetchFault
 from translator.quick import paging as at
@@ -18,6 +20,7 @@ from translator.state import FIELDS
 _BASE = FIELDS["memory_base"].offset // 8
 _PAGING, _CONTEXT = FIELDS["paging"].offset // 8, FIELDS["context"].offset // 8
 _PF, _WRITE, _FETCH = 14, 2, 16
+_MET_OFTEN, _MARKS_MAX = 4, 4096
 _WIDEST = 64  # bits that are one access
 
 
@@ -141,20 +144,11 @@ class SystemEngine(Engine):
         super().__init__(mem, strategy)
         self.linear = mem
         self.cpu: Cpu
+        self.devices: Devices
+        self.met: dict[int, int] = {}  # linear address of an insn -> how often it met a device
         mem.on_remap = self._remapped
         mem.on_forget = self._forget
         mem.let_compiled()
-        run, take_stale, stale = self.enter, mem.take_stale, mem.fields[at.STALE // 8 :]
-
-        def enter(state: int, code: int) -> int:
-            kind = run(state, code)
-            cpu = self.cpu
-            cpu.context_seen = cpu.r64[_CONTEXT]  # compiled code changes what belongs to it, too
-            if stale[0]:
-                take_stale()
-            return kind
-
-        self.enter = enter
 
     def _forget(self, pages: list[int]) -> None:
         """Forget what was read of pages that belong to no code now."""
@@ -182,6 +176,9 @@ class SystemEngine(Engine):
     def attach(self, cpu: Cpu) -> None:
         """Let the fault handler map pages for a CPU, the only one."""
         self.cpu = cpu
+        self.devices = Devices(self.cache.table.address, cpu, self.linear)
+        if self.strategy is not None:
+            self.enter = self.devices.enter
         cpu.r64[_PAGING] = self.linear.context_address
         self._change_context(cpu, cpu.r64[_CONTEXT])
 
@@ -235,7 +232,20 @@ class SystemEngine(Engine):
                 return None
         except GuestFault as fault:
             return Exit("fault", fault.vector, fault.address, fault.error)
+        self._meet(self.context(cpu).linear(cpu.eip))
         return self._interpret(cpu)
+
+    def _meet(self, pc: int) -> None:
+        """Note that an insn met a device: soon host code leaves before it, not by a fault."""
+        count = self.met[pc] = self.met.get(pc, 0) + 1
+        if count < _MET_OFTEN or self.strategy is None:
+            return
+        marks = self.code.marks = self.code.marks or Marks()
+        if len(marks.stops) >= _MARKS_MAX:
+            marks.stops.clear()
+            self.met.clear()
+        marks.stops.add(pc)
+        self.invalidate(pc, 1)
 
     def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
         if fault.address is None:

@@ -8,6 +8,7 @@ who made it.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from runtime.access import GuestMemory
@@ -73,14 +74,12 @@ class Processor:
             self.engine, self.access = Engine(memory, strategy), GuestMemory(memory)
         self.debug = Debug(self)
         self.msrs: dict[int, int] = {}
-        self.tsc_offset = 0
+        self._clock: Callable[[], int] = time.monotonic_ns
         self.requests = Requests(self.cpu)
         self._halted_at = _NOT_HALTED
         # The INTA cycle: what the interrupt controller answers with.
         self.acknowledge: Callable[[], int] = _no_controller
-        # Ports: (port, bytes) -> number; (port, number, bytes).
-        self.port_in: Callable[[int, int], int] = _no_port
-        self.port_out: Callable[[int, int, int], None] = _ignore
+        self.connect(_no_port, _ignore)
         # Called with EIP at an undefined insn: whether it meant something to the firmware
         # (runtime/firmware/callbacks.py), so that there is no exception.
         self.on_undefined: Callable[[], bool] = lambda: False
@@ -102,13 +101,39 @@ class Processor:
             segments.set_segment(cpu, index, 0, 0, 0xFFFF, segments.REAL_ATTR)
         self.msrs = control.reset_msrs()
         self.write_fast_call_registers()
-        self.tsc_offset = 0
+        self._set_tsc_offset(0)
         self.debug.reset()
         self.requests.reset()
         self._halted_at = _NOT_HALTED
         self.update_context()
 
     # -- pins ------------------------------------------------------------------------------------
+    def connect(
+        self, port_in: Callable[[int, int], int], port_out: Callable[[int, int, int], None]
+    ) -> None:
+        """Let functions answer for ports: (port, bytes) -> number; (port, number, bytes)."""
+        self._port_in, self._port_out = port_in, port_out
+        if isinstance(self.engine, SystemEngine):
+            self.engine.devices.connect(port_in, port_out)
+
+    @property
+    def port_in(self) -> Callable[[int, int], int]:
+        """Who answers IN: (port, bytes) -> number."""
+        return self._port_in
+
+    @port_in.setter
+    def port_in(self, function: Callable[[int, int], int]) -> None:
+        self.connect(function, self._port_out)
+
+    @property
+    def port_out(self) -> Callable[[int, int, int], None]:
+        """Who answers OUT: (port, number, bytes)."""
+        return self._port_out
+
+    @port_out.setter
+    def port_out(self, function: Callable[[int, int, int], None]) -> None:
+        self.connect(self._port_in, function)
+
     def set_intr(self, level: bool) -> None:
         """Drive the INTR pin, from any thread: the next insn boundary with IF set accepts it."""
         self.requests.set_intr(level)
@@ -170,6 +195,25 @@ class Processor:
         if self.linear is not None:
             numbers = (control.SYSENTER_CS, control.SYSENTER_ESP, control.SYSENTER_EIP)
             self.linear.set_fast_call(*(self.msrs[number] for number in numbers))
+
+    # -- the time stamp counter: ns ----------------------------------------------------------------
+    def follow(self, clock: Callable[[], int]) -> None:
+        """Let the time stamp counter follow a clock (ns), instead of the host's monotonic one."""
+        self._clock = clock
+        self._set_tsc_offset(self.tsc_offset)
+
+    def read_tsc(self) -> int:
+        """Return the time stamp counter."""
+        return self._clock() + self.tsc_offset & 0xFFFFFFFFFFFFFFFF
+
+    def write_tsc(self, value: int) -> None:
+        """Set it."""
+        self._set_tsc_offset(value - self._clock())
+
+    def _set_tsc_offset(self, offset: int) -> None:
+        self.tsc_offset = offset
+        if self.linear is not None:
+            self.linear.set_tsc(offset, is_host=self._clock is time.monotonic_ns)
 
     def set_a20(self, *, enabled: bool) -> None:
         """Let address line 20 through, or hold it at 0, as a PC's gate does after reset.

@@ -100,6 +100,10 @@ class Requests:
         """Look again behind an insn that the interp tier executed while something waited."""
         if insn.mnemonic == "iret":
             self.cpu.r8[_IN_NMI] = 0
+        self.behind()
+
+    def behind(self) -> None:
+        """Look again behind an insn."""
         self.run_calls()
         if self.next_interrupt():
             native.poke(self.cpu)

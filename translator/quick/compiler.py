@@ -12,6 +12,7 @@ import ast
 import ctypes
 import inspect
 import textwrap
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -110,6 +111,18 @@ def host_mmap(address: int, size: int, prot: int, flags: int, fd: int, offset: i
     libc.mmap.restype, libc.mmap.argtypes = ctypes.c_int64, [ctypes.c_int64] * 6
     result: int = libc.mmap(address, size, prot, flags, fd, offset)
     return result if result != -1 else -ctypes.get_errno()
+
+
+def host_clock() -> int:
+    """Return the host's monotonic clock in ns."""
+    return time.monotonic_ns()
+
+
+# clock_gettime of x86-64 Linux is number 228, CLOCK_MONOTONIC 1.
+_CLOCK = (
+    'call i64 asm sideeffect "syscall", "={{ax}},{{ax}},{{di}},{{si}},~{{rcx}},~{{r11}},'
+    '~{{memory}}"(i64 228, i64 1, ptr {})'
+)
 
 
 def host_gs(base: int) -> None:
@@ -370,6 +383,13 @@ class _Function(ast.NodeVisitor):
             return "0"
         if name == "host_mmap":
             return self.value(_MMAP.format(*arguments))
+        if name == "host_clock":
+            place = self.value("alloca [2 x i64]")
+            self.value(_CLOCK.format(place))
+            seconds = self.value(f"load i64, ptr {place}")
+            after = self.value(f"getelementptr i8, ptr {place}, i64 8")
+            fraction = self.value(f"load i64, ptr {after}")
+            return self.value(f"add i64 {fraction}, {self.value(f'mul i64 {seconds}, 1000000000')}")
         if name == "host_gs":
             if _has_gs_insn():
                 self.do(_GS_BY_INSN.format(*arguments))

@@ -35,6 +35,8 @@ SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 256, 264, 272  # copies of the registe
 # 1 where a row may be; 1 where rows of space 0 are dead and Python has not yet noticed.
 ROWS, SPACES, IN_ROWS, STALE = 280, 288, 296, 304
 COMPILED = 312  # whether system.py may do what it can
+CALLEES = 328  # address of rows for those who answer for ports and devices (accesses.py)
+TSC_ON, TSC_OFFSET = 336, 344  # whether rdtsc shows the host's clock, and what is added (ns)
 PAGING_SIZE = 512
 TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 

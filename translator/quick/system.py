@@ -13,6 +13,7 @@ from collections.abc import Callable
 from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS
 from translator.quick import registers
 from translator.quick.compiler import (
+    host_clock,
     put16,
     put32,
     put64,
@@ -26,21 +27,27 @@ from translator.quick.paging import (
     SYSENTER_CS,
     SYSENTER_EIP,
     SYSENTER_ESP,
+    TSC_OFFSET,
+    TSC_ON,
     VIEW,
 )
 from translator.quick.registers import (
     ACCESSED,
     ATTENTION,
     ATTR,
+    BUDGET,
     CONTEXT,
     CPL_BITS,
     CR0,
     CR0_TS,
+    CR4,
+    CR4_TSD,
     CS,
     DOWN,
     DPL,
     DR7,
     DS,
+    EAX,
     ECX,
     EDX,
     EIP,
@@ -314,7 +321,7 @@ def sysexit(ctx: int, st: int) -> int:
 # -- what guest code leaves for --------------------------------------------------------------------
 def is_plain(ctx: int, st: int) -> int:
     """Whether this is the common case, and nobody asks for anything."""
-    if not s64(ctx + COMPILED):
+    if not s64(ctx + COMPILED) or s64(st + BUDGET) < 0:
         return 0
     if u32(st + ATTENTION) or u32(st + STOP) or u32(st + REST) & STEPS:
         return 0
@@ -327,17 +334,43 @@ def interrupt(ctx: int, st: int) -> int:
     return deliver(ctx, st, u32(st + INFO), BY_INT, 0)
 
 
+def read_tsc(ctx: int, st: int, behind: int) -> int:
+    """Execute rdtsc, if the counter follows the host's clock."""
+    if not s64(ctx + TSC_ON) or (level_of(st) and u32(st + CR4) & CR4_TSD):
+        return 0
+    count = host_clock() + s64(ctx + TSC_OFFSET)
+    put32(st + EAX, count)
+    put32(st + EDX, count >> 32)
+    return executed(st, behind)
+
+
+def verify_write(ctx: int, st: int, selector: int, behind: int) -> int:
+    """Execute verw in ring 0: ZF says whether a selector names writable data."""
+    at = descriptor_at(ctx, st, selector)
+    if not at:
+        return 0
+    high = u32(at + 4)
+    wanted = MEMORY_KIND | WRITABLE
+    is_writable = high & (wanted | IS_CODE) == wanted and high >> DPL & 3 >= selector & 3
+    set_eflags(st, eflags(st) & ~0x40 | (0x40 if is_writable else 0))
+    return executed(st, behind)
+
+
 def execute(ctx: int, st: int, blocks: int) -> int:
     """Execute the insn at EIP, which the interp tier would."""
     if not is_plain(ctx, st):
         return 0
     eip = u32(st + EIP)
     view = s64(ctx + VIEW)
-    code = host_of(ctx, view, eip, 4, 0)
+    code = host_of(ctx, view, eip, 8, 0)
     if not code:
         return 0
     level = level_of(st)
     op = u8(code)
+    if op == 0x2E:  # CS: Linux has it before verw
+        eip += 1
+        code += 1
+        op = u8(code)
     if op == 0x8E:  # mov sreg, r16
         modrm = u8(code + 1)
         index = modrm >> 3 & 7
@@ -362,6 +395,8 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         return pop_segment(ctx, st, GS, eip + 2)
     if op == 0x34:
         return sysenter(ctx, st)
+    if op == 0x31:
+        return read_tsc(ctx, st, eip + 2)
     if level:
         return 0
     if op == 0x35:
@@ -370,6 +405,9 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         put32(st + CR0, u32(st + CR0) & ~CR0_TS)
         return executed(st, eip + 2)
     modrm = u8(code + 2)
+    if op == 0x00 and modrm == 0x2D:  # verw [disp32]
+        place = host_of(ctx, view, u32(code + 3), 2, 0)
+        return verify_write(ctx, st, u16(place), eip + 7) if place else 0
     if op == 0x22 and modrm >> 3 == 0o33:  # mov cr3, r32
         if not load_root(ctx, st, blocks, u32(st + 4 * (modrm & 7))):
             return 0
@@ -385,5 +423,5 @@ BY_INT, SAVES_RF, HAS_ERROR = 1, 2, 4
 PUBLIC = {"deliver", "interrupt", "execute"}
 FUNCTIONS: list[Callable[..., int]] = [
     *registers.FUNCTIONS, load_segment, pop_segment, is_plain, deliver, interrupt_return, fixed,
-    sysenter, sysexit, interrupt, execute,
+    sysenter, sysexit, interrupt, read_tsc, verify_write, execute,
 ]  # fmt: skip

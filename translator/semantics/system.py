@@ -254,6 +254,8 @@ def cpuid(b: Builder) -> None:
 @insn("rdtsc")
 def rdtsc(b: Builder) -> None:
     """EDX:EAX ← time stamp counter."""
+    if b.mode.system and b.mode.cpl:
+        b.fault_if(b.get("cr4").bit(2), "#GP")  # TSD
     stamp = b.call("rdtsc", 64)
     b.set_reg("eax", stamp.trunc(32))
     b.set_reg("edx", stamp.bits(32, 32))

@@ -1,0 +1,77 @@
+"""Ports and devices of a machine, called by native code where guest code asks for them.
+
+The mechanism is that of embedded machines: `jitemu_serve` calls Python objects at places
+(runtime/nativeserve.py).  Here one row serves all, filled for each access (quick/accesses.py).
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from runtime.embed.serving import Serving
+from runtime.nativeserve import ASKED, CALL, PAUSED, TABLE
+from translator.quick import paging as at
+from translator.quick.accesses import CALL_SIZE
+from translator.state import FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.cpu import Cpu
+    from runtime.system.linear import Linear
+
+_CONTEXT = FIELDS["context"].offset // 8
+_STALE = at.STALE // 8
+_SIZES = (1, 2, 4)
+assert 8 * len(CALL) == CALL_SIZE
+
+
+class Devices:
+    """What a processor's engine enters guest code by."""
+
+    def __init__(self, context: int, cpu: Cpu, linear: Linear) -> None:
+        """Take the address of the engine's tables, the only CPU, and its memory."""
+        self.cpu, self.linear = cpu, linear
+        self.serving = Serving(context, cpu.state_address)
+        self.serving.table[TABLE.index("machine")] = linear.context_address
+        self.kept: list[Any] = []
+        self.rows = array("q")
+
+    def connect(
+        self, port_in: Callable[[int, int], int], port_out: Callable[[int, int, int], None]
+    ) -> None:
+        """Let functions answer for all ports."""
+        physical = self.linear.physical
+        self.kept, self.rows = [], array("q")
+        for size in _SIZES:
+            self._add(port_in, 0, size)
+        for size in _SIZES:
+            self._add(port_out, 0, 0, size)
+        for size in _SIZES:
+            self._add(physical.load, 0, 8 * size)
+        for size in _SIZES:
+            self._add(physical.store, 0, 0, 8 * size)
+        self.linear.fields[at.CALLEES // 8] = self.rows.buffer_info()[0]
+
+    def _add(self, call: Callable[..., Any], *arguments: int) -> None:
+        """Add a callee; native code replaces the first argument, or the first two."""
+        objects = array("q", [id(one) for one in arguments])
+        self.kept.append((call, arguments, objects))
+        self.rows.extend((id(call), objects.buffer_info()[0], len(objects)))
+
+    def enter(self, state: int, code: int) -> int:
+        """Run guest code until Python is needed for more than a device; return the kind of exit."""
+        serving, cpu = self.serving, self.cpu
+        kind: int = serving.serve(serving.address, code)
+        cpu.context_seen = cpu.r64[_CONTEXT]  # compiled code changes what belongs to it, too
+        if self.linear.fields[_STALE]:
+            self.linear.take_stale()
+        if kind == ASKED:
+            assert cpu.system is not None
+            cpu.system.requests.behind()
+            return 0
+        if kind == PAUSED:
+            serving.refill()
+            return 0
+        return kind
