@@ -11,13 +11,14 @@ import numpy as np
 
 from runtime.bus import Bus
 from runtime.clock import Clock
-from runtime.devices.vgamemory import MISC, PLANE_SIZE, VgaMemory
+from runtime.devices.vgamemory import MAP_MASK, MEMORY_MODE, MISC, MODE, PLANE_SIZE, VgaMemory
 from runtime.devices.vgamodes import DISPI_INDEX, DISPI_LAST, Dispi
 from runtime.screen.frame import Frame
 
 PCI_ID, PCI_CLASS = (0x1234, 0x1111), 0x030000
 HOME = 0xE0000000  # where the memory is kept while the guest has not said where it wants it
 _LINE = 31_778  # ns of a scan line at 31.5 kHz, as of all VGA modes
+_SHOWN = _LINE * 4 // 5  # of it until the beam goes back
 _MASKS = bytes([0x03, 0x3D, 0x0F, 0x3F, 0x0E])  # bits that the sequencer's registers have
 _INDEX_BITS = {0x3C4: 7, 0x3CE: 15, 0x3D4: 0x3F}
 _GRAPHICS_MASKS = bytes([15, 15, 15, 31, 3, 0x7B, 15, 15, 255])
@@ -39,16 +40,16 @@ class Vga:
         self.linear = self._view() if self._is_reachable else np.zeros(memory, np.uint8)
         self.dispi = Dispi(memory)
         self.reset()
-        ports = [(0x3B4, 2), (0x3BA, 1), (0x3C0, 16), (0x3D4, 2), (0x3DA, 1)]
-        for first, count in ports:
-            bus.map_ports(first, count, self._read, self._write, owner="vga")
+        # The ports that guests use in their inner loops have functions of their own.
+        quick = {0x3C4: self._out_sequencer, 0x3C9: self._out_colour, 0x3CE: self._out_graphics}
+        for port in (0x3B4, 0x3B5, 0x3BA, *range(0x3C0, 0x3D0), 0x3D4, 0x3D5, 0x3DA):
+            read = self._in_status if port == 0x3DA else self._read
+            bus.map_ports(port, 1, read, quick.get(port, self._write), owner="vga")
         bus.map_ports(DISPI_INDEX, 3, self._read_dispi, self._write_dispi, owner="vga")
 
     def reset(self) -> None:
         """Set the registers to zero, as after power-on."""
         self.crtc, self.attribute = bytearray(0x19), bytearray(0x15)
-        self.sequencer[:] = bytes(len(self.sequencer))
-        self.graphics[:] = bytes(len(self.graphics))
         self.misc, self.feature, self.enable = 0, 0, 1
         self._indices = dict.fromkeys((0x3C4, 0x3CE, 0x3D4), 0)
         self._attribute_index, self._attribute_data = 0, False  # which register, and which half
@@ -57,9 +58,10 @@ class Vga:
         self._dac_read = self._dac_write = 0  # in thirds of colours
         self._dac_state = 0
         self._toggle = 0
+        # Lines in all, displayed, and of the retrace; None: the registers have changed.
+        self._beam: tuple[int, int, int, int] | None = None
         self.dispi.reset()
-        self.memory.is_enabled = True
-        self.memory.set_linear(None, 0)
+        self.memory.reset()
 
     # -- the linear framebuffer --------------------------------------------------------------------
     def _view(self) -> np.ndarray:
@@ -110,26 +112,54 @@ class Vga:
     def _enter_mode(self) -> None:
         """Bring the VGA's own registers in line with a mode that begins, and clear memory."""
         dispi = self.dispi
-        self.graphics[MISC] = self.graphics[MISC] & 3 | 5
+        memory = self.memory
+        memory.set_graphics(MISC, self.graphics[MISC] & 3 | 5)
         self.crtc[0x17] |= 3
         is_packed = dispi.depth > 4
-        self.graphics[5] = self.graphics[5] & ~0x60 | (0x40 if is_packed else 0)
+        memory.set_graphics(MODE, self.graphics[MODE] & ~0x60 | (0x40 if is_packed else 0))
         self.sequencer[1] &= ~8
         if is_packed:
-            self.sequencer[4] |= 8
-            self.sequencer[2] |= 15
+            memory.set_sequencer(MEMORY_MODE, self.sequencer[MEMORY_MODE] | 8)
+            memory.set_sequencer(MAP_MASK, 15)
         if dispi.clears:
-            self.memory.set_linear(None, 0)
+            memory.set_linear(None, 0)
             mode = dispi.mode
             if is_packed:
                 size = min(self.size, mode.pitch * mode.height)
                 self.physical.on_write(self._home, size)
                 self.linear[:size] = 0
             else:
-                self.memory.sync()
-                self.memory.words[:] = 0
+                memory.clear()
 
     # -- ports -------------------------------------------------------------------------------------
+    def _out_graphics(self, port: int, value: int, size: int) -> None:
+        index = self._indices[0x3CE] = value & 15
+        if size == 2:
+            if index < len(_GRAPHICS_MASKS):
+                self.memory.set_graphics(index, value >> 8 & _GRAPHICS_MASKS[index])
+        elif size == 4:
+            self._write(port, value, size)
+
+    def _out_sequencer(self, port: int, value: int, size: int) -> None:
+        index = self._indices[0x3C4] = value & 7
+        if size == 2:
+            if index < len(_MASKS):
+                self.memory.set_sequencer(index, value >> 8 & _MASKS[index])
+        elif size == 4:
+            self._write(port, value, size)
+
+    def _out_colour(self, port: int, value: int, size: int) -> None:
+        if size == 1:
+            self._write_colour(value)
+        else:
+            self._write(port, value, size)
+
+    def _in_status(self, port: int, size: int) -> int:
+        if size > 1 or not self.misc & 1:
+            return self._read(port, size)
+        self._attribute_data = False
+        return self._status()
+
     def _read(self, port: int, size: int) -> int:
         value = self._read_byte(port)
         for i in range(1, size):
@@ -189,17 +219,25 @@ class Vga:
 
     def _status(self) -> int:
         """Return input status 1: whether the beam is between lines, or between frames."""
+        if self._beam is None:
+            self._beam = self._timing()
+        total, displayed, start, end = self._beam
+        now = self.clock.now()
+        line = now // _LINE % total
+        self._toggle ^= 0x30
+        if line >= displayed:
+            return self._toggle | (9 if start <= line < end else 1)
+        return self._toggle | (now % _LINE > _SHOWN)
+
+    def _timing(self) -> tuple[int, int, int, int]:
+        """Return the number of lines, of those displayed, and where the retrace begins and ends."""
         crtc = self.crtc
         total = (crtc[6] | (crtc[7] & 1) << 8 | (crtc[7] & 0x20) << 4) + 2
         total = total if total > 100 else 449
-        now = self.clock.now()
-        line, within = now // _LINE % total, now % _LINE
         displayed = min((crtc[0x12] | (crtc[7] & 2) << 7 | (crtc[7] & 0x40) << 3) + 1, total - 4)
         start = crtc[0x10] | (crtc[7] & 4) << 6 | (crtc[7] & 0x80) << 2
         start = start if displayed <= start < total else displayed
-        self._toggle ^= 0x30
-        is_between = line >= displayed or within > _LINE * 4 // 5
-        return is_between | (start <= line < start + 2 + (total - start) // 8) << 3 | self._toggle
+        return total, displayed, start, start + 2 + (total - start) // 8
 
     def _write_byte(self, port: int, value: int) -> None:
         if self._is_absent(port):
@@ -209,12 +247,13 @@ class Vga:
         if port in self._indices:
             self._indices[port] = value & _INDEX_BITS[port]
         elif port == 0x3C5:
-            self._write_sequencer(self._indices[0x3C4], value)
+            index = self._indices[0x3C4]
+            if index < len(_MASKS):
+                self.memory.set_sequencer(index, value & _MASKS[index])
         elif port == 0x3CF:
             index = self._indices[0x3CE]
             if index < len(_GRAPHICS_MASKS):
-                self.graphics[index] = value & _GRAPHICS_MASKS[index]
-                self.memory.update()
+                self.memory.set_graphics(index, value & _GRAPHICS_MASKS[index])
         elif port == 0x3D5:
             self._write_crtc(self._indices[0x3D4], value)
         elif port == 0x3C0:
@@ -229,27 +268,21 @@ class Vga:
             self._dac_write, self._dac_state = value * 3, 0
         elif port == 0x3C2:
             self.misc = value
-            self.memory.is_enabled = bool(value & 2)
-            self.memory.update()
+            self.memory.enable(bool(value & 2))
         elif port == 0x3C3:
             self.enable = value & 1
         elif port == 0x3DA:
             self.feature = value & 0x0B
-
-    def _write_sequencer(self, index: int, value: int) -> None:
-        if index < len(_MASKS):
-            self.sequencer[index] = value & _MASKS[index]
-            if index in (2, 4):
-                self.memory.update()
 
     def _write_crtc(self, index: int, value: int) -> None:
         if index >= len(self.crtc):
             return
         if index <= 7 and self.crtc[0x11] & 0x80:  # protected, but for a bit of line compare
             if index == 7:
-                self.crtc[7] = self.crtc[7] & ~0x10 | value & 0x10
+                self.crtc[7] = self.crtc[7] & ~0x10 | value & 0x10  # has no part in timing
             return
         self.crtc[index] = value
+        self._beam = None
 
     def _write_attribute(self, value: int) -> None:
         if not self._attribute_data:
@@ -264,8 +297,7 @@ class Vga:
         self._attribute_data = not self._attribute_data
 
     def _write_colour(self, value: int) -> None:
-        if not self.dispi.has_wide_colours:
-            value &= 0x3F
+        value &= 0xFF if self.dispi.has_wide_colours else 0x3F
         self.palette[self._dac_write] = value
         self._dac_write = (self._dac_write + 1) % 768
 

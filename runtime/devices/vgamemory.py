@@ -30,7 +30,6 @@ _PATIENCE = 48  # accesses by callbacks before the window becomes RAM
 # Nibble -> word with FF in the bytes of the planes that it names.
 SPREAD = tuple(sum(0xFF << 8 * p for p in range(4) if n >> p & 1) for n in range(16))
 _EACH = 0x01010101
-_ALL = 0xFFFFFFFF
 
 # Indices of registers.
 MAP_MASK, MEMORY_MODE = 2, 4  # sequencer
@@ -61,41 +60,76 @@ class VgaMemory:
         self.bank = 0  # in units of 64 K, of VBE modes
         self.linear: np.ndarray | None = None  # memory of a VBE mode of 8 bits or more
         self._layout: Layout | None = None  # of the window while it is RAM
-        self._wanted: Layout | None = None
-        self._accesses = 0
+        self._accesses = 0  # by callbacks since registers changed
         self._was = np.zeros(0, np.uint8)  # a bank as it was when it was put into the window
         physical.add_device(WINDOW, WINDOW_SIZE, self.read, self.write)
-        self.update()
+        self.reset()
 
     # -- registers ---------------------------------------------------------------------------------
-    def update(self) -> None:
-        """Take over registers that have changed."""
-        sequencer, graphics = self.sequencer, self.graphics
-        self._map_mask = SPREAD[sequencer[MAP_MASK] & 15]
-        self._is_chain4 = bool(sequencer[MEMORY_MODE] & 8)
-        self._writes_pairs = not sequencer[MEMORY_MODE] & 4
-        self._reads_pairs = bool(graphics[MODE] & 0x10)
-        self._write_mode, self._read_mode = graphics[MODE] & 3, graphics[MODE] >> 3 & 1
-        self._rotate, self._function = graphics[ROTATE] & 7, graphics[ROTATE] >> 3 & 3
-        self._set = SPREAD[graphics[SET_RESET] & 15]
-        self._enable_set = SPREAD[graphics[ENABLE_SET_RESET] & 15]
-        self._read_map = graphics[READ_MAP] & 3
-        self._compare, self._care = SPREAD[graphics[COMPARE] & 15], SPREAD[graphics[DONT_CARE] & 15]
-        self._bit_mask = graphics[BIT_MASK] * _EACH
-        self.base, self.size = _RANGES[graphics[MISC] >> 2 & 3]
-        wanted = self._plain()
-        if wanted == self._layout:
-            self._wanted = None
+    def set_sequencer(self, index: int, value: int) -> None:
+        """Write a register of the sequencer."""
+        self.sequencer[index] = value
+        if index == MAP_MASK:
+            self._map_mask = SPREAD[value & 15]
+        elif index == MEMORY_MODE:
+            self._is_chain4, self._writes_pairs = bool(value & 8), not value & 4
+        else:
             return
-        if wanted != self._wanted:
-            self._wanted, self._accesses = wanted, 0
+        self._accesses = 0
         if self._layout is not None:
-            old = self._layout
-            if wanted is not None and (old.base, old.size) == (wanted.base, wanted.size):
-                self.sync()
-                self._fill(wanted)
-            else:
-                self._leave()
+            self._change_layout()
+
+    def set_graphics(self, index: int, value: int) -> None:
+        """Write a register of the graphics controller."""
+        self.graphics[index] = value
+        if index == BIT_MASK:
+            self._bit_mask = value * _EACH
+        elif index == SET_RESET:
+            self._set = SPREAD[value & 15]
+        elif index == ENABLE_SET_RESET:
+            self._enable_set = SPREAD[value & 15]
+        elif index == ROTATE:
+            self._rotate, self._function = value & 7, value >> 3 & 3
+        elif index == READ_MAP:
+            self._read_map = value & 3
+        elif index == MODE:
+            self._write_mode, self._read_mode = value & 3, value >> 3 & 1
+            self._reads_pairs = bool(value & 0x10)
+        elif index == MISC:
+            self.base, self.size = _RANGES[value >> 2 & 3]
+        elif index == COMPARE:
+            self._compare = SPREAD[value & 15]
+        else:
+            self._care = SPREAD[value & 15]
+        self._accesses = 0
+        if self._layout is not None:
+            self._change_layout()
+
+    def reset(self) -> None:
+        """Set all registers to zero; memory stays."""
+        self.is_enabled = True
+        for index in range(len(self.sequencer)):
+            self.set_sequencer(index, 0)
+        for index in range(BIT_MASK + 1):
+            self.set_graphics(index, 0)
+        self.set_linear(None, 0)
+
+    def enable(self, is_enabled: bool) -> None:
+        """Let the window answer, or not."""
+        self.is_enabled = is_enabled
+        self._change_layout()
+
+    def _change_layout(self) -> None:
+        """Let the window be RAM of another kind, or no RAM, as registers say."""
+        self._accesses = 0
+        old, wanted = self._layout, self._plain()
+        if old is None or wanted == old:
+            return
+        if wanted is not None and (old.base, old.size) == (wanted.base, wanted.size):
+            self.sync()
+            self._fill(wanted)
+        else:
+            self._leave()
 
     def _plain(self) -> Layout | None:
         """Return how the window is plain RAM with these registers; None: it is not."""
@@ -149,7 +183,7 @@ class VgaMemory:
         self.physical.write(layout.base, part.tobytes())
         if layout.kind == "bank":
             self._was = part.copy()
-        self._layout, self._wanted = layout, None
+        self._layout = layout
 
     def _leave(self) -> None:
         self.sync()
@@ -172,44 +206,44 @@ class VgaMemory:
         else:
             part[...] = window.reshape(part.shape)
 
+    def clear(self) -> None:
+        """Set all planes to zero, wherever the guest sees them."""
+        self.words[:] = 0
+        if self._layout is not None:
+            self._fill(self._layout)
+
     def set_linear(self, linear: np.ndarray | None, bank: int) -> None:
         """Show a bank of a VBE mode's memory in the window; None: planes, from a bank on."""
         is_bank = self._layout is not None and self._layout.kind == "bank"
         if is_bank and linear is not self.linear:
             self._leave()
         self.linear, self.bank = linear, bank
-        self.update()
+        self._change_layout()
 
     # -- the window as callbacks -------------------------------------------------------------------
-    def _count(self) -> bool:
-        """Count an access; True if the window is RAM from now on."""
-        if self._wanted is None:
+    def _enter_if_plain(self, address: int, size: int) -> bool:
+        """Make the window RAM, if it can be; True if an access goes there now."""
+        layout = self._plain()
+        if layout is None:
             return False
-        self._accesses += 1
-        if self._accesses <= _PATIENCE:
-            return False
-        self._enter(self._wanted)
-        return True
+        self._enter(layout)
+        return layout.base <= address <= layout.base + layout.size - size
 
     def read(self, address: int, size: int) -> int:
         """Read bytes of the window, as the guest does."""
-        if self._count():
-            layout = self._layout
-            assert layout is not None
-            if layout.base <= address <= layout.base + layout.size - size:
-                return self.physical.load(address, 8 * size)
+        self._accesses += 1
+        if self._accesses == _PATIENCE and self._enter_if_plain(address, size):
+            return self.physical.load(address, 8 * size)
         if size == 1:
             return self._read(address)
         return sum(self._read(address + i) << 8 * i for i in range(size))
 
     def write(self, address: int, value: int, size: int) -> None:
         """Write bytes of the window, as the guest does."""
-        if self._count():
-            layout = self._layout
-            assert layout is not None
-            if layout.base <= address <= layout.base + layout.size - size:
-                self.physical.store(address, value, 8 * size)
-                return
+        self._accesses += 1
+        if self._accesses == _PATIENCE and self._enter_if_plain(address, size):
+            self.physical.store(address, value, 8 * size)
+            return
         if size == 1:
             self._write(address, value)
             return
@@ -251,29 +285,30 @@ class VgaMemory:
         elif self._writes_pairs:
             mask, at = mask & (0xFF00FF00 if at & 1 else 0x00FF00FF), at & ~1
         at = (at & 0xFFFF) + (self.bank << 16) & PLANE_SIZE - 1
-        planes = self.planes
-        planes[at] = planes[at] & ~mask & _ALL | self._changed(value) & mask
-
-    def _changed(self, value: int) -> int:
-        """Return the word that a byte from the processor becomes."""
+        # What the byte becomes in each plane.
         mode, latch, bits = self._write_mode, self.latch, self._bit_mask
         if mode == 1:
-            return latch
-        if mode == 2:
-            word = SPREAD[value & 15]
+            word = latch
         else:
-            if self._rotate:
-                value = (value >> self._rotate | value << 8 - self._rotate) & 0xFF
-            if mode == 0:
-                enabled = self._enable_set
-                word = value * _EACH & ~enabled | self._set & enabled
+            if mode == 2:
+                word = SPREAD[value & 15]
             else:
-                bits, word = bits & value * _EACH, self._set
-        function = self._function
-        if function == 1:
-            word &= latch
-        elif function == 2:
-            word |= latch
-        elif function == 3:
-            word ^= latch
-        return word & bits | latch & ~bits
+                if turn := self._rotate:
+                    value = (value >> turn | value << 8 - turn) & 0xFF
+                if mode:
+                    bits, word = bits & value * _EACH, self._set
+                else:
+                    word = value * _EACH
+                    if enabled := self._enable_set:
+                        word = word & ~enabled | self._set & enabled
+            if function := self._function:
+                word = (
+                    word & latch
+                    if function == 1
+                    else word | latch
+                    if function == 2
+                    else word ^ latch
+                )
+            word = word & bits | latch & ~bits
+        planes = self.planes
+        planes[at] = word & mask | planes[at] & ~mask

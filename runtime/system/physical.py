@@ -47,6 +47,7 @@ class Physical:
         # 0 RAM, 1 ROM, 2 device or nothing
         self.kinds = bytearray(size >> PAGE_SHIFT) + b"\2" * (self.span - size >> PAGE_SHIFT)
         self.devices: list[Device] = []
+        self._owners: dict[int, Device] = {}  # by page
         # (page address, "read" or "write") -> how often the guest used memory that is not there.
         self.unclaimed: Counter[tuple[int, str]] = Counter()
         # Called before Python changes RAM, with address and size: code may have been made of it.
@@ -77,12 +78,22 @@ class Physical:
     def remove(self, start: int, size: int) -> None:
         """Let nothing be at a range of pages any more."""
         self.devices = [d for d in self.devices if not start <= d.start < start + size]
+        self._find_owners()
         self._set_kind(start, size, 2)
 
     def add_device(self, start: int, size: int, read: Read, write: Write) -> None:
         """Let callbacks answer for a range of pages, which may lie beyond RAM."""
         self.devices.append(Device(start, start + size, read, write))
+        self._find_owners()
         self._set_kind(start, size, 2)
+
+    def _find_owners(self) -> None:
+        """Note which device has which page; of several the one that came last."""
+        self._owners = {
+            page: device
+            for device in self.devices
+            for page in range(device.start >> PAGE_SHIFT, -(-device.end >> PAGE_SHIFT))
+        }
 
     def _set_kind(self, start: int, size: int, kind: int) -> None:
         first, last = start >> PAGE_SHIFT, min(start + size, self.span) >> PAGE_SHIFT
@@ -99,18 +110,12 @@ class Physical:
         return page < len(self.kinds) and not self.kinds[page]
 
     # -- contents, for Python ----------------------------------------------------------------------
-    def _device(self, address: int) -> Device | None:
-        for device in reversed(self.devices):
-            if device.start <= address < device.end:
-                return device
-        return None
-
     def load(self, address: int, width: int) -> int:
         """Read *width* bits (8, 16, 32, 64...); all ones where nothing is."""
         size = width // 8
         if address + size <= self.span and self.kinds[address >> PAGE_SHIFT] < 2:
             return int.from_bytes(self.view[address : address + size], "little")
-        device = self._device(address)
+        device = self._owners.get(address >> PAGE_SHIFT)
         if device is None:
             self.unclaimed[address & -PAGE, "read"] += 1
             return (1 << width) - 1
@@ -125,7 +130,7 @@ class Physical:
                 self.on_write(address, size)
                 self.view[address : address + size] = value.to_bytes(size, "little")
             return
-        device = self._device(address)
+        device = self._owners.get(address >> PAGE_SHIFT)
         if device is None:
             self.unclaimed[address & -PAGE, "write"] += 1
         else:
@@ -159,7 +164,7 @@ class Physical:
         """Read within a page."""
         if self.is_ram(address >> PAGE_SHIFT):
             return self.read(address, size)
-        device = self._device(address)
+        device = self._owners.get(address >> PAGE_SHIFT)
         if device is None:
             return b"\xff" * size
         return b"".join(
@@ -179,7 +184,8 @@ class Physical:
             part, view = view[:count], view[count:]
             if self.is_writable(at >> PAGE_SHIFT):
                 self.write(at, bytes(part))
-            elif not self.is_ram(at >> PAGE_SHIFT) and (device := self._device(at)) is not None:
+            elif not self.is_ram(page := at >> PAGE_SHIFT) and page in self._owners:
+                device = self._owners[page]
                 for place, width in self._words(at, count):
                     value = int.from_bytes(part[place - at : place - at + width], "little")
                     device.write(place, value, width)

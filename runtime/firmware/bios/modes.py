@@ -212,7 +212,6 @@ def clear(bios: Bios, call: Call, mode: VideoMode) -> None:
     if mode.kind == "text":
         call.write(mode.segment << 4, b"\x20\x07" * 0x4000)
     elif mode.kind == "planar" and bios.vga is not None:
-        bios.vga.memory.sync()
-        bios.vga.memory.words[:0x10000] = 0
+        bios.vga.memory.clear()
     else:
         call.write(mode.segment << 4, bytes(0x8000 if mode.kind == "cga" else 0x10000))
