@@ -179,7 +179,7 @@ def test_ports_need_a_privilege_level(strategy: str) -> None:
     """In ring 3, IOPL decides."""
     machine = Machine(strategy, is_real=False)
     machine.physical.write(CODE, bytes.fromhex("e460 e460 cd21".replace(" ", "")))
-    machine.p.cpu.r32[FIELDS["tr_limit"].offset // 4] = 103  # a task without a map of ports
+    machine.physical.write(0x66, b"\xff\xff")  # in the task state: there is no map of ports
     for iopl, vector in ((0, 13), (3, 0x21)):
         segments.set_flat(machine.p.cpu, 3)
         machine.p.update_context()
