@@ -130,6 +130,57 @@ def test_garbage(seed: int) -> None:
     assert b"internal error" not in got.stderr
 
 
+# -- what DOS tells programs, and asks them --------------------------------------------------------
+def test_break_and_critical_error(tmp_path: Path) -> None:
+    """INT 23h goes on or ends the program; INT 24h has a function tried again, then fail."""
+    with work_directory({}) as work:
+        command = [*jitemu(ANY, "--mount", f"D={tmp_path}:ro"), assemble("breaks", work).name]
+        got = run(command, stdin=b"a\3b\3", work=work)
+        assert got.stdout.decode().splitlines() == [
+            "key=0061 ^C",
+            "key=0062 breaks=0001 ",
+            "create E0005",
+            "asked=0002 drive=0003 code=0000 ",
+            "extended=0013 ",
+            "^C",
+        ]
+        got = run([*command, "x"], stdin=b"a\3b\3", work=work)  # DOS's own handlers
+        assert got.stdout.decode().splitlines() == ["key=0061 ^C"]
+
+
+def test_executable_with_relocations() -> None:
+    """An MZ program's segments are where it was loaded; one for Windows runs its part for DOS."""
+    # mov ax, 2 (a segment of the image, relocated); mov ds, ax; mov dx, 0; mov ah, 9; int 21h...
+    code = bytes.fromhex("b80200 8ed8 ba0000 b409 cd21 b8054c cd21").ljust(32, b"\x90")
+    image = header(last=96, count=1, table=0x1C)[:28] + struct.pack("<HH", 1, 0) + code
+    got = execute(image + b"second segment$" + bytes(30), "prog.exe")
+    assert (got.stdout, got.status) == (b"second segment", 5)
+    windows = bytearray(image.ljust(0x80, b"\0") + b"PE\0\0" + bytes(40))
+    windows[0x1C:0x20] = bytes(4)
+    struct.pack_into("<H", windows, 6, 0)
+    struct.pack_into("<HH", windows, 2, 0, 1)
+    windows[0x20:0x30] = bytes.fromhex("b8074ccd21").ljust(16, b"\x90")
+    struct.pack_into("<I", windows, 0x3C, 0x80)
+    got = execute(bytes(windows).ljust(512, b"\0"), "win.exe")
+    assert got.status == 7
+    assert "Windows" in got.stderr.decode()
+
+
+def test_version() -> None:
+    """--dos-version is what function 30h tells."""
+    # mov ah, 30h; int 21h; add al, ah; mov ah, 4Ch; int 21h
+    got = execute(bytes.fromhex("b430cd2100e0b44ccd21"), "ver.com", "--dos-version", "3.30")
+    assert got.status == 33
+
+
+def test_cycles() -> None:
+    """--cycles slows the processor down: 2 million insns at 1000 a millisecond take 2 s."""
+    # mov dx, 16; again: xor cx, cx; next: loop next; dec dx; jnz again; ret
+    code = bytes.fromhex("ba1000 31c9 e2fe 4a 75f9 c3")
+    assert execute(code, "slow.com", "--cycles", "500").seconds > 2
+    assert execute(code, "fast.com", "--cycles", "max").status == 0
+
+
 # -- isolation -------------------------------------------------------------------------------------
 def test_nothing_outside_is_reachable(tmp_path: Path) -> None:
     """Dots, links and host paths lead nowhere; a link inside the drive works."""

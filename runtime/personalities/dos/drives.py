@@ -20,6 +20,8 @@ from runtime.personalities.dos.errors import (
     IS_CURRENT,
     NO_MORE_FILES,
     PATH_NOT_FOUND,
+    WRITE_PROTECTED,
+    CriticalError,
     DosError,
     of_host,
 )
@@ -57,6 +59,7 @@ class Drive:
         self.is_read_only, self.label = is_read_only, label
         self.serial = os.fstat(self.fd).st_ino & 0xFFFFFFFF
         self.current: Path = ()
+        self.number = 2  # letter: 0 is A:
         self._names: dict[tuple[int, int], names.Names] = {}
         self._kept: dict[tuple[int, int], int] = {}  # file -> attributes that the host has not
 
@@ -184,7 +187,7 @@ class Drive:
 
     def _writable(self) -> None:
         if self.is_read_only:
-            raise DosError(ACCESS_DENIED)
+            raise CriticalError(WRITE_PROTECTED, self.number)
 
     # -- files -------------------------------------------------------------------------------------
     def open(self, path: Path, flags: int) -> int:

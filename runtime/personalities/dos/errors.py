@@ -58,6 +58,14 @@ class DosError(Exception):
         self.code = code
 
 
+class CriticalError(DosError):
+    """The hardware would have failed: INT 24h decides what becomes of the function."""
+
+    def __init__(self, code: int, drive: int) -> None:
+        super().__init__(code)
+        self.drive = drive  # 0 is A:
+
+
 def about(code: int) -> tuple[int, int, int]:
     """Return class, suggested action and locus of an error."""
     return _ABOUT.get(code, (13, 4, 1))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.call import Call
 from runtime.firmware.callbacks import Result
-from runtime.personalities.dos import programs
+from runtime.personalities.dos import programs, tables
+from runtime.personalities.dos.errors import ACCESS_DENIED, CriticalError
 from runtime.personalities.dos.multiplex import multiplex
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # 0000:00C0, which the far call at PSP:5 leads to, and where that is with address line 20.
 _CPM_CALLS = 0xC0, 0x1000C0
+_RETRY, _ABORT, _FAIL = 1, 2, 3  # what INT 24h answers
+_DISK_WRITE = 0x3F  # AH for INT 24h
+_FIRST_CRITICAL = 19  # DOS error of the first number in DI
+_WITH_CARRY = 0x38  # functions from here on return errors in AX
 _CRASHED = 255  # exit code
 _NOT_READY = 0x0207  # AX of absolute disk reads: drive not ready
 
@@ -33,9 +38,11 @@ class Interrupts:
         self.callbacks = callbacks
         self.entry = callbacks.add(dos.serve)
         self.default_break = callbacks.add(self._break)
-        self.default_critical = callbacks.add(self._critical)
+        self.default_critical = callbacks.add(self._fail)
         self._after_break = callbacks.add_code(b"\xcd\x23", self._broken, ends="")
         self._break_stack = 0
+        self._after_critical = callbacks.add_code(b"\xcd\x24", self._decided, ends="")
+        self._critical: CriticalError | None = None
         handlers = {
             0x00: callbacks.add(self._divide),
             0x20: callbacks.add(self._terminate),
@@ -102,9 +109,52 @@ class Interrupts:
         """DOS's own INT 23h: the program ends."""
         programs.end(self.dos, 0, programs.BREAK)
 
-    def _critical(self, call: Call) -> None:
+    def _fail(self, call: Call) -> None:
         """DOS's own INT 24h: the function fails."""
-        call.al = 3
+        call.al = _FAIL
+
+    def critical_error(self, call: Call, error: CriticalError) -> None:
+        """Let INT 24h decide: ignore, try again, end the program, or let the function fail."""
+        dos = self.dos
+        if dos.memory.u32(4 * 0x24) == _far(self.default_critical):
+            self._end_failed(call, error)
+            return
+        dos.skip_carry = True
+        registers = call.es, call.ds, call.bp, call.di, call.si, call.dx, call.cx, call.bx, call.ax
+        for value in registers:
+            call.push(value)
+        self._critical = error
+        # AH: a disk, written to; fail, retry and ignore are allowed. BP:SI: a device's header.
+        call.ax = _DISK_WRITE << 8 | error.drive
+        call.di = error.code - _FIRST_CRITICAL
+        call.bp, call.si = tables.SEGMENT, tables.DISK_DEVICE
+        self.callbacks.jump(*self._after_critical)
+
+    def _decided(self, call: Call) -> None:
+        """INT 24h's handler returned."""
+        answer, error = call.al, self._critical
+        assert error is not None
+        stack = call.ss, call.sp
+        words = struct.unpack("<9H", self.dos.memory.copy_from(*stack, 18))
+        call.ax, call.bx, call.cx, call.dx, call.si, call.di, call.bp, call.ds, call.es = words
+        call.sp = call.sp + 18 & 0xFFFF
+        call.has_frame = True
+        if answer == _RETRY:
+            self.callbacks.jump(*self.entry)
+        elif answer == _ABORT:
+            programs.end(self.dos, 0, programs.CRITICAL)
+        else:
+            self._end_failed(call, error)
+            self.callbacks.jump(*self.dos.machine.iret)
+
+    def _end_failed(self, call: Call, error: CriticalError) -> None:
+        """Let the function fail, as those who know no critical errors expect it."""
+        if call.ah < _WITH_CARRY:
+            call.al = 0xFF
+        else:
+            self.dos.fail(call, ACCESS_DENIED)
+        self.dos.last_error = error.code
+        self.dos.skip_carry = True
 
     # -- others ------------------------------------------------------------------------------------
     def _absolute(self, call: Call) -> None:

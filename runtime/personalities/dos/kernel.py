@@ -21,6 +21,7 @@ from runtime.personalities.dos.errors import (
     INVALID_DRIVE,
     INVALID_FUNCTION,
     PATH_NOT_FOUND,
+    CriticalError,
     DosError,
     of_host,
 )
@@ -106,12 +107,18 @@ class Kernel:
         if function < _WITH_CARRY:
             try:
                 return found(self, call)
+            except CriticalError as error:
+                self.interrupts.critical_error(call, error)
+                return None
             except (DosError, OSError) as error:
                 self.last_error = error_code(error)
                 call.al = 0xFF
                 return None
         try:
             result = found(self, call)
+        except CriticalError as error:
+            self.interrupts.critical_error(call, error)
+            return None
         except (DosError, OSError) as error:
             self.fail(call, error_code(error))
             return None

@@ -121,22 +121,26 @@ class DosMachine:
         for port, bit in ((0xA1, irq - 8), (0x21, 2)) if irq >= 8 else ((0x21, irq),):
             self.bus.port_out(port, self.bus.port_in(port, 1) & ~(1 << bit), 1)
 
-    def slow_down(self, insns: int) -> None:
-        """Let the processor execute *insns* insns a millisecond."""
+    def slow_down(self, insns: int, budget: int | None = None) -> None:
+        """Let the processor execute *insns* insns a millisecond, and at most *budget* in all."""
         cpu = self.processor.cpu
         portion = max(insns * _SLICE // 1_000_000, 1)
-        due = time.monotonic_ns()
+        due, left = time.monotonic_ns(), budget
 
         def give() -> None:
-            nonlocal due
+            nonlocal due, left
             now = time.monotonic_ns()
             due = max(due + _SLICE, now - _SLICE)
             if due > now:
                 time.sleep((due - now) / 1e9)
-            cpu.budget = portion
+            given = portion if left is None else min(portion, left)
+            if not given:
+                self.loop.stop("budget")
+            cpu.budget = given
+            left = None if left is None else left - given
 
-        cpu.budget = portion
         self.loop.on_budget = give
+        cpu.budget = 0  # the first turn of the loop gives some
 
     def close(self) -> None:
         """Give all memory back."""

@@ -72,6 +72,8 @@ class Dos:
     ) -> None:
         """Load a program (a host path) with its arguments. LoadError, ValueError."""
         data = _check(program)
+        kind = mz.describe_other(data)
+        self.note = f"{program} is for {kind}; what runs is its part for DOS" if kind else ""
         self.options = options
         # Set by who shows the program: gives the terminal back, from any thread; a running script.
         self.leave_terminal: Callable[[], None] = lambda: None
@@ -125,6 +127,7 @@ class Dos:
             kernel.drives[2] = Drive(os.getcwd())
         cwd = os.path.realpath(os.getcwd())
         for number, drive in sorted(kernel.drives.items()):
+            drive.number = number
             if number >= 2 and (cwd == drive.root or cwd.startswith(drive.root.rstrip("/") + "/")):
                 place = _inside(number, drive, cwd)
                 if place is not None:
@@ -143,6 +146,7 @@ class Dos:
         if number < 0:
             raise LoadError(f"{program}: no drive letter is left for its directory")
         kernel.drives[number] = drive = Drive(os.path.dirname(path), is_read_only=True)
+        drive.number = number
         found = _inside(number, drive, path)
         if found is None:
             raise LoadError(f"{program}: has no DOS name")
@@ -200,12 +204,13 @@ class Dos:
         """Run the program to its end, or until it has executed *budget* insns."""
         machine = self.machine
         if self.options.cycles is not None:
-            machine.slow_down(self.options.cycles)
-        machine.processor.cpu.budget = _LIMIT if budget is None else budget
+            machine.slow_down(self.options.cycles, budget)
+        else:
+            machine.processor.cpu.budget = _LIMIT if budget is None else budget
         try:
             reason = machine.loop.run()
         except programs.ProgramEnd as end:
-            return End(end.status, end.note)
+            return End(end.status, end.note or self.note)
         except EndOfInput:
             return End(1, "the program waits for input, which has ended")
         except Crash as error:

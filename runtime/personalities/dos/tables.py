@@ -22,7 +22,7 @@ _LISTS = 0x26  # offset of the list of lists
 _INDOS, _CRITICAL = 0x0321, 0x0320  # in the swappable data area, as DOS 4 to 6 have them
 _SDA, SDA_SIZE, SDA_KEPT = 0x0320, 0x0460, 0x001A
 _SFT, _CDS, _DPB, _NLS, _FCBS = 0x0800, 0x0C00, 0x1400, 0x1700, 0x1B00
-_DEVICES, _MEDIUM = 0x0100, 0x01F8
+_DEVICES, DISK_DEVICE, _MEDIUM = 0x0100, 0x01A0, 0x01F8
 _END = 0x1C00
 LAST_DRIVE = 26
 CDS_SIZE = 0x58
@@ -148,6 +148,7 @@ def _devices(dos: Kernel) -> None:
         following = at + 0x20 if index + 1 < len(rows) else 0
         _put(dos, at, _device(name, attributes, following))
     _put(dos, _DEVICES + 0xF0, b"\xcb")
+    _put(dos, DISK_DEVICE, _device(b"\1", 0, 0))
 
 
 def finish(dos: Kernel) -> None:
