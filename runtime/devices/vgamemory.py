@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtime.system.physical import Physical
+from runtime.system.physical import Blocks, Physical
 
 WINDOW, WINDOW_SIZE = 0xA0000, 0x20000
 PLANE_SIZE = 1 << 18  # addresses of a plane; a VGA has 64 K, the planar modes of VBE need more
@@ -29,6 +29,7 @@ _RANGES = (
 _PATIENCE = 48  # accesses by callbacks before the window becomes RAM
 # Nibble -> word with FF in the bytes of the planes that it names.
 SPREAD = tuple(sum(0xFF << 8 * p for p in range(4) if n >> p & 1) for n in range(16))
+_SPREAD = np.array(SPREAD, np.uint32)
 _EACH = 0x01010101
 
 # Indices of registers.
@@ -62,7 +63,8 @@ class VgaMemory:
         self._layout: Layout | None = None  # of the window while it is RAM
         self._accesses = 0  # by callbacks since registers changed
         self._was = np.zeros(0, np.uint8)  # a bank as it was when it was put into the window
-        physical.add_device(WINDOW, WINDOW_SIZE, self.read, self.write)
+        blocks = Blocks(self.read_block, self.write_block, self.move_block)
+        physical.add_device(WINDOW, WINDOW_SIZE, self.read, self.write, blocks)
         self.reset()
 
     # -- registers ---------------------------------------------------------------------------------
@@ -312,3 +314,128 @@ class VgaMemory:
             word = word & bits | latch & ~bits
         planes = self.planes
         planes[at] = word & mask | planes[at] & ~mask
+
+    # -- many bytes at once, as by rep movs and rep stos -------------------------------------------
+    def _clip(self, address: int, size: int) -> tuple[int, int, int]:
+        """Return which addresses of the window a range covers, and how many bytes are before it."""
+        if not self.is_enabled:
+            return 0, 0, 0
+        start = max(address - self.base, 0)
+        end = max(min(address + size - self.base, self.size), start)
+        return start, end, start + self.base - address
+
+    def write_block(self, address: int, data: bytes) -> None:
+        """Write bytes one behind the other, as single writes would."""
+        self._accesses += 1
+        start, end, skipped = self._clip(address, len(data))
+        if start >= end:
+            return
+        part = np.frombuffer(data, np.uint8, end - start, skipped)
+        if self.linear is not None:
+            start += self.bank << 16
+            room = self.linear[start : start + len(part)]
+            room[...] = part[: len(room)]
+            return
+        step = 4 if self._is_chain4 else 2 if self._writes_pairs else 1
+        for phase in range(start, min(start + step, end)):
+            self._write_phase(phase, step, part[phase - start :: step])
+
+    def _write_phase(self, start: int, step: int, part: np.ndarray) -> None:
+        """Write the bytes that go to the same planes."""
+        mask, first = self._map_mask, start
+        if step == 4:
+            mask, first = mask & 0xFF << 8 * (start & 3), start & ~3
+        elif step == 2:
+            mask, first = mask & (0xFF00FF00 if start & 1 else 0x00FF00FF), start & ~1
+        places = (first + step * np.arange(len(part)) & 0xFFFF) + (self.bank << 16)
+        places &= PLANE_SIZE - 1
+        words = self.words
+        words[places] = self._changed(part) & np.uint32(mask) | words[places] & np.uint32(
+            ~mask & 0xFFFFFFFF
+        )
+
+    def _changed(self, part: np.ndarray) -> np.ndarray:
+        """Return what bytes become in the planes, whatever latches hold."""
+        mode, function = self._write_mode, self._function
+        latch = np.uint32(self.latch)
+        bits: np.ndarray = np.full(len(part), self._bit_mask, np.uint32)
+        if mode == 1:
+            return np.full(len(part), latch)
+        if mode == 2:
+            words = _SPREAD[part & 15]
+        else:
+            if turn := self._rotate:
+                part = part >> turn | part << 8 - turn
+            words = part * np.uint32(_EACH)
+            if mode:
+                bits, words = bits & words, np.full(len(part), self._set, np.uint32)
+            elif enabled := np.uint32(self._enable_set):
+                words = words & ~enabled | np.uint32(self._set) & enabled
+        if function == 1:
+            words = words & latch
+        elif function:
+            words = words | latch if function == 2 else words ^ latch
+        changed: np.ndarray = words & bits | latch & ~bits
+        return changed
+
+    def read_block(self, address: int, size: int) -> bytes:
+        """Read bytes one behind the other, as single reads would."""
+        self._accesses += 1
+        start, end, skipped = self._clip(address, size)
+        found = np.full(size, 0xFF, np.uint8)
+        if start < end:
+            found[skipped : skipped + end - start] = self._read_range(start, end)
+        return found.tobytes()
+
+    def _read_range(self, start: int, end: int) -> np.ndarray:
+        if self.linear is not None:
+            part = self.linear[start + (self.bank << 16) : end + (self.bank << 16)]
+            return np.concatenate((part, np.full(end - start - len(part), 0xFF, np.uint8)))
+        at = np.arange(start, end)
+        planes: np.ndarray = np.full(end - start, self._read_map)
+        if self._is_chain4:
+            planes, at = at & 3, at & ~3
+        elif self._reads_pairs:
+            planes, at = planes & 2 | at & 1, at & ~1
+        places = (at & 0xFFFF) + (self.bank << 16) & PLANE_SIZE - 1
+        self.latch = int(self.words[places[-1]])
+        if not self._read_mode:
+            taken: np.ndarray = self.bytes[places, planes]
+            return taken
+        differs: np.ndarray = (self.words[places] ^ np.uint32(self._compare)) & np.uint32(
+            self._care
+        )
+        differs |= differs >> 16
+        matches: np.ndarray = (~(differs | differs >> 8) & 0xFF).astype(np.uint8)
+        return matches
+
+    def move_block(self, source: int, target: int, size: int) -> bool:
+        """Move bytes within the window, upwards, as single reads and writes would.
+
+        False, and nothing is done, where that is not the same as all reads before all writes.
+        """
+        if self._write_mode != 1:
+            if target in range(source, source + size) or not self._ignores_latch():
+                return False
+            self.write_block(target, self.read_block(source, size))
+            return True
+        if self._is_chain4 or self._writes_pairs or self._reads_pairs or self.linear is not None:
+            return False
+        last = self.base + self.size - size
+        if not (self.is_enabled and self.base <= source <= last and self.base <= target <= last):
+            return False
+        if self.size > 0x10000 or target in range(source + 1, source + size):
+            return False
+        self._accesses += 1
+        start, goal = (at - self.base + (self.bank << 16) for at in (source, target))
+        if max(start, goal) + size > PLANE_SIZE:
+            return False
+        words, mask = self.words, np.uint32(self._map_mask)
+        part = words[start : start + size].copy()
+        self.latch = int(part[-1])
+        words[goal : goal + size] = part & mask | words[goal : goal + size] & ~mask
+        return True
+
+    def _ignores_latch(self) -> bool:
+        """Whether what is written does not depend on what was read before."""
+        return not self._function and self._bit_mask == 0xFFFFFFFF and self._write_mode in (0, 2)

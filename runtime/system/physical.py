@@ -18,6 +18,15 @@ Read = Callable[[int, int], int]  # physical address, bytes -> number
 Write = Callable[[int, int, int], None]  # physical address, number, bytes
 
 
+class Blocks(NamedTuple):
+    """How a device takes and gives many bytes at once, as if one access came after the other."""
+
+    read: Callable[[int, int], bytes]  # address, bytes
+    write: Callable[[int, bytes], None]
+    # Within the device, from the first address to the second, upwards; False: not at once.
+    move: Callable[[int, int, int], bool] = lambda source, target, size: False
+
+
 class Device(NamedTuple):
     """A range of addresses that callbacks answer for."""
 
@@ -25,6 +34,7 @@ class Device(NamedTuple):
     end: int
     read: Read
     write: Write
+    blocks: Blocks | None = None
 
 
 class Physical:
@@ -81,9 +91,11 @@ class Physical:
         self._find_owners()
         self._set_kind(start, size, 2)
 
-    def add_device(self, start: int, size: int, read: Read, write: Write) -> None:
+    def add_device(
+        self, start: int, size: int, read: Read, write: Write, blocks: Blocks | None = None
+    ) -> None:
         """Let callbacks answer for a range of pages, which may lie beyond RAM."""
-        self.devices.append(Device(start, start + size, read, write))
+        self.devices.append(Device(start, start + size, read, write, blocks))
         self._find_owners()
         self._set_kind(start, size, 2)
 
@@ -108,6 +120,11 @@ class Physical:
     def is_writable(self, page: int) -> bool:
         """Whether a page is memory that can be mapped for writing."""
         return page < len(self.kinds) and not self.kinds[page]
+
+    def device_at(self, address: int) -> Device | None:
+        """Return the device that answers at an address; None: memory, or nothing."""
+        page = address >> PAGE_SHIFT
+        return None if self.is_ram(page) else self._owners.get(page)
 
     # -- contents, for Python ----------------------------------------------------------------------
     def load(self, address: int, width: int) -> int:
@@ -167,6 +184,8 @@ class Physical:
         device = self._owners.get(address >> PAGE_SHIFT)
         if device is None:
             return b"\xff" * size
+        if device.blocks is not None:
+            return device.blocks.read(address, size)
         return b"".join(
             device.read(at, count).to_bytes(4, "little")[:count]
             for at, count in self._words(address, size)
@@ -186,6 +205,9 @@ class Physical:
                 self.write(at, bytes(part))
             elif not self.is_ram(page := at >> PAGE_SHIFT) and page in self._owners:
                 device = self._owners[page]
+                if device.blocks is not None:
+                    device.blocks.write(at, bytes(part))
+                    continue
                 for place, width in self._words(at, count):
                     value = int.from_bytes(part[place - at : place - at + width], "little")
                     device.write(place, value, width)

@@ -134,6 +134,47 @@ def test_memory_is_that_of_the_model(seed: int) -> None:
         assert board.vga.memory.bytes[:65536, plane].tobytes() == bytes(model.planes[plane])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_blocks_are_many_single_accesses(seed: int) -> None:
+    """Blocks written, read and moved do what bytes one by one do, in any state."""
+    rng, one, many = random.Random(seed), Board(), Board()
+    start = bytes(rng.randrange(256) for _ in range(4 << 16))
+    for board in (one, many):
+        board.bus.port_out(0x3C2, 0x63, 1)
+        memory = board.vga.memory
+        memory.bytes[:65536] = np.frombuffer(start, np.uint8).reshape(65536, 4)
+    moved = 0
+    for _ in range(150):
+        state = rng.getstate()
+        for board in (one, many):
+            rng.setstate(state)
+            change(board, Model(), rng)
+            if board.vga.memory._layout is not None:
+                board.vga.memory._leave()
+            board.vga.memory._accesses = -1_000_000  # never RAM
+        if rng.random() < 0.4:
+            for board in (one, many):
+                board.out(0x3CE, 5, 1)
+        single, block = one.vga.memory, many.vga.memory
+        address, size = 0xA0000 + rng.randrange(0x20000), rng.choice([1, 2, 7, 100, 700])
+        size = min(size, 0xC0000 - address)
+        data = bytes(rng.randrange(256) for _ in range(size))
+        for i in range(size):
+            single.write(address + i, data[i], 1)
+        block.write_block(address, data)
+        read = bytes(single.read(address + i, 1) for i in range(size))
+        assert block.read_block(address, size) == read
+        assert block.latch == single.latch
+        target = min(max(0xA0000, address + rng.choice([0, 5, 200, -300, 4000])), 0xC0000 - size)
+        if block.move_block(address, target, size):
+            moved += 1
+            for i in range(size):
+                single.write(target + i, single.read(address + i, 1), 1)
+        assert block.latch == single.latch
+        assert (block.words == single.words).all()
+    assert moved > 10
+
+
 def test_text_memory_becomes_ram() -> None:
     """After some accesses the guest writes text without callbacks, and it is seen all the same."""
     board = Board()
