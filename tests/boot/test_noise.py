@@ -1,0 +1,110 @@
+"""Random traffic to every port and device address of a whole PC: no device may raise or hang."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from runtime.clock import Clock
+from runtime.devices.cdrom import CdRom
+from runtime.disks.opening import open_disk
+from runtime.machines.paravirtual import Paravirtual
+from runtime.machines.pc import Pc, PcConfig
+from runtime.machines.storage import Drives
+from tests.running import ANY
+
+MEBI = 1 << 20
+SIZES = (1, 1, 1, 2, 4)
+
+
+class Jumpy:
+    """Guest time that jumps."""
+
+    def __init__(self) -> None:
+        self.time = 0
+
+    def now(self) -> int:
+        return self.time
+
+
+def machine(folder: Path) -> Pc:
+    """A PC with something in every drive, whose time the test makes."""
+    images = {}
+    for name, size in (("floppy", 1440 << 10), ("disk", 4 * MEBI), ("cd", 2 * MEBI), ("v", MEBI)):
+        path = folder / name
+        path.write_bytes(random.Random(name).randbytes(4096) + bytes(size - 4096))
+        images[name] = open_disk(str(path), "raw", "read" if name == "cd" else "snapshot")
+    drives = Drives(floppies=[images["floppy"]], ide=[images["disk"], None, CdRom(images["cd"])])
+    more = Paravirtual(disks=[images["v"]], console=len, entropy=bytes)
+    config = PcConfig(
+        memory=4 * MEBI, drives=drives, paravirtual=more, serial=[len] * 4, parallel=len,
+        debug=len, debug_exit=0x501, strategy=ANY,
+    )  # fmt: skip
+    return Pc(config)
+
+
+def traffic(pc: Pc, seed: int, count: int) -> None:
+    """Use ports and addresses at random, as a guest does, and let time pass."""
+    draw = random.Random(seed)
+    clock = pc.clock
+    clock.source = jumpy = Jumpy()
+    jumpy.time = 1 << 30
+    bus, physical = pc.bus, pc.physical
+    for _ in range(count):
+        ports = [p for p in range(0x10000) if bus.owner_of(p)] if not _ % 2000 else ports  # noqa: F821
+        port, size = draw.choice(ports), draw.choice(SIZES)
+        action = draw.random()
+        value = draw.choice((0, 0xFF, 0xFFFFFFFF, draw.getrandbits(32), 1 << draw.randrange(32)))
+        value &= (1 << 8 * size) - 1
+        if action < 0.4:
+            assert 0 <= bus.port_in(port, size) < 1 << 8 * size
+        elif action < 0.85:
+            bus.port_out(port, value, size)
+        elif action < 0.9:
+            data = bus.read_stream(port, size, draw.randrange(1, 600))
+            assert len(data) % size == 0
+        elif action < 0.92:
+            bus.write_stream(port, draw.randbytes(size * draw.randrange(1, 600)), size)
+        elif action < 0.97 and physical.devices:
+            device = draw.choice(physical.devices)
+            place = draw.randrange(device.start, device.end) & -size
+            physical.store(place, value, 8 * size)
+            assert 0 <= physical.load(place, 8 * size) < 1 << 8 * size
+        else:
+            jumpy.time += draw.choice((1, 1000, 10**6, 10**8))
+            due(clock)
+            pc.processor.requests.run_calls()  # a reset that was asked for
+
+
+def due(clock: Clock) -> None:
+    """Call timers, but not for ever: one that sets itself anew for now would hang the machine."""
+    for _ in range(2000):
+        when = clock.next_event()
+        if when is None or when > clock.now():
+            return
+        clock.run_due()
+    raise AssertionError("a timer is always due")
+
+
+def campaign(folder: Path, seeds: range, count: int) -> None:
+    for seed in seeds:
+        pc = machine(folder)
+        try:
+            traffic(pc, seed, count)
+        except Exception as error:
+            error.add_note(f"seed {seed}")
+            raise
+        finally:
+            pc.close()
+
+
+def test_a_sample(tmp_path: Path) -> None:
+    campaign(tmp_path, range(2), 20_000)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_campaign(tmp_path: Path) -> None:
+    campaign(tmp_path, range(100, 130), 200_000)
