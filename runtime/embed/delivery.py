@@ -21,7 +21,7 @@ class Delivery:
     """What waits to be delivered to one machine's guest, if it is `on`."""
 
     def __init__(self, machine: Stepping) -> None:
-        self.machine, self.on = machine, False
+        self.machine, self.on, self.count = machine, False, 0
         self.waiting: deque[int] = deque()  # vectors of interrupts from outside
 
     def request(self, vector: int) -> None:
@@ -80,5 +80,6 @@ class Delivery:
             deliver()
         except interrupts.Shutdown:
             raise Failure("exception") from None
+        self.count += 1
         machine.jumped = True
         machine.engine.changes += 1

@@ -26,6 +26,7 @@ from runtime.embed.stepping import MARKS_MAX, Stepping
 from runtime.hostmap import release
 from runtime.memory import EXEC, GUARD, READ, SIZE, WRITE
 from runtime.nativeserve import PAUSED
+from translator import flags
 from translator.conditions import any_of
 from translator.hooks import EVERYWHERE, Marks, Range
 from translator.mode import WATCH_READS, WATCH_WRITES, Model
@@ -34,6 +35,7 @@ from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
 
 _EIP, _INFO, _KIND = (FIELDS[n].offset // 4 for n in ("eip", "exit_info", "exit_kind"))
+_REST, _TF = FIELDS["eflags_rest"].offset // 4, 1 << flags.TF
 _CS_BASE = FIELDS["cs_base"].offset // 4
 _CR3 = FIELDS["cr3"].offset // 4
 _BUDGET, _STOP = FIELDS["budget"].offset // 8, FIELDS["stop"].offset // 4
@@ -282,7 +284,9 @@ class Machine(Stepping):
         for _ in range(cpu.budget):
             if self.stopping or self._is_over() or self.pc() in exits:
                 return
-            if (self.delivery.waiting and self.delivery.accept()) or self.step():
+            if self.delivery.waiting and self.delivery.accept():
+                return
+            if self.trace() if cpu.r32[_REST] & _TF else self.step():
                 return
 
     def _is_over(self) -> bool:
@@ -308,6 +312,9 @@ class Machine(Stepping):
         while True:
             if not code:
                 self.jumped = False
+                while r32[_REST] & _TF:
+                    if self.pc() in self.exits or cpu.budget <= 0 or self.trace():
+                        return
                 while self.inside >= 0 and (self.marks.block_counts or self.marks.covers):
                     # Host code would count the rest of this block as one.
                     if self.inside in self.exits or cpu.budget <= 0 or self.step():

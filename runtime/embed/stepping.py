@@ -16,6 +16,8 @@ from runtime.embed.hooks import Call, Hooks
 from runtime.embed.processor import Pins
 from runtime.embed.serving import Service
 from runtime.embed.space import Space
+from runtime.interpreting import loads_stack
+from runtime.system import debug
 from translator.conditions import holds
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
@@ -32,7 +34,8 @@ _EIP, _INFO, _CS_BASE = (FIELDS[name].offset // 4 for name in ("eip", "exit_info
 _CONTEXT = FIELDS["context"].offset // 8
 _BUDGET, _ATTENTION = FIELDS["budget"].offset // 8, FIELDS["attention"].offset // 4
 _MASK64 = 0xFFFFFFFFFFFFFFFF
-_GP = 13
+_GP, _DB = 13, 1
+_DR6 = FIELDS["dr6"].offset // 4
 MARKS_MAX = 4096  # places that are marked because code leaves there
 
 
@@ -127,6 +130,23 @@ class Stepping:
             self.pins.requests.executed(insn)
         begins = self.jumped or events.ends_block(insn)
         self.inside, self.jumped = -1 if begins else self.pc(), False
+        return self.stopping
+
+    def trace(self) -> bool:
+        """Execute one insn while TF is set: a debug trap follows (SDM vol. 3, 17.3.1.4)."""
+        cpu, delivered = self.cpu, self.delivery.count
+        try:
+            shadows = loads_stack(self.decode())
+        except (FetchFault, GuestFault):
+            shadows = False
+        if self.step():
+            return True
+        if shadows or self.delivery.count != delivered:
+            return False
+        cpu.r32[_DR6] |= debug.BS
+        events.interrupt(self, _DB)
+        if self.jumped:
+            self.jumped, self.inside = False, -1
         return self.stopping
 
     def _break(self, pc: int, size: int) -> bool:

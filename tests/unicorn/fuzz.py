@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import random
 import struct
 import subprocess
@@ -204,6 +205,7 @@ def main() -> None:
     parser.add_argument("--batch", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.batch:
+        faulthandler.dump_traceback_later(PATIENCE - 40, exit=True)
         for seed in range(options.seed, options.seed + int(options.batch)):
             print(seed, flush=True)
             run(seed)
