@@ -103,10 +103,16 @@ class Pc:
         self.linear = Linear(self.physical)
         self.processor = Processor(self.linear, config.strategy, config.model)
         self.bus = Bus(self.physical)
-        self.processor.port_in, self.processor.port_out = self.bus.port_in, self.bus.port_out
+        self.processor.connect(self.bus.port_in, self.bus.port_out)
+        self.processor.read_stream = self.bus.read_stream
+        self.processor.write_stream = self.bus.write_stream
+        # What was compiled for a kernel or a firmware is used by its next run.
+        self.processor.engine.begin(b"pc" + (config.kernel or config.bios)[:4096])
         is_counted = config.clock == "icount"
         source = Budgeted(self.processor, config.ns_per_insn) if is_counted else HostTime()
         self.clock = Clock(source)
+        if is_counted:
+            self.processor.follow(self.clock.now)
         self.loop = Loop(self.processor, self.clock)
         self.loop.on_shutdown = self._shut_down
         self._wire()

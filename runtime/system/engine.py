@@ -7,16 +7,18 @@ from runtime.access import GuestMemory
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.interpreting import Exit
+from runtime.system import streams
 from runtime.system.devices import Devices
 from runtime.system.linear import SUPERVISOR, USER, Linear
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
 from translator.hooks import Marks
-from translator.mode import context_of
+from translator.mode import CONTEXT_SHIFT, context_of
 from translator.planner import FetchFault
 from translator.quick import paging as at
 from translator.state import FIELDS
 
+_EIP, _ATTENTION = FIELDS["eip"].offset // 4, FIELDS["attention"].offset // 4
 _BASE = FIELDS["memory_base"].offset // 8
 _PAGING, _CONTEXT = FIELDS["paging"].offset // 8, FIELDS["context"].offset // 8
 _PF, _WRITE, _FETCH = 14, 2, 16
@@ -215,6 +217,12 @@ class SystemEngine(Engine):
         return super().step(cpu)
 
     def _interpret(self, cpu: Cpu) -> Exit | None:
+        insn = self.insns.get(cpu.r32[_EIP] | cpu.r64[_CONTEXT] << CONTEXT_SHIFT - 32)
+        is_stream = insn is not None and insn.rep and insn.mnemonic in ("ins", "outs")
+        if is_stream and insn is not None and streams.repeat(cpu, self.linear, insn):
+            if cpu.r32[_ATTENTION] and cpu.system is not None:
+                cpu.system.requests.behind()
+            return None
         done = super()._interpret(cpu)
         if cpu.r64[_CONTEXT] != cpu.context_seen:
             self._change_context(cpu, cpu.r64[_CONTEXT])

@@ -80,6 +80,10 @@ class Processor:
         # The INTA cycle: what the interrupt controller answers with.
         self.acknowledge: Callable[[], int] = _no_controller
         self.connect(_no_port, _ignore)
+        # Of data ports, for rep ins and outs (runtime/bus.py): (port, bytes, items) -> data that is
+        # there now; (port, data, bytes) -> how many bytes were taken.
+        self.read_stream: Callable[[int, int, int], bytes] = lambda port, size, count: b""
+        self.write_stream: Callable[[int, bytes, int], int] = lambda port, data, size: 0
         # Called with EIP at an undefined insn: whether it meant something to the firmware
         # (runtime/firmware/callbacks.py), so that there is no exception.
         self.on_undefined: Callable[[], bool] = lambda: False

@@ -74,6 +74,12 @@ def segment(cpu: Cpu, index: int) -> tuple[int, int, int, int]:
     return cpu.r16[_SELECTOR[index]], r32[_BASE[index]], r32[_LIMIT[index]], r32[_ATTR[index]]
 
 
+def span(cpu: Cpu, index: int, *, write: bool) -> tuple[int, int]:
+    """Return the lowest offset of accesses, and how far beyond it the highest may be, or -1."""
+    value = int(cpu.r64[_WSPAN[index] if write else _RSPAN[index]])
+    return cpu.r32[_LOW[index]], value - (value >> 63 << 64)
+
+
 def privilege(cpu: Cpu) -> int:
     """Return the current privilege level; under Linux it is always 3."""
     if cpu.system is None:

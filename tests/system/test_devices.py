@@ -188,3 +188,67 @@ def test_ports_need_a_privilege_level(strategy: str) -> None:
         assert exit.vector == vector
     assert machine.log == [("in", 0x60, 1)] * 2
     machine.close()
+
+
+class Drive:
+    """A data port of *size* bytes an item: a block of numbers goes in, or out."""
+
+    def __init__(self, processor: Processor, *, is_streamed: bool) -> None:
+        self.data, self.taken = bytes(random.Random(8).randbytes(6000)), b""
+        self.calls = 0
+        processor.connect(self.read, self.write)
+        if is_streamed:
+            processor.read_stream, processor.write_stream = self.stream_in, self.stream_out
+
+    def read(self, port: int, size: int) -> int:
+        part, self.data = self.data[:size], self.data[size:]
+        return int.from_bytes(part.ljust(size, b"\xff"), "little")
+
+    def write(self, port: int, value: int, size: int) -> None:
+        self.taken += value.to_bytes(size, "little")
+
+    def stream_in(self, port: int, size: int, count: int) -> bytes:
+        self.calls += 1
+        count = min(count, 700)  # a drive has so much now
+        part, self.data = self.data[: size * count], self.data[size * count :]
+        return part
+
+    def stream_out(self, port: int, data: bytes, size: int) -> int:
+        self.calls += 1
+        self.taken += data[: 512 * size]
+        return min(len(data), 512 * size)
+
+
+@pytest.mark.parametrize("opcode", ["6c", "6d", "666d", "6e", "6f", "666f"])
+@pytest.mark.parametrize("is_real", [False, True], ids=["flat", "real"])
+def test_blocks_through_a_data_port(opcode: str, is_real: bool) -> None:
+    """Streams move what single items would: over page ends, into a device, up to a fault."""
+    for count, place in ((0, 0x2000), (1, 0x2000), (600, 0x2FFE), (900, 0x2FFF), (300, 0x3FF00)):
+        seen = []
+        for is_streamed in (False, True):
+            machine = Machine("stencil", is_real=is_real)
+            drive = Drive(machine.p, is_streamed=is_streamed)
+            machine.physical.view[0x2000:0x6000] = random.Random(4).randbytes(0x4000)
+            machine.physical.write(CODE, bytes.fromhex("f3" + opcode + "f4"))
+            cpu = machine.p.cpu
+            segment = 0x2000 if is_real else 0
+            if is_real:
+                machine.p.set_real_segment(segments.CS, CODE >> 4)
+                for index in (segments.ES, segments.DS):
+                    machine.p.set_real_segment(index, 0 if place < 0x10000 else segment)
+            offset = place - (segment << 4 if place >= 0x10000 and is_real else 0)
+            cpu.eip = 0 if is_real else CODE
+            cpu.ecx, cpu.edx, cpu.esi, cpu.edi = count, 0x1F0, offset, offset
+            if is_real:
+                offset &= 0xFFFF
+                cpu.esi = cpu.edi = 0xFFF0 if count == 300 else offset
+            cpu.budget = 10_000
+            done = machine.p.engine.run(cpu)
+            memory = bytes(machine.physical.view)
+            registers = [int(r) for r in cpu.r32[:8]]
+            seen.append(
+                (done[:4], cpu.eip, registers, memory, drive.data, drive.taken, machine.log)
+            )
+            assert is_streamed or not drive.calls
+            machine.close()
+        assert seen[0] == seen[1], (count, place)
