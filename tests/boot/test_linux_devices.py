@@ -38,7 +38,7 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for m in $(cat /order); do insmod /mod/$m.ko || echo "no $m"; done
+for m in $(cat /order); do insmod /mod/$m.ko $(cat /opt/$m 2>/dev/null) || echo "no $m"; done
 sleep 1
 check() { echo "$1 $(blockdev --getsize64 /dev/$1) $(dd if=/dev/$1 bs=64k 2>/dev/null | md5sum)"; }
 scribble() {
@@ -90,8 +90,8 @@ def depends(module: Path) -> list[str]:
     return [name for name in raw[at : raw.index(b"\0", at)].decode().split(",") if name]
 
 
-def initramfs(script: str, modules: list[str]) -> bytes:
-    """Return an initramfs that loads modules, in order, and runs a script."""
+def initramfs(script: str, modules: list[str], options: dict[str, str]) -> bytes:
+    """Return an initramfs that loads modules, in order and with options, and runs a script."""
     kernel, busybox = linux.boot_files()
     found = {
         path.stem.replace("-", "_"): path
@@ -107,12 +107,13 @@ def initramfs(script: str, modules: list[str]) -> bytes:
 
     for name in modules:
         visit(name)
-    entries = [(name, 0o040755, b"") for name in ("bin", "proc", "sys", "dev", "mod", "etc")]
+    entries = [(name, 0o040755, b"") for name in ("bin", "proc", "sys", "dev", "mod", "opt", "etc")]
     entries += [
         ("init", 0o100755, (BEGIN + script + END).encode()),
         ("lease", 0o100755, LEASE),
         ("order", 0o100644, "\n".join(order).encode()),
         ("bin/busybox", 0o100755, busybox.read_bytes()),
+        *((f"opt/{name}", 0o100644, text.encode()) for name, text in options.items()),
         *((f"mod/{name}.ko", 0o100644, found[name].read_bytes()) for name in order),
     ]
     return gzip.compress(linux.cpio(entries), 6, mtime=0)
@@ -132,7 +133,7 @@ def said(config: PcConfig) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("[")]
 
 
-def booting(script: str, modules: list[str]) -> PcConfig:
+def booting(script: str, modules: list[str], **options: str) -> PcConfig:
     """Return a machine that boots; skip where the kernel cannot be had."""
     if not linux.has_tools():
         pytest.skip("apt-get or dpkg-deb is missing: no kernel to boot")
@@ -142,7 +143,7 @@ def booting(script: str, modules: list[str]) -> PcConfig:
         pytest.skip(f"cannot fetch the kernel: {error}")
     return PcConfig(
         kernel=kernel.read_bytes(),
-        initrd=initramfs(script, modules),
+        initrd=initramfs(script, modules, options),
         append=linux.APPEND,
         memory=linux.MEMORY,
         model=Model.PENTIUM3,
@@ -196,7 +197,9 @@ def web_server(folder: Path) -> Iterator[int]:
         thread.join()
 
 
-def test_paravirtual_devices(tmp_path: Path) -> None:
+@pytest.mark.parametrize("legacy", [0, 1])
+def test_paravirtual_devices(tmp_path: Path, legacy: int) -> None:
+    """The driver uses memory, or ports as drivers before virtio 1.0 do."""
     shared, web = tmp_path / "shared", tmp_path / "web"
     shared.mkdir()
     web.mkdir()
@@ -208,7 +211,11 @@ def test_paravirtual_devices(tmp_path: Path) -> None:
     overlay = tmp_path / "vd.overlay"
     with web_server(web) as port:
         names = ["virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "9pnet_virtio", "9p"]
-        config = booting(VIRTUAL.replace("PORT", str(port)), [*names, "virtio_net"])
+        config = booting(
+            VIRTUAL.replace("PORT", str(port)),
+            [*names, "virtio_net"],
+            virtio_pci=f"force_legacy={legacy}",
+        )
         config.paravirtual = Paravirtual(
             [open_disk(str(tmp_path / "vd"), overlay=str(overlay))],
             console.extend,
