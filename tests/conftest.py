@@ -39,6 +39,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if not forced.is_left_out(item)]
+    if forced.patience() > 1 and config.getoption("timeout") is None:
+        for item in items:
+            marker = item.get_closest_marker("timeout")
+            limit = float(marker.args[0] if marker is not None else config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(limit * forced.patience()), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+# `region` compiles the start of the C library, 283 regions, before anything else happens: from an
+# empty cache seven seconds of an idle processor, and a minute and a half for bash.
+PATIENCE = 4
 WITHOUT_GUESTS = {"runtime", "translator"}  # folders; their tests name the strategies themselves
 
 strategy: str | None = None
@@ -44,6 +47,11 @@ def source() -> str:
     if strategy is None and region_threshold is None:
         return ""
     return f"from tests import forced; forced.apply({strategy!r}, {region_threshold!r}); "
+
+
+def patience() -> int:
+    """Return how many times as long as by default a guest may take."""
+    return PATIENCE if strategy == "region" else 1
 
 
 def is_left_out(item: pytest.Item) -> bool:
