@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.system.physical import Physical
 
 _VIDEO, _VIDEO_END = 0xA0000, 0xC0000
+_NOTHING = b"\xff"  # what is read where there is no memory
 
 
 def linear(segment: int, offset: int) -> int:
@@ -24,6 +25,10 @@ class RealMemory:
         """Copy from memory; display memory answers as to the guest's own accesses."""
         if address < _VIDEO_END and address + size > _VIDEO:
             return bytes(self.physical.load(address + i, 8) for i in range(size))
+        if address + size > self.physical.size:  # a client of DPMI may point anywhere
+            inside = max(self.physical.size - address, 0)
+            found = self.physical.read(address, inside) if inside else b""
+            return found.ljust(size, _NOTHING)
         return self.physical.read(address, size)
 
     def write(self, address: int, data: bytes) -> None:
@@ -31,8 +36,8 @@ class RealMemory:
         if address < _VIDEO_END and address + len(data) > _VIDEO:
             for i, value in enumerate(data):
                 self.physical.store(address + i, value, 8)
-        else:
-            self.physical.write(address, data)
+        elif address < self.physical.size:
+            self.physical.write(address, data[: self.physical.size - address])
 
     def u8(self, address: int) -> int:
         """Read a byte."""
