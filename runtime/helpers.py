@@ -33,7 +33,10 @@ def helper(name: str) -> Callable[[Body], Body]:
 def cpuid(cpu: Any, mem: Any, number: int, subleaf: int) -> int:
     """Return EAX EBX ECX EDX as one number, EAX lowest."""
     model = Model.MAX if cpu.system is None else cpu.system.model
-    return sum(word << 32 * i for i, word in enumerate(leaf(number, subleaf, model)))
+    eax, ebx, ecx, edx = leaf(number, subleaf, model)
+    if number == 1 and cpu.system is not None:
+        edx |= cpu.system.announces
+    return eax | ebx << 32 | ecx << 64 | edx << 96
 
 
 @helper("rdtsc")

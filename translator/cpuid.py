@@ -71,6 +71,19 @@ _PENTIUM = ("fpu", "pse", "tsc", "msr", "cx8")
 _PENTIUM3 = (*_PENTIUM, "pae", "pge", "cmov", "mmx", "fxsr", "sse")
 MODELS = {Model.PENTIUM: (0x52C, _PENTIUM), Model.PENTIUM3: (0x683, _PENTIUM3)}
 _SYSTEM_EDX = {"pse": 3, "msr": 5, "pae": 6, "pge": 13}
+# What a machine adds to leaf 1, which a program cannot use: EDX, by model.
+_MACHINE = ("de", "pse", "msr", "pae", "apic", "sep", "mtrr", "pge", "pat", "pse36")
+_MACHINE_EDX = _SYSTEM_EDX | {"de": 2, "apic": 9, "sep": 11, "mtrr": 12, "pat": 16, "pse36": 17}
+_ANNOUNCED = {
+    Model.PENTIUM: ("de", "apic"),
+    Model.PENTIUM3: _MACHINE,
+    Model.MAX: _MACHINE,
+}
+
+
+def announced(model: Model) -> int:
+    """Return the bits that a whole machine adds to EDX of leaf 1."""
+    return sum(1 << _MACHINE_EDX[name] for name in _ANNOUNCED.get(model, ()))
 
 
 def _of_model(number: int, model: Model) -> tuple[int, int, int, int]:

@@ -59,6 +59,12 @@ class LocalApic:
         self.timer.cancel()
         self.update()
 
+    def connect_external(self) -> None:
+        """Let interrupts of the 8259 through, and NMI, as a firmware does."""
+        self._put(_SVR, _ENABLED | 0xFF)
+        self._put(_LINT0, _EXTERNAL << 8)
+        self._put(_LINT1, _NMI << 8)
+
     # -- priorities --------------------------------------------------------------------------------
     @property
     def _is_enabled(self) -> bool:

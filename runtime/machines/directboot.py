@@ -40,7 +40,9 @@ def set_up(pc: Pc) -> None:
     for uart in pc.serial:
         uart.write(_LCR, _EIGHT_BITS)
     pc.power.enable_acpi(enabled=True)
-    place, tables, rsdp = acpitables.build(pc.physical.size)
+    if pc.apic is not None:
+        pc.apic.connect_external()
+    place, tables, rsdp = acpitables.build(pc.physical.size, has_apic=pc.apic is not None)
     pc.physical.write(place, tables)
     pc.physical.write(acpitables.RSDP, rsdp)
 

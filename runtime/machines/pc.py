@@ -15,6 +15,7 @@ from runtime.clock import Clock, HostTime
 from runtime.devices import rtc as cmos
 from runtime.devices.a20 import A20
 from runtime.devices.acpi import PowerManagement
+from runtime.devices.apic import LocalApic
 from runtime.devices.chipset import HostBridge, IsaBridge
 from runtime.devices.debugport import DebugExit, DebugPort
 from runtime.devices.parallel import Parallel
@@ -34,16 +35,19 @@ from runtime.machines.storage import Drives, Storage
 from runtime.machines.video import Display
 from runtime.screen.console import Console
 from runtime.system import segments
+from runtime.system.control import APIC_BASE, APIC_ENABLED
 from runtime.system.linear import Linear
 from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from translator import DEFAULT_STRATEGY
+from translator.cpuid import announced
 from translator.mode import Model
 
 SPAN = 1 << 32  # physical addresses
 MEBI = 1 << 20
 LARGEST = 3 << 30  # bytes of RAM: above are devices
 _VIDEO, _VIDEO_SIZE = 0xA0000, 0x20000
+_WITH_APIC = (Model.PENTIUM, Model.PENTIUM3, Model.MAX)
 _SERIAL = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
 Output = Callable[[bytes], None]
 
@@ -121,8 +125,23 @@ class Pc:
     def _wire(self) -> None:
         """Connect everything with everything."""
         config, bus, clock = self.config, self.bus, self.clock
-        self.pic = Pic(bus, Line(self.processor.set_intr))
-        self.processor.acknowledge = self.pic.acknowledge
+        processor = self.processor
+        self.apic: LocalApic | None = None
+        processor.announces = announced(config.model)
+        if config.model in _WITH_APIC:
+            self.apic = LocalApic(
+                bus,
+                clock,
+                Line(processor.set_intr),
+                processor.nmi,
+                lambda: self.pic.acknowledge(),
+                lambda: bool(processor.msrs[APIC_BASE] & APIC_ENABLED),
+            )
+            self.pic = Pic(bus, self.apic.lint0)
+            processor.acknowledge = self.apic.acknowledge
+        else:
+            self.pic = Pic(bus, Line(processor.set_intr))
+            processor.acknowledge = self.pic.acknowledge
         line = self.pic.line
         self.pit = Pit(bus, line(0), clock)
         if config.clock == "host":
@@ -206,6 +225,8 @@ class Pc:
         self.pit.reset()
         self.speaker.reset()
         self.parallel.reset()
+        if self.apic is not None:
+            self.apic.reset()
         self.rtc.reset()
         self.a20.reset()
         self.ps2.restart()

@@ -77,6 +77,7 @@ class Processor:
         self._clock: Callable[[], int] = time.monotonic_ns
         self.requests = Requests(self.cpu)
         self._halted_at = _NOT_HALTED
+        self.announces = 0  # bits of EDX that CPUID leaf 1 shows besides the model's
         # The INTA cycle: what the interrupt controller answers with.
         self.acknowledge: Callable[[], int] = _no_controller
         self.connect(_no_port, _ignore)
