@@ -312,12 +312,13 @@ class Machine(Stepping):
         while True:
             if not code:
                 self.jumped = False
-                while r32[_REST] & _TF:
-                    if self.pc() in self.exits or cpu.budget <= 0 or self.trace():
+                # Under TF, and where host code would count the rest of this block as one.
+                while r32[_REST] & _TF or (
+                    self.inside >= 0 and (self.marks.block_counts or self.marks.covers)
+                ):
+                    if self.pc() in self.exits or cpu.budget <= 0 or self._is_over():
                         return
-                while self.inside >= 0 and (self.marks.block_counts or self.marks.covers):
-                    # Host code would count the rest of this block as one.
-                    if self.inside in self.exits or cpu.budget <= 0 or self.step():
+                    if self.trace() if r32[_REST] & _TF else self.step():
                         return
                 serving.table[SKIP] = self.inside + 1
             try:

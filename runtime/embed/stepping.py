@@ -21,7 +21,7 @@ from runtime.system import debug
 from translator.conditions import holds
 from translator.decode import Truncated, decode
 from translator.faults import GuestFault
-from translator.hooks import CAPTURE, COUNT, RING, SET, Marks
+from translator.hooks import CAPTURE, COUNT, HOST, RING, SET, Marks
 from translator.insn import Insn
 from translator.planner import FetchFault, Plan
 from translator.semantics import STRINGS
@@ -281,6 +281,10 @@ class Stepping:
             is_plain = shape.terminal is None and not shape.is_supported
             if self._handler(insn) is not None or is_plain or (is_fault and not shape.terminal):
                 self._serve(eip)
+            elif shape.is_supported and not (is_fault or shape.is_float):
+                # Host code left on the way: sti or popf, behind the hooks.
+                is_host = self.marks.at(eip, shape) == HOST
+                self.called_at = eip if is_host and self.hooks.by_kind["code"] else -1
 
     def _serve(self, eip: int) -> None:
         """Let Python execute an insn on the way, from now on."""

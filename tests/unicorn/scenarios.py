@@ -327,14 +327,12 @@ def single_steps(lib: Lib, log: Log) -> None:
                 "40 40 40",
                 "6802010000 9d 40 40",
                 "9c 58 6802000000 9d 40",
-                "16 17 40 f4",
             ):
                 uc = machine(lib, code, eflags=flags)
                 if hooked:
                     uc.hook_add(lib.UC_HOOK_INTR, hook)
                     uc.hook_add(lib.UC_HOOK_CODE, code_hook(log))
                 run(lib, log, uc, until=CODE + size(code))
-                run(lib, log, uc, count=2)
 
 
 @scenario

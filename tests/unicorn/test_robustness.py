@@ -133,6 +133,18 @@ def test_timeout(hooked: bool) -> None:
     assert uc.query(lib.UC_QUERY_TIMEOUT) == 1
 
 
+def test_timeout_of_what_python_executes() -> None:
+    for code, flags in (("8b05000090 00", 2), ("ebfe", 0x102), ("f7f1", 2)):
+        uc = machine(lib, code, eflags=flags)
+        uc.hook_add(lib.UC_HOOK_INTR, lambda *rest: None)
+        uc.hook_add(lib.UC_HOOK_MEM_UNMAPPED, lambda *rest: False)
+        uc.counter(blocks=True)
+        started = time.monotonic()
+        with contextlib.suppress(lib.UcError):
+            uc.emu_start(CODE, 0, timeout=50_000)
+        assert time.monotonic() - started < 10
+
+
 def test_keyboard_interrupt() -> None:
     uc = machine(lib, "40 ebfd")
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
