@@ -7,7 +7,7 @@ from runtime.access import GuestMemory
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.interpreting import Exit
-from runtime.system import streams
+from runtime.system import moves, streams
 from runtime.system.devices import Devices
 from runtime.system.linear import SUPERVISOR, USER, Linear
 from translator import DEFAULT_STRATEGY
@@ -139,6 +139,15 @@ class LinearAccess(GuestMemory):
             self.linear.physical.store(place, value >> 8 * i & 0xFF, 8)
 
 
+# How repeated insns are executed where many items go at once.
+_IN_BLOCKS = {
+    "ins": streams.repeat,
+    "outs": streams.repeat,
+    "movs": moves.repeat,
+    "stos": moves.repeat,
+}
+
+
 class SystemEngine(Engine):
     """An engine whose memory is Linear."""
 
@@ -218,8 +227,8 @@ class SystemEngine(Engine):
 
     def _interpret(self, cpu: Cpu) -> Exit | None:
         insn = self.insns.get(cpu.r32[_EIP] | cpu.r64[_CONTEXT] << CONTEXT_SHIFT - 32)
-        is_stream = insn is not None and insn.rep and insn.mnemonic in ("ins", "outs")
-        if is_stream and insn is not None and streams.repeat(cpu, self.linear, insn):
+        repeat = _IN_BLOCKS.get(insn.mnemonic) if insn is not None and insn.rep else None
+        if insn is not None and repeat is not None and repeat(cpu, self.linear, insn):
             if cpu.r32[_ATTENTION] and cpu.system is not None:
                 cpu.system.requests.behind()
             return None

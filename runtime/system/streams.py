@@ -48,7 +48,7 @@ def repeat(cpu: Cpu, linear: Linear, insn: Insn) -> bool:
         if place is None:
             break
         items = min(count, (PAGE - place % PAGE) // size, (mask + 1 - offset) // size)
-        items = min(items, _room(cpu, memory.seg, offset, insn.mode.is_flat, write=is_in) // size)
+        items = min(items, room(cpu, memory.seg, offset, insn.mode.is_flat, write=is_in) // size)
         if not items:
             break
         if is_in:
@@ -73,7 +73,7 @@ def repeat(cpu: Cpu, linear: Linear, insn: Insn) -> bool:
     return moved
 
 
-def _room(cpu: Cpu, segment: int, offset: int, is_flat: bool, *, write: bool) -> int:
+def room(cpu: Cpu, segment: int, offset: int, is_flat: bool, *, write: bool) -> int:
     """Return how many bytes of a segment may be accessed from an offset on."""
     if is_flat and segment < segments.FS:
         return 1 << 32
@@ -81,10 +81,10 @@ def _room(cpu: Cpu, segment: int, offset: int, is_flat: bool, *, write: bool) ->
     return max(span - (offset - low & _FULL) + 1, 0)
 
 
-def _place(
+def translate(
     cpu: Cpu, linear: Linear, segment: int, offset: int, size: int, *, write: bool
 ) -> int | None:
-    """Return the physical address of plain memory; None if there is none, or an item crosses."""
+    """Return the physical address of an item; None if no page is there, or it crosses two."""
     _, base, _, _ = segments.segment(cpu, segment)
     address = base + offset & _FULL
     if address % PAGE + size > PAGE:
@@ -94,6 +94,16 @@ def _place(
         frame = linear.walk(address, kind) >> 8
     except GuestFault:
         return None
-    physical = linear.physical
+    return frame << PAGE_SHIFT | address % PAGE
+
+
+def _place(
+    cpu: Cpu, linear: Linear, segment: int, offset: int, size: int, *, write: bool
+) -> int | None:
+    """Return the physical address of plain memory; None if there is none, or an item crosses."""
+    place = translate(cpu, linear, segment, offset, size, write=write)
+    if place is None:
+        return None
+    physical, frame = linear.physical, place >> PAGE_SHIFT
     is_plain = physical.is_writable(frame) if write else physical.is_ram(frame)
-    return frame << PAGE_SHIFT | address % PAGE if is_plain else None
+    return place if is_plain else None
