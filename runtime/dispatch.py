@@ -29,7 +29,7 @@ from runtime.counting import Statistics
 from runtime.cpu import Cpu
 from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SHIFT, GuestCode
-from runtime.interpreting import BUDGET, HALT, STEPS, SYSCALL, Interpreting
+from runtime.interpreting import BUDGET, HALT, NO_FPU, STEPS, SYSCALL, Interpreting
 from runtime.interpreting import Exit as Exit
 from runtime.memory import Memory
 from runtime.tiering import Tiering
@@ -52,6 +52,7 @@ _FPU, _FCW, _FSW = (FIELDS[n].offset // 2 for n in ("fpu", "fcw", "fsw"))
 _ERROR = FIELDS["fault_error"].offset // 2
 _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
+_CR0 = FIELDS["cr0"].offset // 4
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
 _FEW_JUMPS = 64  # computed jumps that are forgotten one by one
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
@@ -83,6 +84,7 @@ class Engine(Interpreting):
         self.recipes = Recipes()
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
+        self.open_insns: dict[int, tuple[bytes, Insn]] = {}
         self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
         self.quick = quick.make(self)
         mem.on_code_change = self._code_written
@@ -189,6 +191,7 @@ class Engine(Interpreting):
             cpu.r16[_FCW] & _MASKS != _MASKS
             or cpu.r32[_MXCSR] & _SSE_MASKS != _SSE_MASKS
             or cpu.r16[_FSW] & _ES
+            or cpu.r32[_CR0] & NO_FPU
         )
         table = self.cache.table.hashes[1 if precise else 0]
         if cpu.r64[_HASH] != table:

@@ -16,12 +16,12 @@ from runtime.guestcode import CONTEXT_SHIFT, GuestCode, fetch_in, pages_of_span
 from runtime.memory import Memory
 from runtime.system import bodies
 from translator import flags
-from translator.decode import Truncated, decode
+from translator.decode import TOO_LONG, Truncated, decode
 from translator.faults import GuestFault
 from translator.insn import Insn, Special
 from translator.mode import USER_CONTEXT, Context, context_of
 from translator.planner import FetchFault
-from translator.shape import ALL_FLAGS
+from translator.shape import ALL_FLAGS, shape_of
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.tiers import interp
@@ -34,7 +34,10 @@ _EIP, _STOP = FIELDS["eip"].offset // 4, FIELDS["stop"].offset // 4
 _INFO, _REST = FIELDS["exit_info"].offset // 4, FIELDS["eflags_rest"].offset // 4
 _BUDGET, _CONTEXT = FIELDS["budget"].offset // 8, FIELDS["context"].offset // 8
 _ATTENTION = FIELDS["attention"].offset // 4
-_GP, _DB = 13, 1
+_GP, _DB, _UD, _NM = 13, 1, 6, 7
+_CR0, _MP, _EM, _TS = FIELDS["cr0"].offset // 4, 2, 4, 8
+NO_FPU = _EM | _TS  # bits of CR0
+_OPEN_MAX = 4096  # insns of open pages that are kept
 STEPS = 1 << flags.TF | STEPPED  # bits of eflags_rest that make the engine go insn by insn
 _SS = 2
 
@@ -63,6 +66,8 @@ class Interpreting:
     access: threading.local
     insns: dict[int, Insn]  # by location, without the bit for floating point
     insn_pages: dict[int, set[int]]
+    # By location, where pages are open: the bytes that an insn was decoded from, and it.
+    open_insns: dict[int, tuple[bytes, Insn]]
 
     def context(self, cpu: Cpu) -> Context:
         """Return the mode and place of the code that a thread runs."""
@@ -124,12 +129,18 @@ class Interpreting:
         if insn is None:
             context = self.context(cpu)
             code = self._fetch(context, eip, 1 << 16 if context.mode.wraps else 15)
+            known = self.open_insns.get(place)
+            if known is not None and code.startswith(known[0]):
+                return known[1]
             try:
                 insn = decode(code, 0, context.mode.unwatched)
             except Truncated:
                 raise FetchFault(eip, context.missing(eip, len(code))) from None
             spans = context.spans(eip, insn.length)
             if any(self.code.is_open(*span) for span in spans):
+                if len(self.open_insns) >= _OPEN_MAX:
+                    self.open_insns.clear()
+                self.open_insns[place] = code[: insn.length], insn
                 return insn
             with self.lock:
                 bounds.trim_insns(self)
@@ -144,6 +155,8 @@ class Interpreting:
         """Execute one insn by the interp tier."""
         try:
             insn = self._decode(cpu)
+            if cpu.r32[_CR0] & NO_FPU:
+                _check_fpu(insn, cpu.r32[_CR0])
             kind = interp.execute(insn, cpu, self._memory())
         except FetchFault as fault:
             return self._fetch_fault(cpu, fault)
@@ -193,6 +206,15 @@ class Interpreting:
             done = self._single_step(cpu) if cpu.r32[_REST] & STEPS else self._interpret(cpu)
             if done is not None:
                 return done
+
+
+def _check_fpu(insn: Insn, cr0: int) -> None:
+    """Raise #NM or #UD for an insn that CR0.EM or CR0.TS forbids (SDM vol. 3, 2.5)."""
+    if insn.mnemonic == "fwait":
+        if cr0 & (_MP | _TS) == _MP | _TS:
+            raise GuestFault(_NM)
+    elif insn.key != TOO_LONG and shape_of(insn.key).uses_fpu:
+        raise GuestFault(_NM if insn.mnemonic.startswith("f") or not cr0 & _EM else _UD)
 
 
 def loads_stack(insn: Insn) -> bool:

@@ -111,7 +111,8 @@ class Options(NamedTuple):
     """What the runtime knows about the place: part of a block's key."""
 
     fpu: int = 0  # the x87 stack now
-    precise: bool = False  # an x87 or SSE exception is unmasked: floats go to interp
+    # An x87 or SSE exception is unmasked, or CR0 forbids such insns: they go to interp.
+    precise: bool = False
     ends_at_store: bool = False  # the code may be overwritten at any time
     max_insns: int = MAX_INSNS
     recovers: bool = False  # flags that only a fault shows are recovered, not stored
@@ -152,7 +153,7 @@ def form(
         if (
             who == INTERP
             or not (shape.is_supported or who)
-            or (precise and shape.is_float and not who)
+            or (precise and (shape.is_float or (shape.uses_fpu and mode.system)) and not who)
             or (need is not None and not need.allowed(fpu))
         ):
             plan.interp_at = here

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from translator import flags
 from translator.decode import decode_key
+from translator.insn import Insn
 from translator.ir import CondLink, Link, Op, Unit, Value
 from translator.recovery import only_rule, recovery
 from translator.semantics import lift
@@ -103,6 +104,7 @@ class Shape:
         "stores",
         "terminal",
         "unit",
+        "uses_fpu",
         "wraps_target",
         "writes",
     )  # fmt: skip
@@ -133,6 +135,8 @@ class Shape:
         self.fpu = _fpu(self.unit) if kinds & _FP_STACK else None
         # Its result depends on FCW or MXCSR, or it touches the x87 stack.
         self.is_float = self.fpu is not None or Op.HOST in kinds
+        # It is one that CR0.TS and CR0.EM forbid.
+        self.uses_fpu = self.is_float or _uses_fpu(self.insn, self.unit)
         self.is_conditional = isinstance(self.terminal, CondLink)
         self.is_fusible_jump = self.is_conditional and kinds <= _CONDITIONS and bool(self.reads)
         self.is_jump = isinstance(self.terminal, Link) and self.terminal.slot == "target"
@@ -140,6 +144,14 @@ class Shape:
         # Stencils by the flags that are live behind: of this insn, and of it with a jump behind.
         self.single: list[Any] = [None] * 16
         self.pairs: dict[tuple[Shape, int], Any] = {}
+
+
+def _uses_fpu(insn: Insn, unit: Unit) -> bool:
+    """Whether an insn is one of the x87, or uses registers of MMX or SSE."""
+    if insn.mnemonic.startswith("f") or insn.mnemonic in ("ldmxcsr", "stmxcsr"):
+        return True
+    fields = (str(v.attr) for v in unit.ops if v.op in (Op.GET, Op.SET))
+    return any(name.startswith(("xmm", "fpr", "mxcsr")) for name in fields)
 
 
 def _leaks(v: Value) -> bool:

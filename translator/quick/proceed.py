@@ -25,6 +25,7 @@ _EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
 _CONTEXT = FIELDS["context"].offset
 _SHARED = SHARED << 32
 _FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
+_CR0, _NO_FPU = FIELDS["cr0"].offset, 0xC  # EM, TS
 _MASKS, _ES, _SSE_MASKS = 0x3F, 0x80, 0x1F80  # as runtime/dispatch.py has them
 
 
@@ -73,7 +74,7 @@ def next_block(ctx: int, state: int, site: int) -> int:
         return 0
     if u32(state + _MXCSR) & _SSE_MASKS != _SSE_MASKS:
         return 0
-    if s64(state + _HASH) != s64(ctx + lay.HASHES):
+    if u32(state + _CR0) & _NO_FPU or s64(state + _HASH) != s64(ctx + lay.HASHES):
         return 0
     pc = u32(state + _EIP) | s64(state + _CONTEXT)
     fpu = u16(state + _FPU)
