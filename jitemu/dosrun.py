@@ -139,7 +139,8 @@ def _run(dos: Dos, budget: int | None) -> End:
             return dos.run(budget)
         except KeyboardInterrupt:
             now = time.monotonic()
-            if not dos.handles_break() or now - last < _IMPATIENT:
+            is_drawn = dos.display.is_drawn  # then Ctrl-C is a key, and this was the third
+            if is_drawn or not dos.handles_break() or now - last < _IMPATIENT:
                 raise
             last = now
             dos.press_break()

@@ -9,6 +9,7 @@ import os
 import select
 import termios
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from runtime.screen.console import Console
@@ -19,7 +20,25 @@ if TYPE_CHECKING:
 
 _ESCAPE_WAIT = 0.03  # s for what follows ESC, if it is no key of its own
 _HELD = 0.02  # s
+_TIMES, _PAUSE = 3, 2.0  # Ctrl-C so often within so many seconds ends a program
 _LFLAG, _CC = 3, 6  # of termios attributes
+
+
+class Impatience:
+    """Counts how often Ctrl-C is pressed without a pause."""
+
+    def __init__(self) -> None:
+        """Begin with patience."""
+        self._times: list[float] = []
+
+    def grows(self, chord: tuple[str, ...]) -> bool:
+        """Take note of a chord; True if it was Ctrl-C for the third time in two seconds."""
+        if chord != ("ctrl", "c"):
+            self._times.clear()
+            return False
+        now = time.monotonic()
+        self._times = [t for t in self._times if now - t < _PAUSE] + [now]
+        return len(self._times) >= _TIMES
 
 
 class DosTerminal:
@@ -90,7 +109,17 @@ class DosTerminal:
 
         self.dos.display.adapter()
         self._leave_keys()
-        self._display = TerminalDisplay(self._console(), lambda: self.dos.machine.loop.stop("quit"))
+        loop, impatience = self.dos.machine.loop, Impatience()
+
+        class Display(TerminalDisplay):
+            """The screen; keys go to the program, but Ctrl-C again and again ends it."""
+
+            def _press(self, chords: list[tuple[str, ...]], pending: bytes) -> None:
+                super()._press(chords, pending)
+                if any(map(impatience.grows, chords)):
+                    loop.stop("interrupt")
+
+        self._display = Display(self._console(), lambda: loop.stop("quit"))
         return True
 
     def close(self) -> None:

@@ -103,14 +103,10 @@ class Ems:
             raise EmsError(_TOO_MANY)
         if count > self.total - self.used:
             raise EmsError(_NO_PAGES)
-        places: list[int] = []
-        for _ in range(count):
-            place = self.pool.allocate(PAGE)
-            if place is None:
-                self._give_back(places)
-                raise EmsError(_NO_PAGES)
-            places.append(place)
-            self.used += 1
+        places = self.pool.allocate_many(count, PAGE)
+        if places is None:
+            raise EmsError(_NO_PAGES)
+        self.used += count
         return places
 
     def _give_back(self, places: Iterable[int]) -> None:

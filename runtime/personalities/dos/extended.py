@@ -42,6 +42,17 @@ class ExtendedMemory:
                 return start
         return None
 
+    def allocate_many(self, count: int, size: int) -> list[int] | None:
+        """Return the addresses of *count* ranges of whole pages; None if there is no room."""
+        found: list[int] = []
+        for start, room in self._gaps():
+            fitting = min(room // size, count - len(found))
+            found += range(start, start + fitting * size, size)
+            if len(found) == count:
+                self._used.update(dict.fromkeys(found, size))
+                return found
+        return None
+
     def resize(self, start: int, size: int) -> bool:
         """Change the size of a range where it is; False if there is no room."""
         size = max(size + _PAGE - 1 & -_PAGE, _PAGE)

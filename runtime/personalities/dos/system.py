@@ -201,7 +201,10 @@ class Dos:
         self.machine.ps2.keyboard.press("ctrl-c", 0.02)
 
     def run(self, budget: int | None = None) -> End:
-        """Run the program to its end, or until it has executed *budget* insns."""
+        """Run the program to its end, or until it has executed *budget* insns.
+
+        KeyboardInterrupt at Ctrl-C.
+        """
         machine = self.machine
         if self.options.cycles is not None:
             machine.slow_down(self.options.cycles, budget)
@@ -220,6 +223,8 @@ class Dos:
         if reason == "budget":
             note = f"the budget of {budget} insns is used up (--budget)"
             return End(CANNOT_RUN, note, is_limit=True)
+        if reason == "interrupt":
+            raise KeyboardInterrupt
         if reason in ("quit", "script"):
             return self._stopped()
         return End(CRASHED, f"the program ended the machine: {reason}")
