@@ -33,10 +33,10 @@ def helper(name: str) -> Callable[[Body], Body]:
 def cpuid(cpu: Any, mem: Any, number: int, subleaf: int) -> int:
     """Return EAX EBX ECX EDX as one number, EAX lowest."""
     model = Model.MAX if cpu.system is None else cpu.system.model
-    eax, ebx, ecx, edx = leaf(number, subleaf, model)
-    if number == 1 and cpu.system is not None:
-        edx |= cpu.system.announces
-    return eax | ebx << 32 | ecx << 64 | edx << 96
+    found = leaf(number, subleaf, model)
+    if cpu.system is not None and cpu.system.extras is not None:
+        found = cpu.system.extras.cpuid(number, found)
+    return sum(word << 32 * i for i, word in enumerate(found))
 
 
 @helper("rdtsc")

@@ -29,6 +29,7 @@ from runtime.devices.uart import Uart
 from runtime.firmware.bios.bios import Bios
 from runtime.firmware.typeahead import key_reader
 from runtime.machines import builtin, directboot, rom, video
+from runtime.machines.extras import Extras
 from runtime.machines.loop import Budgeted, Loop
 from runtime.machines.paravirtual import Paravirtual, ParavirtualDevices
 from runtime.machines.storage import Drives, Storage
@@ -40,7 +41,6 @@ from runtime.system.linear import Linear
 from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from translator import DEFAULT_STRATEGY
-from translator.cpuid import announced
 from translator.mode import Model
 
 SPAN = 1 << 32  # physical addresses
@@ -127,7 +127,6 @@ class Pc:
         config, bus, clock = self.config, self.bus, self.clock
         processor = self.processor
         self.apic: LocalApic | None = None
-        processor.announces = announced(config.model)
         if config.model in _WITH_APIC:
             self.apic = LocalApic(
                 bus,
@@ -150,6 +149,8 @@ class Pc:
         self.rtc = Rtc(bus, line(8), clock, config.start or _utc())
         cmos.set_memory_size(self.rtc.ram, config.memory)
         cmos.set_boot_order(self.rtc.ram, config.boot)
+        self.extras = Extras(processor, self.physical, clock, self.rtc.now)
+        processor.extras = self.extras
         reset = self.ask_reset
         self.a20 = A20(bus, lambda is_open: self._set_a20(is_open), reset)
         self.ps2 = Ps2(
@@ -236,6 +237,7 @@ class Pc:
         for port in self.serial:
             port.reset()
         self.processor.reset()
+        self.extras.reset()
         self.processor.update_paging()
         self.start()
 

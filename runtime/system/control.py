@@ -26,12 +26,12 @@ SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 0x174, 0x175, 0x176
 TSC, APIC_BASE, EFER = 0x10, 0x1B, 0xC0000080
 EFER_NXE = 1 << 11
 APIC_ENABLED = 1 << 11  # of APIC_BASE
-# Registers that hold what is written to them: microcode, misc. enable, PAT, MTRRs.
+# Registers that hold what is written to them: platform, microcode, misc. enable, PAT, MTRRs.
 _RESET = {SYSENTER_CS: 0, SYSENTER_ESP: 0, SYSENTER_EIP: 0, APIC_BASE: 0xFEE00900, EFER: 0}
-_RESET |= {0x8B: 0, 0x1A0: 1, 0x277: 0x0007040600070406, 0xFE: 0x508, 0x2FF: 0}
+_RESET |= {0x17: 0, 0x8B: 0, 0x1A0: 1, 0x277: 0x0007040600070406, 0xFE: 0x508, 0x2FF: 0}
 _RESET |= dict.fromkeys(range(0x200, 0x210), 0)
 _RESET |= dict.fromkeys((0x250, 0x258, 0x259, *range(0x268, 0x270)), 0)
-_READ_ONLY = frozenset({0xFE})
+_READ_ONLY = frozenset({0xFE, 0x17})
 _FULL = 0xFFFFFFFF
 _FLAT = PRESENT | MEMORY | WRITABLE | segments.ACCESSED | BIG | PAGES
 
@@ -60,7 +60,10 @@ def read_msr(p: Processor, index: int) -> int:
     if index == TSC:
         return p.read_tsc()
     if index not in p.msrs:
-        raise GuestFault(GP)
+        found = None if p.extras is None else p.extras.read_msr(index)
+        if found is None:
+            raise GuestFault(GP)
+        return found
     return p.msrs[index]
 
 
@@ -68,6 +71,8 @@ def write_msr(p: Processor, index: int, value: int) -> None:
     """Write a model-specific register; #GP(0) for one that is not there, or reserved bits."""
     if index == TSC:
         p.write_tsc(value)
+        return
+    if p.extras is not None and p.extras.write_msr(index, value):
         return
     if index not in p.msrs or index in _READ_ONLY or (index == EFER and value & ~EFER_NXE):
         raise GuestFault(GP)

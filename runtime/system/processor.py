@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from runtime.access import GuestMemory
 from runtime.cpu import Cpu
@@ -31,6 +32,7 @@ _IDTR_LIMIT, _GDTR_LIMIT = (FIELDS[f"{n}_limit"].offset // 2 for n in ("idtr", "
 _TR_LIMIT, _TR_ATTR = (FIELDS[f"tr_{n}"].offset // 4 for n in ("limit", "attr"))
 _LDTR_LIMIT, _LDTR_ATTR = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("limit", "attr"))
 _EIP = FIELDS["eip"].offset // 4
+Registers = tuple[int, int, int, int]  # EAX EBX ECX EDX
 SHUTDOWN = Exit("shutdown")
 _DB, _BP, _OF, _UD = 1, 3, 4, 6
 _ATTENTION = FIELDS["attention"].offset // 4
@@ -52,8 +54,26 @@ def _ignore(port: int, value: int, size: int) -> None:
     pass
 
 
+class Extras(Protocol):
+    """What a machine adds to its processor."""
+
+    def cpuid(self, number: int, found: Registers) -> Registers:
+        """Return what CPUID says, given what the processor alone would say."""
+        ...
+
+    def read_msr(self, index: int) -> int | None:
+        """Return a model-specific register; None for one that the machine does not add."""
+        ...
+
+    def write_msr(self, index: int, value: int) -> bool:
+        """Write one; False if the machine does not add it."""
+        ...
+
+
 class Processor:
     """One CPU with its memory and its engine."""
+
+    extras: Extras | None = None
 
     watches = 0  # which accesses somebody watches (mode.py)
 
@@ -77,7 +97,6 @@ class Processor:
         self._clock: Callable[[], int] = time.monotonic_ns
         self.requests = Requests(self.cpu)
         self._halted_at = _NOT_HALTED
-        self.announces = 0  # bits of EDX that CPUID leaf 1 shows besides the model's
         # The INTA cycle: what the interrupt controller answers with.
         self.acknowledge: Callable[[], int] = _no_controller
         self.connect(_no_port, _ignore)
