@@ -86,7 +86,7 @@ def insns(draw: Any, layout: Layout) -> bytes:
     if kind == 5:
         size = 2 if layout.mode == 2 else 4
         number = draw(st.one_of(
-            st.integers(0, (1 << 8 * size) - 1), st.integers(layout.data, layout.data + 0x1FFF)
+            st.integers(0, (1 << 8 * size) - 1), st.integers(layout.data, layout.data + 0x1FF8)
         ))  # fmt: skip
         return bytes([0xB8 + draw(REGISTERS)]) + number.to_bytes(size, "little")
     if kind == 6:

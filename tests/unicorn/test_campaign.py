@@ -4,7 +4,8 @@ Left out is what the two are known to do differently: `pushf`, which shows IF as
 it, results that the manual leaves undefined, and `count` for repeated string insns, whose end
 Unicorn counts as an insn more. It also calls BLOCK hooks once more where `count` ends in front of a
 block, does not compute the flags of the insns before one that fails (`neg ax` with AX = 90h sets
-CF), and remembers an exception that nobody handled.
+CF), remembers an exception that nobody handled, and has written the first bytes when a store
+reaches into a page that is not there.
 
 The slow ones are the campaign: pytest -m slow tests/unicorn/test_campaign.py; JITEMU_EXAMPLES says
 how many examples it takes.
