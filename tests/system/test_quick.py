@@ -164,7 +164,8 @@ def test_insns(machine: Machine) -> None:
     for _ in range(1500):
         machine.draw()
         code = rng.choice(INSNS)
-        machine.physical.write(CODE, bytes.fromhex(code))
+        cpu.eip = rng.choice((CODE, CODE, CODE + 0x1000 - rng.randrange(1, 9)))
+        machine.physical.write(cpu.eip, bytes.fromhex(code))
         image = rng.getrandbits(22) & (~(1 << 17 | 1 << 8) if rng.random() < 0.9 else -1)
         words = [
             rng.choice((0x33, 0x33, rng.randrange(256))),

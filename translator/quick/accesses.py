@@ -195,6 +195,11 @@ def is_on_stack(modrm: int, sib: int, wide: int) -> int:
     return base == _ESP or (base == _EBP and mod != 0)
 
 
+def is_port(code: int) -> int:
+    """Whether there is an insn for ports without prefixes, not at a page's last byte."""
+    return u8(code) & 0xF4 == 0xE4 and code & 0xFFF != 0xFFF
+
+
 def access(ctx: int, st: int, row: int) -> int:
     """Look at the insn at EIP: 0, it is Python's; 1, *row* says what to call; 2, it is done."""
     if u32(st + REST) & STEPS or not s64(ctx + COMPILED) or s64(st + BUDGET) < 0:
@@ -206,8 +211,8 @@ def access(ctx: int, st: int, row: int) -> int:
     level = 3 - (mode >> _CPL & 3)
     view = s64(ctx + VIEW)
     eip = u32(st + EIP)
-    begin = host_of(ctx, view, u32(st + SEG_BASES + 4 * CS) + eip & FULL, 12, 0)
-    if not begin:
+    begin = host_of(ctx, view, u32(st + SEG_BASES + 4 * CS) + eip & FULL, 1, 0)
+    if not begin or ((begin & 0xFFF) + 12 > 0x1000 and not is_port(begin)):
         return 0
     wide = not mode & _CODE16
     far = wide
@@ -305,5 +310,5 @@ def transfer(st: int, host: int, size: int, register: int, write: int) -> int:
 PUBLIC = {"access"}
 FUNCTIONS: list[Callable[..., int]] = [
     log2, ask, register_at, segment_allows, move, effective16, effective32, operand_size,
-    is_on_stack, access, transfer,
+    is_on_stack, is_port, access, transfer,
 ]  # fmt: skip

@@ -106,6 +106,8 @@ from translator.quick.registers import (
 )
 from translator.quick.spaces import forget_page, load_root
 
+_LONGEST = 8  # bytes of the insns that are known here
+
 
 # -- segment registers -----------------------------------------------------------------------------
 def load_segment(ctx: int, st: int, index: int, selector: int) -> int:
@@ -362,12 +364,20 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         return 0
     eip = u32(st + EIP)
     view = s64(ctx + VIEW)
-    code = host_of(ctx, view, eip, 8, 0)
+    code = host_of(ctx, view, eip, 1, 0)
     if not code:
         return 0
     level = level_of(st)
     op = u8(code)
-    if op == 0x2E:  # CS: Linux has it before verw
+    if op == 0x07:
+        return pop_segment(ctx, st, ES, eip + 1)
+    if op == 0x1F:
+        return pop_segment(ctx, st, DS, eip + 1)
+    if op == 0xCF:
+        return interrupt_return(ctx, st)
+    if (eip & 0xFFF) + _LONGEST > 0x1000 and not host_of(ctx, view, eip, 3, 0):
+        return 0
+    if op == 0x2E and host_of(ctx, view, eip, _LONGEST, 0):  # CS: Linux has it before verw
         eip += 1
         code += 1
         op = u8(code)
@@ -380,12 +390,6 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         if not load_segment(ctx, st, index, u16(st + 4 * (modrm & 7))):
             return 0
         return executed(st, eip + 2)
-    if op == 0x07:
-        return pop_segment(ctx, st, ES, eip + 1)
-    if op == 0x1F:
-        return pop_segment(ctx, st, DS, eip + 1)
-    if op == 0xCF:
-        return interrupt_return(ctx, st)
     if op != 0x0F:
         return 0
     op = u8(code + 1)
@@ -405,7 +409,7 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         put32(st + CR0, u32(st + CR0) & ~CR0_TS)
         return executed(st, eip + 2)
     modrm = u8(code + 2)
-    if op == 0x00 and modrm == 0x2D:  # verw [disp32]
+    if op == 0x00 and modrm == 0x2D and host_of(ctx, view, eip, _LONGEST - 1, 0):  # verw [disp32]
         place = host_of(ctx, view, u32(code + 3), 2, 0)
         return verify_write(ctx, st, u16(place), eip + 7) if place else 0
     if op == 0x22 and modrm >> 3 == 0o33:  # mov cr3, r32
