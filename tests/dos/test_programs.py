@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dos.test_services import HERE
+from tests.dos.test_services import HERE, assemble
 from tests.running import ANY, SUITES, Outcome, jitemu, run, work_directory
 
 IMAGE = SUITES / "boot" / "freedos13-floppy-720k.img.gz"
@@ -145,3 +145,23 @@ def test_c_program() -> None:
         "<x><y>",
     ]
     assert words.replace(b"\r", b"") == b"pear\napple\nfig\n-42 12345678\n"
+
+
+def test_commands_without_an_interpreter() -> None:
+    """COMSPEC /C runs programs and the simplest commands although there is no COMMAND.COM."""
+    with work_directory({"one.txt": b"one\r\n"}) as work:
+        command = [*jitemu(ANY), assemble("shell", work).name]
+        assemble("open", work)
+        assert run([*command, "open", "one.txt"], work=work).stdout == b"one\r\n"
+        assert run([*command, "open", "missing.txt"], work=work).status == 2
+        assert run([*command, "open.com one.txt > two.txt"], work=work).status == 0
+        assert (work / "TWO.TXT").read_bytes() == b"one\r\n"
+        assert run([*command, "echo", "more", ">>", "two.txt"], work=work).status == 0
+        assert run([*command, "type two.txt"], work=work).stdout == b"one\r\nmore\r\n"
+        assert run([*command, "md sub"], work=work).status == 0
+        assert run([*command, "copy *.txt sub"], work=work).status == 0
+        assert run([*command, "del one.txt"], work=work).status == 0
+        assert sorted(path.name for path in (work / "SUB").iterdir()) == ["ONE.TXT", "TWO.TXT"]
+        assert not (work / "one.txt").exists()
+        got = run([*command, "nonsense"], work=work)
+        assert (got.status, got.stderr.partition(b"\r")[0]) == (1, b"Bad command or file name")

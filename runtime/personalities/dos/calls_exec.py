@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.call import Call
 from runtime.loaders import mz
-from runtime.personalities.dos import programs
+from runtime.personalities.dos import names, programs, shell
 from runtime.personalities.dos import psp as layout
 from runtime.personalities.dos.errors import BAD_FORMAT, INVALID_FUNCTION, DosError
 from runtime.personalities.dos.table import service
 
 if TYPE_CHECKING:
+    from runtime.personalities.dos.handles import OpenFile
     from runtime.personalities.dos.kernel import Kernel
 
 _RUN, _LOAD, _OVERLAY, _STATE = 0, 1, 3, 5
@@ -87,10 +88,23 @@ def execute(dos: Kernel, call: Call) -> None:
 
 
 def _execute(dos: Kernel, call: Call, *, is_run: bool) -> None:
-    place = dos.resolve_entry(dos.path_at(call.ds, call.dx))
     block = dos.memory.copy_from(call.es, call.bx, 14)
     environment, tail, first, second = struct.unpack("<HIII", block)
     text = dos.memory.copy_from(tail >> 16, tail & 0xFFFF, 128)
+    files: list[tuple[int, OpenFile]] = []
+    path = dos.path_at(call.ds, call.dx)
+    try:
+        place = dos.resolve_entry(path)
+    except DosError:
+        command = shell.parse(text[1 : 1 + text[0]].partition(b"\r")[0])
+        if command is None or names.upper(path[-len(shell.NAME) :]) != shell.NAME or not is_run:
+            raise
+        found = None if command.word in shell.BUILT_IN else shell.find(dos, command.word)
+        if found is None:
+            dos.return_code = shell.run_built_in(dos, command)
+            return
+        place, text = found, layout.tail(command.rest)
+        files = shell.open_redirections(dos, command)
     fcbs = [dos.memory.copy_from(far >> 16, far & 0xFFFF, 16) for far in (first, second)]
     before = dos.memory.u32(4 * 0x22)
     cs, ip = call.caller
@@ -103,6 +117,7 @@ def _execute(dos: Kernel, call: Call, *, is_run: bool) -> None:
     for fcb, at in zip(fcbs, (layout.FCB1, layout.FCB2), strict=True):
         dos.memory.write((start.psp << 4) + at, fcb)
     parameters = call.es, call.bx
+    shell.redirect(dos, start.psp, files)
     if is_run:
         programs.begin_child(dos)
         dos.skip_carry = True
