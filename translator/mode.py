@@ -116,12 +116,18 @@ MARK = 0x26
 LINUX_CR0 = 0x80050033  # what smsw shows a program, and its state holds
 MODE_BITS = 14
 USER = Mode()
+_modes: dict[Mode, Mode] = {USER: USER}
+
+
+def interned(mode: Mode) -> Mode:
+    """Return the one object for a mode, which has computed its properties already."""
+    return _modes.setdefault(mode, mode)
 
 
 @cache
 def mode_of(number: int) -> Mode:
     """Return the mode of a number."""
-    return Mode(
+    mode = Mode(
         code32=not number & 1,
         stack32=not number >> 1 & 1,
         segments=Segments(number >> 2 & 3),
@@ -132,6 +138,7 @@ def mode_of(number: int) -> Mode:
         model=Model(number >> 9 & 7),
         watches=number >> 12 & 3,
     )
+    return interned(mode)
 
 
 def split_key(key: bytes) -> tuple[Mode, bytes]:

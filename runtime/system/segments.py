@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from translator.faults import GuestFault
-from translator.mode import Mode, Model, Segments, TooManyContexts, context_number
+from translator.mode import Mode, Model, Segments, TooManyContexts, context_number, interned
 from translator.state import FIELDS, SEGMENTS
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def mode_of_cpu(cpu: Cpu) -> Mode:
     protected = bool(cpu.r32[_CR0] & CR0_PE)
     vm86 = protected and bool(cpu.r32[_REST] & EFLAGS_VM)
     is_real = vm86 or not protected
-    return Mode(
+    mode = Mode(
         code32=bool(cpu.r32[_ATTR[CS]] & BIG) and not vm86,
         stack32=bool(cpu.r32[_ATTR[SS]] & BIG) and not vm86,
         segments=_real_kind(cpu) if is_real else _protected_kind(cpu),
@@ -108,6 +108,7 @@ def mode_of_cpu(cpu: Cpu) -> Mode:
         system=system is not None,
         watches=0 if system is None else system.watches,
     )
+    return interned(mode)
 
 
 def _real_kind(cpu: Cpu) -> Segments:
