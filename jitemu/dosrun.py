@@ -54,6 +54,9 @@ def start(config: Config, started: float) -> int:
         names = ", ".join(sorted(STRATEGIES))
         complain(f"unknown strategy {config.strategy!r}: choose from {names}")
         return USAGE_STATUS
+    if config.log or config.perf_map or config.jitdump:
+        complain("-d, --perf-map and --jitdump are for Linux programs (DOS programs: -strace)")
+        return USAGE_STATUS
     try:
         dos = Dos(config.program, list(config.args), config.dos, config.strategy)
     except LoadError as error:
@@ -67,6 +70,12 @@ def start(config: Config, started: float) -> int:
         engine.tiering.set_threshold(config.region_threshold)
     if config.code_cache is not None:
         engine.cache.set_size(config.code_cache)
+    if config.linux.strace:
+        try:
+            _trace(dos, config.log_file)
+        except OSError as error:
+            complain(f"--logfile {config.log_file}: {error.strerror}")
+            return USAGE_STATUS
     gc.freeze()
     gc.set_threshold(200_000, 4, 2)
     with contextlib.ExitStack() as clean:
@@ -144,6 +153,16 @@ def _run(dos: Dos, budget: int | None) -> End:
                 raise
             last = now
             dos.press_break()
+
+
+def _trace(dos: Dos, path: str | None) -> None:
+    """Print the calls of DOS to stderr or a file. OSError."""
+    from runtime.personalities.dos.trace import Trace
+
+    out = sys.stderr
+    if path is not None:
+        out = open(path.replace("%d", str(os.getpid())), "w", 1)  # noqa: SIM115 (until the end)
+    dos.kernel.answer = Trace(dos.kernel, out).serve
 
 
 def _limit_time(dos: Dos, seconds: float) -> None:

@@ -91,6 +91,18 @@ def test_narrow_dpmi_client() -> None:
     assert got.status == 9
 
 
+def test_trace() -> None:
+    """-strace prints what is asked of DOS, and its answers."""
+    got = execute("files", options=("-strace",))
+    text = got.stderr.decode()
+    for line in (
+        "create(3C00 bx=0000 cx=0000 dx=0941 'TEST.DAT') = 0005",
+        "'MISSING.DAT') = error 2",
+        "exit(4C07",
+    ):
+        assert line in text
+
+
 def test_sources_are_there() -> None:
     """Each program has its expected output."""
     sources = {path.stem for path in (REPOSITORY / "tests" / "dos" / "asm").glob("*.asm")}

@@ -36,7 +36,7 @@ class Interrupts:
         self.dos = dos
         callbacks = dos.machine.callbacks
         self.callbacks = callbacks
-        self.entry = callbacks.add(dos.serve)
+        self.entry = callbacks.add(lambda call: dos.answer(call))
         self.default_break = callbacks.add(self._break)
         self.default_critical = callbacks.add(self._fail)
         self._after_break = callbacks.add_code(b"\xcd\x23", self._broken, ends="")

@@ -92,6 +92,7 @@ class Kernel:
         self.tables = tables.build(self)
         self.arena = Arena(self.memory, self.tables.first_block, tables.END_OF_MEMORY)
         tables.finish(self)
+        self.answer: Callable[[Call], Result | None] = self.serve  # INT 21h; or who looks on
         self.interrupts = Interrupts(self)
 
     # -- INT 21h -----------------------------------------------------------------------------------
