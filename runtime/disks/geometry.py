@@ -68,7 +68,7 @@ def floppy_geometry(sectors: int) -> Geometry:
             return geometry if sectors < geometry.total else _exact(sectors)
         if sectors == geometry.total:
             return geometry
-    raise ValueError(f"{sectors} sectors are more than a diskette has")
+    raise ValueError(f"{sectors / 2:g} KiB are more than a diskette has")
 
 
 _COMMON = frozenset(FLOPPIES[size] for size in (160, 180, 320, 360, 720, 1200, 1440, 2880))

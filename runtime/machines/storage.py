@@ -22,6 +22,7 @@ from runtime.disks.geometry import disk_geometry
 
 _FLOPPY_IRQ, _FLOPPY_DMA = 6, 2
 _CHANNELS = ((0x1F0, 0x3F6, 14), (0x170, 0x376, 15))
+_FLOPPIES = 2
 _PIIX = (1, 1)  # PCI device and function
 
 
@@ -42,9 +43,11 @@ class Storage:
         self, bus: Bus, clock: Clock, line: Callable[[int], Line], pci: PciHost, drives: Drives
     ) -> None:
         """Wire everything; `line` returns the wire of an IRQ."""
+        if len(drives.floppies) > _FLOPPIES or len(drives.ide) > 2 * len(_CHANNELS):
+            raise ValueError("a PC has two diskette drives and four IDE drives at most")
         self.drives = drives
         self.dma = Dma(bus)
-        self.floppies = [Drive(disk) for disk in drives.floppies]
+        self.floppies = [_diskette(disk, i) for i, disk in enumerate(drives.floppies)]
         self.floppy = FloppyController(
             bus, line(_FLOPPY_IRQ), self.dma.channels[_FLOPPY_DMA], clock, self.floppies
         )
@@ -106,6 +109,13 @@ class Storage:
             if disk is not None:
                 disk.flush()
                 disk.close()
+
+
+def _diskette(disk: Disk | None, number: int) -> Drive:
+    try:
+        return Drive(disk)
+    except ValueError as error:
+        raise ValueError(f"diskette drive {'AB'[number]}: {error}") from None
 
 
 def _device(clock: Clock, what: Disk | CdRom | None, number: int) -> IdeDevice | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from runtime.bus import Bus, Line
 from runtime.clock import Clock, HostTime
 from runtime.devices.cdrom import CdRom
@@ -52,6 +54,14 @@ def test_cmos_says_what_is_there(tmp_path: Path) -> None:
     storage.reset()
     assert bus.port_in(0x175, 1) == 0xEB
     storage.close()
+
+
+def test_what_does_not_fit(tmp_path: Path) -> None:
+    large = image(tmp_path / "large", 5 << 20)
+    with pytest.raises(ValueError, match="diskette drive B: 5120 KiB are more than a diskette has"):
+        wired(Drives([None, large]))
+    with pytest.raises(ValueError, match="four IDE drives at most"):
+        wired(Drives([None], [None] * 4 + [large]))
 
 
 def test_nothing_there() -> None:
