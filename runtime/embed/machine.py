@@ -178,6 +178,8 @@ class Machine(Stepping):
             self.pins.update_context()
             self.engine.remark(*EVERYWHERE)  # what flags are shown changes
         self._remark_served()
+        self.marks.served.difference_update(self.watched)  # they may be marked again
+        self.watched.clear()
 
     def remark(self, *ranges: Range) -> None:
         """Let code of some ranges do what the marks say now."""
