@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from runtime.machines.paravirtual import Paravirtual
 from runtime.machines.pc import Pc, PcConfig
 from runtime.machines.storage import Drives
 from tests.assembling import assemble
+from tests.running import REPOSITORY
 
 SEABIOS = Path("/usr/share/seabios/bios-256k.bin")
 firmware = pytest.mark.parametrize(
@@ -119,6 +124,34 @@ packet: .byte 16, 0, 1, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0
 """
 
 
+# Writes sectors 8, 24, 40... for ever, each with its number; says so at port E9h.
+WRITER = """
+    xor ax, ax
+    mov ds, ax
+    mov ss, ax
+    mov sp, 0x7000
+    mov [drive], dl
+1:  add word ptr [packet + 8], 16
+    mov ax, [packet + 8]
+    mov [0x8000], ax
+    mov si, offset packet
+    mov dl, [drive]
+    mov ax, 0x4300
+    int 0x13
+    jc 2f
+    mov al, '.'
+    out 0xE9, al
+    jmp 1b
+2:  mov al, 'E'
+    out 0xE9, al
+    jmp 2b
+drive: .byte 0
+    .balign 4
+packet: .byte 16, 0, 1, 0, 0, 0x80, 0, 0
+    .quad -8 & 0xFFFF
+"""
+
+
 def boot_sector() -> bytes:
     return assemble(PROGRAM, 0x7C00).ljust(510, b"\0") + b"\x55\xaa"
 
@@ -193,3 +226,34 @@ def test_cds(tmp_path: Path, bios: str) -> None:
     printed, status = run(PcConfig(drives=drives, boot="d"), bios)
     assert printed[0] >= 0xE0 or bios == "builtin"
     assert (printed[1:], status) == (b"\1CD001\1\0", 1)
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.4])
+def test_killed_while_the_guest_writes(tmp_path: Path, seconds: float) -> None:
+    """The overlay opens again and holds all that the guest was told is written."""
+    path, overlay, said = tmp_path / "a.img", tmp_path / "a.qcow2", tmp_path / "said"
+    code = assemble(WRITER, 0x7C00).ljust(510, b"\0") + b"\x55\xaa"
+    path.write_bytes(data := code.ljust(40 << 20, b"\0"))
+    said.touch()
+    words = ["-hda", f"{path},overlay={overlay}", "-m", "4", "-debugcon", f"file:{said}"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "jitemu", "boot", *words, "-display", "none"], cwd=REPOSITORY
+    )
+    end = time.monotonic() + 60
+    while not said.stat().st_size and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    child.kill()
+    child.wait()
+    done = said.read_bytes()
+    assert done == b"." * len(done)
+    assert done
+    assert path.read_bytes() == data
+    if shutil.which("qemu-img"):
+        checked = subprocess.run(["qemu-img", "check", overlay], capture_output=True, check=False)
+        assert checked.returncode in (0, 3), checked.stdout  # 3: room was lost, nothing else
+    disk = open_disk(str(path), overlay=str(overlay))
+    for number in range(len(done)):
+        sector = 8 + 16 * number & 0xFFFF
+        assert disk.read(sector, 1)[:2] == sector.to_bytes(2, "little")
+    disk.close()
