@@ -1,7 +1,8 @@
 """Run captured vectors: python -m tests.vectors SUITE --tier TIER [--jobs N] [FILE...]
 
 With --state, a campaign that was interrupted goes on where it was when it is started again.
-Status 0 if nothing differs, 1 if something does or it was interrupted, 2 for a suite or file that is not there.
+Status 0 if nothing differs, 1 if something does or it was interrupted, 2 for a suite or file that
+is not there.
 """
 
 from __future__ import annotations
