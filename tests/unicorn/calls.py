@@ -8,6 +8,7 @@ from typing import Any
 from tests.unicorn.scenarios import (
     CODE,
     DATA,
+    REGISTERS,
     Lib,
     Log,
     attempt,
@@ -119,6 +120,15 @@ def registers(lib: Lib, log: Log) -> None:
         lambda: (uc.reg_write(register(lib, "MSR"), (0x175, 5)), uc.reg_read(register(lib, "MSR"), 0x175)),
     )  # fmt: skip
     state(lib, log, uc)
+
+
+@scenario
+def initial_registers(lib: Lib, log: Log) -> None:
+    names = (*REGISTERS, "CR0", "CR2", "CR3", "CR4", "GDTR", "IDTR", "LDTR", "TR", "DR6", "DR7")
+    for mode in (lib.UC_MODE_16, lib.UC_MODE_32):
+        uc = lib.Uc(lib.UC_ARCH_X86, mode)
+        for name in (*names, "CS", "SS", "DS", "ES", "FS", "GS", "FPCW", "FPSW", "FPTAG", "MXCSR"):
+            log(mode, name, uc.reg_read(register(lib, name)))
 
 
 @scenario
