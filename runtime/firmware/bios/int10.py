@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SERVICES: Services = {}
 service = registrar(SERVICES)
 _BELL, _BACKSPACE, _LINE_FEED, _RETURN = 7, 8, 10, 13
+_COLUMNS_MAX = 512  # whatever the guest wrote into the data area
 _MODES_OF_TEXT = frozenset({0, 1, 2, 3, 7})
 
 
@@ -66,7 +67,7 @@ def shown(call: Call) -> Shown:
     rows, height = struct.unpack_from("<BH", data, bda.ROWS - bda.VIDEO_MODE)
     return Shown(
         mode & 0x7F,
-        columns or 80,
+        min(columns, _COLUMNS_MAX) or 80,
         page_size,
         rows + 1,
         height or 16,

@@ -132,6 +132,43 @@ def test_cds_have_sectors_of_2048_bytes(machine: Services) -> None:
     assert machine.call(0x13, eax=0x0201, ecx=1, edx=0xE0, es=0x1000).ah == 1
 
 
+class Strange(Memory):
+    """A disk of any size that cannot be read."""
+
+    def __init__(self, sectors: int) -> None:
+        super().__init__(b"")
+        self.size = sectors
+
+    @property
+    def sectors(self) -> int:
+        return self.size
+
+    def read(self, sector: int, count: int) -> bytes:
+        raise OSError("the image is broken")
+
+
+@pytest.mark.parametrize("sectors", [0, 1, 5, 2880, 1 << 42])
+def test_disks_of_strange_sizes(sectors: int) -> None:
+    """No geometry is impossible, no error of an image is more than a status."""
+    disks = Strange(sectors), CdRom(Strange(sectors))
+    made = Services(Drives([Strange(min(sectors, 5760))], list(disks)))
+    try:
+        for number in (0, 0x80):
+            call = made.call(0x13, eax=0x0800, edx=number)
+            assert not call.carry
+            assert call.cl & 0x3F
+            call = made.call(0x13, eax=0x0201, ecx=1, edx=number, es=0x1000)
+            assert call.carry
+            assert call.ah in (0x01, 0x04, 0x20)
+        made.physical.write(BUFFER, struct.pack("<H", 30))
+        assert not made.call(0x13, eax=0x4800, edx=0x80, ds=0x1000).carry
+        assert struct.unpack_from("<Q", made.physical.read(BUFFER, 30), 16)[0] == sectors
+        made.bios.function("boot", "boot")(made.bios.call)  # and nothing can be booted
+        assert made.bios.call.cpu.cs == 0xF000
+    finally:
+        made.close()
+
+
 # -- memory ----------------------------------------------------------------------------------------
 def test_memory_map(machine: Services) -> None:
     """E820h lists everything once; E801h and 88h agree with it."""
