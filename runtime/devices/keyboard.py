@@ -206,6 +206,7 @@ class Keyboard:
             self._begin(byte)
         if self._replies:
             self.on_output()
+        self._feed()
 
     def _begin(self, command: int) -> None:
         if command == 0xFE:
@@ -223,7 +224,6 @@ class Keyboard:
             elif command == 0xF4:
                 self._codes.clear()
                 self.is_scanning = True
-                self._feed()
             elif command in (0xF5, 0xF6):
                 self._set_defaults()
                 self.is_scanning = command == 0xF6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from runtime.bus import Bus, Line
@@ -306,3 +308,36 @@ def test_key_names() -> None:
             keys.chord(bad)
     with pytest.raises(ValueError, match="no key for 'é'"):
         keys.strokes("é")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nonsense_is_survived(seed: int) -> None:
+    """Random commands, data, keys and movements: never an error; after resets both devices work."""
+    rng, board = random.Random(seed), Board()
+    names = list(keys.KEYS)
+    for _ in range(4000):
+        what = rng.random()
+        if what < 0.6:
+            value = rng.choice([rng.randrange(256), rng.randrange(0xA0, 0x100), 1 << 40])
+            board.bus.port_out(rng.choice([0x60, 0x64]), value, rng.choice([1, 2, 4]))
+        elif what < 0.8:
+            assert 0 <= board.bus.port_in(rng.choice([0x60, 0x64]), 1) < 256
+        elif what < 0.9:
+            board.ps2.keyboard.key(rng.choice(names), rng.random() < 0.5)
+        else:
+            moves = [rng.randrange(-400, 400) for _ in range(2)]
+            board.ps2.mouse.move(*moves, rng.randrange(32), rng.randrange(-9, 9))
+        board.time.ns += rng.randrange(2_000_000)
+        board.clock.run_due()
+    for name in names:
+        board.ps2.keyboard.key(name, False)
+    board.command(0x60, 0x43)
+    board.mouse(0xFF, 0xFF)
+    board.send(0xFF, 0xFF)
+    board.read(120_000)
+    board.ps2.keyboard.type("a")
+    assert board.read() == b"\x1e\x9e"
+    board.mouse(0xF4)
+    assert board.read() == b"\xfa"
+    board.ps2.mouse.move(1, 0)
+    assert len(board.read()) == 3
