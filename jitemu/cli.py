@@ -9,7 +9,7 @@ import sys
 from jitemu.complain import complain
 
 USAGE = """\
-usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux program
+usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux or a DOS program
        jitemu boot [options]                    start a PC from images or a kernel
        jitemu why [options] PROGRAM [ARGS...]   run it and say where its time went, and why
        jitemu dump [options] FILE[@WHERE]       show what the translator makes of its code

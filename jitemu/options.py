@@ -35,12 +35,16 @@ files:
   The guest sees its sysroot (-L) and the directory of PROGRAM read-only, the current directory
   read-write, a private /tmp, and a small /dev, /proc and /sys; --mount adds to that.
 
+  A DOS program (.COM, or an MZ executable) has the current directory as C:, read-write, and that
+  of PROGRAM, if it lies elsewhere, as D:, read-only; --mount X=DIR[:ro] adds drives.
+
 examples:
   jitemu run ./hello one two                             a static program and its arguments
   jitemu run -L ~/i386 /bin/sh -c 'seq 3 | wc -l'        a dynamic one with its libraries
   jitemu run --timeout 10 --memory 256M ./guest          limits
   jitemu run --mount ~/data:/data:rw --net host ./guest  more of the host
   jitemu run --stats -strace ./guest                     what it did
+  jitemu run game.exe; jitemu run --display png:end.png game.exe
 """
 
 
