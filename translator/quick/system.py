@@ -244,7 +244,7 @@ def interrupt_return(ctx: int, st: int) -> int:
         return 0
     selector = u16(stack + 4)
     image = u32(stack + 8)
-    if image & (VM | TF):
+    if image & (VM | TF) or (image & IF and u8(st + ATTENTION)):  # INTR waits for IF
         return 0
     outer = selector & 3
     code = descriptor_at(ctx, st, selector)
@@ -322,10 +322,10 @@ def sysexit(ctx: int, st: int) -> int:
 
 # -- what guest code leaves for --------------------------------------------------------------------
 def is_plain(ctx: int, st: int) -> int:
-    """Whether this is the common case, and nobody asks for anything."""
+    """Whether this is the common case, and nobody asks for anything but for INTR."""
     if not s64(ctx + COMPILED) or s64(st + BUDGET) < 0:
         return 0
-    if u32(st + ATTENTION) or u32(st + STOP) or u32(st + REST) & STEPS:
+    if u32(st + ATTENTION) >> 8 or u32(st + STOP) or u32(st + REST) & STEPS:
         return 0
     mode = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
     return mode & ~CPL_BITS == PLAIN
