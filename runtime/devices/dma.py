@@ -181,7 +181,7 @@ class _Chip:
 
 
 class Dma:
-    """Both chips: bytes at ports 00h to 0Fh, words at C0h to DFh, pages at 81h to 8Fh."""
+    """Both chips: bytes at ports 00h to 0Fh, words at C0h to DFh, pages at 80h to 8Fh."""
 
     def __init__(self, bus: Bus) -> None:
         """Make eight masked channels."""
@@ -190,7 +190,7 @@ class Dma:
         self._pages = bytearray(16)  # also of ports that are no page: they are memory
         bus.map_ports(0x00, 16, self._read, self._write, owner="dma")
         bus.map_ports(0xC0, 32, self._read_high, self._write_high, owner="dma")
-        bus.map_ports(0x81, 15, self._read_page, self._write_page, owner="dma")
+        bus.map_ports(0x80, 16, self._read_page, self._write_page, owner="dma")
 
     def reset(self) -> None:
         """Mask all channels."""
