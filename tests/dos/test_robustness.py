@@ -107,6 +107,20 @@ def test_interrupt_from_the_keyboard(code: str) -> None:
             assert time.monotonic() - started < 2
 
 
+def test_closed_pipe() -> None:
+    """A program that prints for ever ends when nobody reads it any more, as others do."""
+    # again: mov dl, 'x'; mov ah, 2; int 21h; jmp again
+    with work_directory({"yes.com": bytes.fromhex("b278b402cd21ebf8")}) as work:
+        command = [*jitemu(ANY), "yes.com"]
+        with subprocess.Popen(
+            command, cwd=work, env=host_environment(), stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(10) == b"x" * 10
+            process.stdout.close()
+            assert process.wait(20) == -signal.SIGPIPE
+
+
 @pytest.mark.parametrize(
     ("option", "value", "part"),
     [("--timeout", "1", "time limit"), ("--budget", "100000", "budget")],

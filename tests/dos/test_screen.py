@@ -69,6 +69,21 @@ def test_mouse(tmp_path: Path) -> None:
     assert got.status == 3
 
 
+def test_interrupt_handlers_of_a_program(tmp_path: Path) -> None:
+    """Handlers of timer and keyboard see ticks and scan codes; the BIOS's come back after them."""
+    script = tmp_path / "script"
+    script.write_text(
+        "wait_text ready to play\npress a\nsleep 0.3\npress esc\nwait_text keys\npress q\n"
+        "wait_text end\ntext -\npress ret\nsleep 20\n"
+    )
+    got = execute("hooks", options=("--script", str(script)))
+    text = got.stdout.decode()
+    assert "keys=0003 last=9E1E =0001" in text, got.stderr
+    assert "key=1071" in text
+    assert "many" in text
+    assert got.status == 0
+
+
 @pytest.mark.timeout(60)
 def test_terminal() -> None:
     """In a terminal, what is printed comes straight; what is drawn takes the whole screen."""

@@ -34,6 +34,10 @@ class EndOfInput(Exception):  # noqa: N818 (it is no error of ours)
     """The program goes on reading although its input has ended: it would do so for ever."""
 
 
+class OutputClosed(Exception):  # noqa: N818 (somebody has had enough)
+    """Nobody reads the standard output any more."""
+
+
 def for_terminal(data: bytes) -> bytes:
     """Return text of code page 437 as a terminal shows it."""
     return b"".join([_TO_TERMINAL[c] for c in data])
@@ -44,16 +48,16 @@ class Output:
 
     def __init__(self, fd: int) -> None:
         self.fd, self.is_terminal = fd, os.isatty(fd)
-        self.column = 0
 
     def write(self, data: bytes) -> None:
-        """Write all; OSError."""
-        for c in data:
-            self.column = 0 if c == 13 else max(self.column - 1, 0) if c == 8 else self.column + 1
+        """Write all; OSError, OutputClosed."""
         if self.is_terminal:
             data = for_terminal(data)
-        while data:
-            data = data[os.write(self.fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self.fd, data) :]
+        except BrokenPipeError:
+            raise OutputClosed from None
 
 
 class Input:

@@ -14,6 +14,7 @@ from runtime.personalities.dos.console import (
     EndOfInput,
     Input,
     Output,
+    OutputClosed,
     StandardInput,
     StandardOutput,
 )
@@ -203,7 +204,7 @@ class Dos:
     def run(self, budget: int | None = None) -> End:
         """Run the program to its end, or until it has executed *budget* insns.
 
-        KeyboardInterrupt at Ctrl-C.
+        KeyboardInterrupt at Ctrl-C, BrokenPipeError if nobody reads its output.
         """
         machine = self.machine
         if self.options.cycles is not None:
@@ -214,6 +215,8 @@ class Dos:
             reason = machine.loop.run()
         except programs.ProgramEnd as end:
             return End(end.status, end.note or self.note)
+        except OutputClosed:
+            raise BrokenPipeError from None
         except EndOfInput:
             return End(1, "the program waits for input, which has ended")
         except Crash as error:

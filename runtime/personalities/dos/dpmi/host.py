@@ -21,6 +21,7 @@ from runtime.personalities.dos.dpmi import descriptors as at
 from runtime.personalities.dos.dpmi.descriptors import Segment, Tables, gate
 from runtime.personalities.dos.dpmi.services import Services
 from runtime.personalities.dos.dpmi.switch import IF, IOPL3, Switch
+from runtime.personalities.dos.errors import DosError
 from runtime.system import segments
 from runtime.system.segments import CS, DS, ES, FS, GS, SS
 
@@ -94,7 +95,7 @@ class Host:
         dos, switch = self.dos, self.switch
         try:
             stack = dos.arena.allocate(_STACK, dos.psp)
-        except Exception:
+        except DosError:
             call.carry, call.ax = True, 0x8013
             return
         self.stack = stack
