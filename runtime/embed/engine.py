@@ -129,6 +129,7 @@ class EmbedEngine(Engine):
 
     def __init__(self, mem: Memory, cpu: Cpu, strategy: str, hooks: Hooks, marks: Marks) -> None:
         with LOCK:
+            GROUP.trim()
             super().__init__(mem, strategy)
             self.serving = Serving(self.cache.table.address, cpu.state_address)
             serving, plain = self.serving, self.cache.table.hashes[0]
@@ -143,7 +144,7 @@ class EmbedEngine(Engine):
             self.fetch_fault: FetchFault | None = None
             self.machine: Server | None = None
             self.linear: Paged | None = None  # where addresses are not physical ones
-            GROUP.engines.add(self)
+            GROUP.add(self)
 
     # -- linear memory -----------------------------------------------------------------------------
     def use(self, linear: Paged) -> None:

@@ -23,6 +23,7 @@ LOCK = threading.RLock()
 _CONSTANTS = 1 << 14
 _COUNTERS = 32 << 20  # bytes at the arena's end that are never dropped
 _MARGIN = 1 << 20
+_MADE_MAX = 1024  # engines whose code is kept although they may be gone
 END = native.ARENA_SIZE - _COUNTERS
 
 
@@ -62,6 +63,7 @@ class Group:
         self.is_installing = False  # a region is put into the arena by the compiler's thread
         self.was_crowded = False  # there were two threads since all engines were told
         self.counters = END
+        self.made = 0  # engines since the arena was emptied
         self.free: dict[int, list[int]] = {}  # numbers that are not used: size -> addresses
 
     @property
@@ -108,6 +110,17 @@ class Group:
             self.threads[me] = depth - 1
 
 
+    def add(self, engine: EmbedEngine) -> None:
+        """Note a new engine."""
+        self.engines.add(engine)
+        self.made += 1
+
+    def trim(self) -> None:
+        """Empty the arena if most of it belongs to engines that are gone."""
+        if self.made > _MADE_MAX and self.made > 2 * len(self.engines):
+            flush()
+
+
 GROUP = Group()
 
 
@@ -133,6 +146,7 @@ def flush() -> None:
                 for cpu in list(engine.cpus):
                     engine._at_block(cpu)
             native.arena.reset()
+            GROUP.made = len(engines)
             for engine in engines:
                 engine.changes += 1
                 engine.cache.clear()

@@ -5,7 +5,17 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from tests.unicorn.scenarios import Lib, Log, register, scenario
+from tests.unicorn.scenarios import (
+    CODE,
+    Lib,
+    Log,
+    code_hook,
+    machine,
+    register,
+    run,
+    scenario,
+    size,
+)
 
 GDT, START, FAR = 0x1000, 0x4000, 0x9000
 
@@ -34,14 +44,14 @@ def begin(lib: Lib, code: str) -> Any:
 
 
 # lgdt; mov es, 18h; mov eax, es:[10h]; smsw ebx; sgdt; cli; sti; pushf; pop ecx; ds, ss; far jump
-CODE = """0f011500110000 66b81800 8ec0 26a110000000 0f01e3 0f010520110000 fa fb 9c 59
+RING_0 = """0f011500110000 66b81800 8ec0 26a110000000 0f01e3 0f010520110000 fa fb 9c 59
  66ba1000 8eda 8ed2 ea001000002000"""
 
 
 @scenario
 def ring_0(lib: Lib, log: Log) -> None:
     for hooked in (True, False):
-        uc = begin(lib, CODE)
+        uc = begin(lib, RING_0)
         if hooked:
             uc.hook_add(lib.UC_HOOK_CODE, lambda uc, at, size, data: log(hex(at), size))
             uc.hook_add(
@@ -131,3 +141,22 @@ def ring_3(lib: Lib, log: Log) -> None:
                 log(way, code, "error", error.errno)
             names = ("EAX", "EIP", "ESP", "CS", "SS", "DS", "ES", "EFLAGS")
             log([hex(uc.reg_read(register(lib, name))) for name in names])
+
+
+@scenario
+def single_steps(lib: Lib, log: Log) -> None:
+    def hook(uc: Any, number: int, data: object) -> None:
+        log("int", number, hex(uc.reg_read(register(lib, "EIP"))))
+
+    for flags in (0x102, 2):
+        for hooked in (False, True):
+            for code in (
+                "40 40 40",
+                "6802010000 9d 40 40",
+                "9c 58 6802000000 9d 40",
+            ):
+                uc = machine(lib, code, eflags=flags)
+                if hooked:
+                    uc.hook_add(lib.UC_HOOK_INTR, hook)
+                    uc.hook_add(lib.UC_HOOK_CODE, code_hook(log))
+                run(lib, log, uc, until=CODE + size(code))

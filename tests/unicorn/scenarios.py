@@ -317,25 +317,6 @@ def interrupts(lib: Lib, log: Log) -> None:
 
 
 @scenario
-def single_steps(lib: Lib, log: Log) -> None:
-    def hook(uc: Any, number: int, data: object) -> None:
-        log("int", number, hex(uc.reg_read(register(lib, "EIP"))))
-
-    for flags in (0x102, 2):
-        for hooked in (False, True):
-            for code in (
-                "40 40 40",
-                "6802010000 9d 40 40",
-                "9c 58 6802000000 9d 40",
-            ):
-                uc = machine(lib, code, eflags=flags)
-                if hooked:
-                    uc.hook_add(lib.UC_HOOK_INTR, hook)
-                    uc.hook_add(lib.UC_HOOK_CODE, code_hook(log))
-                run(lib, log, uc, until=CODE + size(code))
-
-
-@scenario
 def invalid(lib: Lib, log: Log) -> None:
     uc = machine(lib, "40 0f0b 40")
     run(lib, log, uc, until=CODE + 4)
