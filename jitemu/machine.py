@@ -27,6 +27,7 @@ Path = str | os.PathLike[str]
 _LOOK = 0.02  # s between looks at a condition
 _KEPT = 16 << 20  # bytes of serial output
 _UNFINISHED = "timeout", "until"  # reasons after which a machine can go on
+_open: Machine | None = None  # all guests share one arena of host code
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Machine:
     The guest runs while one of its methods waits: `run`, `wait_text`, `SerialPort.wait`. Between
     them it stands still, clock included. `type`, `press`, `mouse`, `SerialPort.write`, `stop` may
     be called from any thread, the rest from the one that runs it. Ctrl-C pauses the machine and
-    raises KeyboardInterrupt.
+    raises KeyboardInterrupt. One machine may be open at a time.
     """
 
     def __init__(
@@ -136,8 +137,12 @@ class Machine:
         shares folders ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network,
         *entropy* the host's random bytes.
 
-        Raises ValueError for bad settings, DiskError for images, OSError for other files.
+        Raises ValueError for bad settings, DiskError for images, OSError for other files,
+        RuntimeError while another Machine is open.
         """
+        global _open
+        if _open is not None:
+            raise RuntimeError("another Machine is open: close() it first")
         if strategy not in STRATEGIES:
             raise ValueError(f"strategy {strategy!r}: choose from {', '.join(sorted(STRATEGIES))}")
         named: Mapping[str, tuple[Path | None, str, int, str]] = {
@@ -184,6 +189,7 @@ class Machine:
         self._ended: Ended | None = None
         self._is_closed = False
         self._console: Console | None = None
+        _open = self
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, timeout: float | None = None, until: Callable[[], bool] | None = None) -> Ended:
@@ -277,8 +283,10 @@ class Machine:
 
     def close(self) -> None:
         """Give everything back, disk images first."""
+        global _open
         if not self._is_closed:
             self._is_closed = True
+            _open = None
             self.pc.close()
 
     def __enter__(self) -> Machine:

@@ -124,6 +124,12 @@ def test_bad_settings(settings: dict[str, object], message: str) -> None:
         Machine(**settings)  # type: ignore[arg-type]
 
 
+def test_one_machine_at_a_time(image: Path) -> None:
+    with Machine(kernel=image, memory=4 << 20), pytest.raises(RuntimeError, match="another"):
+        Machine(kernel=image)
+    Machine(kernel=image, memory=4 << 20).close()
+
+
 def test_drive_words() -> None:
     spec = drives.parse("a,,b.img,format=raw,snapshot=off", index=1)
     assert (spec.path, spec.form, spec.access, spec.index) == ("a,b.img", "raw", "write", 1)
