@@ -62,6 +62,9 @@ class Server(Protocol):
     owner: Any
     access: Access
 
+    def keep_site(self) -> None:
+        """Remember the place whose callee is running."""
+
     def extent(self, pc: int) -> int:
         """Return the size of the block at an address, as hooks are told it."""
 
@@ -118,6 +121,8 @@ class EmbedCache(SharedCache):
         super().clear()
         engine = getattr(self, "engine", None)
         if engine is not None:
+            if engine.machine is not None:
+                engine.machine.keep_site()
             engine.serving.clear()
 
 

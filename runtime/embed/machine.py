@@ -77,6 +77,7 @@ class Machine(Stepping):
         self.msrs: dict[int, int] = {}
         self.is_real = is_real
         self.linear: Paged | None = None
+        self._left: Site | None = None  # where host code left, if that place is forgotten
         self.pins = Pins(self)
 
     @property
@@ -248,16 +249,19 @@ class Machine(Stepping):
 
     def _outer(self) -> tuple[Any, ...]:
         cpu = self.cpu
+        self.keep_site()
+        site, self._left = self._left, None
         return (
             (self.exits, self.deadline, cpu.reserve, cpu.held),
-            (cpu.r64[_BUDGET], cpu.slice, self.inside),
+            (cpu.r64[_BUDGET], cpu.slice, self.inside, site, cpu.r32[_KIND]),
         )
 
     def _restore(self, outer: tuple[Any, ...]) -> None:
         cpu = self.cpu
         (self.exits, self.deadline, cpu.reserve, cpu.held), rest = outer
-        cpu.r64[_BUDGET], cpu.slice, self.inside = rest
+        cpu.r64[_BUDGET], cpu.slice, self.inside, self._left, cpu.r32[_KIND] = rest
         cpu._look_ahead()
+        self._until = -1  # of the inner run: the next may want the same, but these exits are others
         self.stopping = self.jumped = False
         self.engine.changes += 1  # where the outer run left, nothing is as it was
         native.clear_stop(cpu)
@@ -402,8 +406,8 @@ class Machine(Stepping):
 
     def _attend(self) -> int:
         """Deal with what a callee asked for; return where host code goes on, 0: look; -1: stop."""
-        cpu, serving = self.cpu, self.engine.serving
-        site = serving.sites[int(cpu.r32[_INFO])]
+        serving = self.engine.serving
+        site = self._site()
         pc, size, _, calls, _, kind, ends = site
         serving.calm()
         if kind != SERVE:
@@ -429,11 +433,22 @@ class Machine(Stepping):
         self.called_at = pc
         return -1 if self.step() else 0
 
+    def keep_site(self) -> None:
+        """Remember the place whose callee is running: places are about to be forgotten."""
+        sites, number = self.engine.serving.sites, int(self.cpu.r32[_INFO])
+        if self._left is None and self.cpu.r32[_KIND] == _CALL and number < len(sites):
+            self._left = sites[number]
+
+    def _site(self) -> Site:
+        """Return the place that host code has left for."""
+        site, self._left = self._left, None
+        return self.engine.serving.sites[int(self.cpu.r32[_INFO])] if site is None else site
+
     def _abandon(self) -> None:
         """Set registers and budget right where a callee raised, or has taken too long."""
         cpu, serving = self.cpu, self.engine.serving
         if cpu.r32[_KIND] == Kind.CALL:
-            self._leave(serving.sites[int(cpu.r32[_INFO])])
+            self._leave(self._site())
         serving.calm()
 
     def _leave(self, site: Site) -> bool:

@@ -109,7 +109,6 @@ class Group:
         if depth > 1:
             self.threads[me] = depth - 1
 
-
     def add(self, engine: EmbedEngine) -> None:
         """Note a new engine."""
         self.engines.add(engine)

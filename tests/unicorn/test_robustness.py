@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from jitemu import unicorn as lib
+from runtime.embed.sharing import flush
 from tests.running import REPOSITORY
 from tests.unicorn import fuzz
 from tests.unicorn.scenarios import CODE, DATA, machine, register
@@ -206,6 +207,28 @@ def test_unmap_and_protect_under_the_runner() -> None:
         uc.hook_add(lib.UC_HOOK_CODE, hook)
         with pytest.raises(lib.UcError):
             uc.emu_start(CODE, CODE + 3)
+
+
+def test_code_is_dropped_while_hooks_run() -> None:
+    for nested in (False, True):
+        uc = machine(lib, "40 41 42 43 4b 4a 40")
+        log: list[int] = []
+
+        def hook(uc: Any, at: int, *rest: object, nested: bool = nested) -> None:
+            log.append(at)  # noqa: B023
+            if at == CODE + 2:
+                if nested:
+                    uc.emu_start(CODE + 3, CODE + 6)
+                flush()
+                if nested:
+                    uc.emu_start(CODE + 3, CODE + 6)
+
+        uc.hook_add(lib.UC_HOOK_CODE, hook)
+        uc.emu_start(CODE, CODE + 7, count=0)
+        inner = [CODE + 3, CODE + 4, CODE + 5]
+        middle = (inner * 2) if nested else []
+        assert log == [CODE, CODE + 1, CODE + 2, *middle, *inner, CODE + 6]
+        assert uc.reg_read(EAX) == 2
 
 
 def test_deep_nesting() -> None:
