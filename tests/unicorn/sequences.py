@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any, NamedTuple
 
@@ -131,7 +132,7 @@ def calls(draw: Any, layout: Layout, starts: list[int]) -> tuple[Any, ...]:
             "hook",
             hook,
             *draw(ranges),
-            draw(st.sampled_from(["log", "log", "log", "stop", "eax"])),
+            draw(st.sampled_from(["log", "log", "log", "stop", "eax", "nest"])),
         )
     if kind == 7:
         return "unhook", draw(st.integers(0, 3))
@@ -172,6 +173,7 @@ class Player:
         self.log: list[Any] = []
         self.handles: list[int] = []
         self.saved: Any = None
+        self.is_nested = False
         self.is_vague = False  # there was an exception
         self.uc = uc = lib.Uc(lib.UC_ARCH_X86, layout.mode)
         for start in (layout.code, layout.data_at, layout.stack):
@@ -246,6 +248,11 @@ class Player:
                 uc.emu_stop()
             elif action == "eax":
                 self.put("EAX", 0x1234)
+            elif action == "nest" and kind == "CODE" and not self.is_nested:
+                self.is_nested = True
+                with contextlib.suppress(lib.UcError):
+                    uc.emu_start(layout.code, layout.code + self.sequence.starts[1], count=2)
+                self.is_nested = False
             return result
 
         def log(*values: Any) -> None:
