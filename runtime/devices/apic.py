@@ -168,7 +168,7 @@ class LocalApic:
     def _read(self, address: int, size: int) -> int:
         offset = address & _SIZE - 1
         value = self._get(offset & ~15) if self.is_on() else 0xFFFFFFFF
-        return value >> 8 * (offset & 3) if offset & 15 < 4 else 0
+        return value >> 8 * (offset & 3) & (1 << 8 * size) - 1 if offset & 15 < 4 else 0
 
     def _get(self, register: int) -> int:
         if register in self.registers:

@@ -67,6 +67,11 @@ def traffic(pc: Pc, seed: int, count: int) -> None:
             assert len(data) % size == 0
         elif action < 0.92:
             bus.write_stream(port, draw.randbytes(size * draw.randrange(1, 600)), size)
+        elif action < 0.94:  # base addresses may come to lie anywhere, on other devices too
+            (slot, function), _ = draw.choice(list(pc.pci.functions.items()))
+            offset = draw.choice((4, *range(0x10, 0x34, 4), *range(0x40, 0x100, 4)))
+            bus.port_out(0xCF8, 1 << 31 | slot << 11 | function << 8 | offset, 4)
+            bus.port_out(0xCFC, draw.choice((7, value, value & 0xFFFF, 0xC001, 0x3F1)), 4)
         elif action < 0.97 and physical.devices:
             device = draw.choice(physical.devices)
             place = draw.randrange(device.start, device.end) & -size

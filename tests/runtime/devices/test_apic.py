@@ -196,5 +196,6 @@ def test_small_and_odd_accesses() -> None:
     m = Machine()
     assert m.physical.load(BASE + VERSION + 2, 8) == 5
     assert m.physical.load(BASE + VERSION + 4, 32) == 0
+    assert m.physical.load(BASE + SVR, 8) == 0xFF
     m.physical.store(BASE + TPR, 0x55, 8)
     assert m.get(TPR) == 0
