@@ -251,6 +251,44 @@ def test_a_killed_emulator_leaves_an_overlay_that_opens(tmp_path: Path, seed: in
     ).returncode in (0, 3)
 
 
+FULL = """
+import resource, signal, sys
+from runtime.disks.opening import open_disk
+disk = open_disk(sys.argv[1], overlay=sys.argv[2])
+disk.write(0, b"a" * 4096)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+failed = 0
+for limit in range(400_000, 1_500_000, 7_321):  # the host's disk has room for so many bytes
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    at = 100 + limit % 20_000
+    try:
+        disk.write(at, b"b" * 512 * 300)
+        assert disk.read(at, 300) == b"b" * 512 * 300
+    except OSError:
+        failed += 1
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+disk.write(30_000, b"c" * 4096)
+assert disk.read(30_000, 8) == b"c" * 4096
+print(failed)
+"""
+
+
+@needs_qemu_img
+def test_a_host_without_room(tmp_path: Path) -> None:
+    """Writes fail, and what was written before stays; the image stays whole."""
+    base, overlay = tmp_path / "base.img", tmp_path / "mine.qcow2"
+    base.write_bytes(bytes(16 * MIB))
+    words = [sys.executable, "-c", FULL, str(base), str(overlay)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)
+    assert int(done.stdout) > 10
+    result = subprocess.run(["qemu-img", "check", overlay], capture_output=True, check=False)
+    assert result.returncode in (0, 3), result.stdout
+    disk = open_disk(str(base), overlay=str(overlay))
+    assert disk.read(0, 8) == b"a" * 4096
+    assert disk.read(30_000, 8) == b"c" * 4096
+    disk.close()
+
+
 def test_bad_images_give_one_line(tmp_path: Path) -> None:
     def line(name: str, data: bytes | None, form: str | None = None) -> str:
         path = tmp_path / name
