@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from runtime import native
+from runtime.access import GuestMemory
 from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
@@ -174,6 +175,11 @@ class EmbedEngine(Engine):
         cpu.r64[_BASE] = linear.base
         if native.current.base != linear.base:
             native.use_memory(linear.base)
+
+    def _memory(self) -> GuestMemory:
+        if self.linear is None or self.machine is None:
+            return super()._memory()
+        return self.machine.access
 
     def _change_context(self, cpu: Cpu, context: int) -> None:
         super()._change_context(cpu, context)

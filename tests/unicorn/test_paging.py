@@ -70,6 +70,28 @@ def test_code_of_two_address_spaces() -> None:
         assert (uc.reg_read(EAX), uc.reg_read(ECX)) == (8 * times, 8 * times)
 
 
+def test_stops_in_hot_code_leave_all_exact() -> None:
+    # add eax, [esi]; mov [edi], eax; lea esi, [esi + 4]; and esi, 400FFCh; dec ecx; jnz
+    uc = machine(lib, "0306 8907 8d7604 81e6fc0f4000 49 75f0")
+    uc.mem_write(0x20000, table(*range(1024)))
+    expected, place = 0, 0x400000
+    for name, value in (("ESI", place), ("EDI", 0x401000), ("ECX", 1 << 30), ("EAX", 0)):
+        uc.reg_write(register(lib, name), value)
+    begin, done = START, 0
+    for _ in range(40):
+        counter = uc.counter()
+        uc.emu_start(begin, 0, timeout=3000)
+        begin, left = uc.reg_read(register(lib, "EIP")), uc.reg_read(ECX)
+        done += counter.value
+        counter.remove()
+        times, rest = divmod(done, 6)
+        assert (1 << 30) - left == times + (rest == 5)
+        assert begin == START + (0, 2, 4, 7, 13, 14)[rest]
+    whole, part = divmod(times + (rest > 0), 1024)
+    expected = whole * 1023 * 512 + part * (part - 1) // 2 & 0xFFFFFFFF
+    assert uc.reg_read(EAX) == expected
+
+
 def test_paged_machines_leave_nothing() -> None:
     def cycle() -> Any:
         uc = machine(lib, "a110004000")
