@@ -261,8 +261,11 @@ class Space(Memory):
     def peek(self, address: int, size: int) -> bytearray:
         """Copy memory, whatever its permissions; SpaceError("read") where nothing is mapped."""
         end = address + size
-        if 0 <= address < end <= LOW and not self.has_odd_pages and self.is_mapped(address, size):
-            return bytearray(self.flat[address:end])
+        if 0 <= address < end <= LOW and not self.has_odd_pages:
+            page = address >> 12
+            is_there = self._pages[page] if end - 1 >> 12 == page else self.is_mapped(address, size)
+            if is_there:
+                return bytearray(self.flat[address:end])
         if size < 0 or address < 0:
             raise SpaceError("read")
         data = bytearray()
