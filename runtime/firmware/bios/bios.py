@@ -169,5 +169,7 @@ class Bios:
         """Do what happens between reset and INT 19h; the processor is there then."""
         from runtime.firmware.bios import post
 
-        self.gave_up = False
+        self.gave_up = self.is_power_connected = False
+        self.deadline = self.mouse_handler = None
+        self.mouse_bytes.clear()
         post.run(self)
