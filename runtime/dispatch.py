@@ -302,8 +302,7 @@ class Engine(Interpreting):
         self.recipes.name(plan)
         is_open = self.code.is_open(plan.linear, plan.end - plan.pc)
         lookahead.prepare(self, plan, location, fpu)
-        # The check compares four bytes at a time.
-        verify = self.mem.fetch(plan.linear, max(plan.end - plan.pc, 4)) if is_open else None
+        verify = self.mem.fetch(plan.linear, max(plan.end - plan.pc, 1)) if is_open else None
         lowered = self.strategy.lower(plan, verify)
         block = self.cache.install(location, plan, *lowered)
         self.statistics.blocks += 1

@@ -121,3 +121,15 @@ def test_an_opcode_of_a_later_processor_is_undefined(processor: Processor) -> No
         processor.cpu.ebx, processor.cpu.esp = 0, 0x1000
         go(processor, 0x1000, 0x20)
         assert processor.cpu.ebx & 0xFFFF == 0x20
+
+
+def test_data_right_behind_a_short_block(processor: Processor) -> None:
+    """A counter behind a ret, as of interrupt handlers, does not make its block be made again."""
+    # mov cx, 3000; again: call sub; loop again; hlt; sub: inc word [cs:n]; jmp next; next: ret; n:
+    code = "b9b80b e80300 e2fb f4 2eff061100 eb00 c3"
+    load(processor, 0x1000, 0, code.replace(" ", "") + "0000")
+    go(processor, 0x1000, 0)
+    assert processor.linear is not None
+    assert processor.linear.physical.load(0x10011, 16) == 3000
+    if processor.engine.strategy_name != "interp":
+        assert processor.engine.statistics.blocks < 200

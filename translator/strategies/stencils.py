@@ -12,6 +12,8 @@ from translator.strategies import Lowered, Piece, strategy
 from translator.tiers.stencil import Request, Stencil
 from translator.tiers.store import STORE
 
+_CHECKS = {4: b"!verify", 2: b"!verify2", 1: b"!verify1"}  # by bytes that they compare
+
 # What `!call` is for: BLOCK, where the block begins; SERVE | index, in place of that insn; index.
 BLOCK, SERVE = 1 << 16, 1 << 17
 
@@ -84,17 +86,26 @@ def call(plan: Plan, index: int, kind: int = 0) -> Piece:
     return Piece(service(b"!call"), [numbers(pc=pc, rest=rest, count=index | kind)])
 
 
+def _parts(size: int) -> list[tuple[int, int]]:
+    """Return place and size of what code bytes are compared in: no more than they are.
+
+    Behind a short block there may be data, such as an interrupt handler's counter.
+    """
+    if size >= 4:
+        return [(at, 4) for at in (*range(0, size - 4, 4), size - 4)]
+    return [(0, 2), (2, 1)][: size - 1] if size > 1 else [(0, 1)]
+
+
 def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     """Put the checks in front of a block's code and its exits behind it."""
     count, pc = len(plan.items), plan.pc
     here = numbers(pc=pc, count=count, fpu=plan.fpu or 0)
     pieces, tails = [], {}
     if verify is not None:
-        check = service(b"!verify")
-        for at in [*range(0, max(len(verify) - 4, 0), 4), max(len(verify) - 4, 0)]:
-            word = verify[at : at + 4].ljust(4, b"\0")
-            slots = numbers(pc=pc, address=plan.linear + at, bytes=int.from_bytes(word, "little"))
-            pieces.append(Piece(check, [slots]))
+        for at, size in _parts(len(verify)):
+            word = int.from_bytes(verify[at : at + size], "little")
+            slots = numbers(pc=pc, address=plan.linear + at, bytes=word)
+            pieces.append(Piece(service(_CHECKS[size]), [slots]))
         tails["stale"] = Piece(service(b"!stale"), [here])
     if plan.fpu is not None:
         pieces.append(Piece(service(b"!guard"), [here]))

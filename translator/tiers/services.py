@@ -40,18 +40,35 @@ def _either(low: Lowering, cond: str, link: str, weights: str) -> None:
     low.tail(low.slots.link(link))
 
 
-def verify(low: Lowering) -> None:
-    """Compare four guest code bytes; the block is stale if they changed."""
+def _verify(low: Lowering, width: int) -> None:
+    """Compare guest code bytes of a width; the block is stale if they changed."""
     # Through 32 bits: as a 64-bit displacement the address would be sign-extended.
     address = low.t(f"zext i32 {low.slots.value('address', 32)} to i64")
     pointer = hostasm.guest_pointer(low.t, address)
-    access = hostasm.load(32)
+    access = hostasm.load(width)
     wide = low.t(access.call(pointer, (), low.slots.constant("pc"), "read", "fault"))
     low.label("read")
-    now = low.t(f"trunc i64 {wide} to i32")
-    _either(low, low.t(f"icmp ne i32 {now}, {low.slots.value('bytes', 32)}"), "stale", "!0")
+    now, then = low.t(f"trunc i64 {wide} to i{width}"), low.slots.value("bytes", 32)
+    if width < 32:
+        then = low.t(f"trunc i32 {then} to i{width}")
+    _either(low, low.t(f"icmp ne i{width} {now}, {then}"), "stale", "!0")
     low.label("fault")
     low.tail("jitemu_leave")
+
+
+def verify(low: Lowering) -> None:
+    """Compare four guest code bytes."""
+    _verify(low, 32)
+
+
+def verify_two(low: Lowering) -> None:
+    """Compare two."""
+    _verify(low, 16)
+
+
+def verify_one(low: Lowering) -> None:
+    """Compare one."""
+    _verify(low, 8)
 
 
 def stale(low: Lowering) -> None:
@@ -134,6 +151,8 @@ SERVICES: dict[bytes, Callable[[HoleLowering], None]] = {
     b"!stale": stale,
     b"!guard": guard,
     b"!verify": verify,
+    b"!verify2": verify_two,
+    b"!verify1": verify_one,
     b"!interp": interp,
     b"!call": call,
     b"!count": count,
