@@ -98,14 +98,13 @@ class Stepping:
         except FetchFault as fault:
             self.fetch(fault)
             return self.stopping
-        is_called = False
+        is_called, before = False, self.engine.changes
         if hooks.by_kind["code"] or hooks.by_kind["block"] or hooks.by_kind["edge"]:
             if self.called_at != pc:
                 calls = [(call, insn.length) for call in hooks.at("code", pc)]
                 if self.inside != pc:
                     blocks = self.edge_calls(pc) + hooks.at("block", pc)
                     calls = [(call, self.extent(pc)) for call in blocks] + calls
-                before = self.engine.changes
                 for (call, data), size in calls:
                     call(owner, pc, size, data)
                     if self.stopping:
@@ -115,12 +114,17 @@ class Stepping:
                     self.called_at = self.inside = -1
                     return False
                 r32[_EIP] = eip
-                if self.engine.changes != before:
-                    insn = self.decode()
             is_called = bool(hooks.at("code", pc) or hooks.at("block", pc))
         self.called_at = -1
         if pc in self.marks.conditions and not self._break(pc, insn.length):
             return self.stopping
+        if self.engine.changes != before:  # hooks did: perhaps the insn is another now
+            try:
+                insn = self.decode()
+            except FetchFault as fault:
+                self.called_at = pc
+                self.fetch(fault)
+                return self.stopping
         if self.marks.insn_counts or self.marks.counts_blocks:
             self._count(pc)
         handler = self._handler(insn)

@@ -231,6 +231,25 @@ def test_code_is_dropped_while_hooks_run() -> None:
         assert uc.reg_read(EAX) == 2
 
 
+@pytest.mark.parametrize("kind", ["code", "break", "trace"])
+def test_unmap_under_a_step(kind: str) -> None:
+    uc = machine(lib, "40 41 42", eflags=0x102 if kind == "trace" else 2)
+    uc.hook_add(lib.UC_HOOK_INTR, lambda *rest: None)
+
+    def unmap(uc: Any, at: int, size: int, data: object) -> None:
+        uc.mem_unmap(CODE, 0x2000)
+
+    if kind == "break":
+        uc.breakpoint(CODE + 1, True, unmap)
+    else:
+        uc.hook_add(lib.UC_HOOK_CODE, unmap, None, CODE + 1, CODE + 1)
+    for count in (10, 0):
+        with pytest.raises(lib.UcError) as info:
+            uc.emu_start(CODE, CODE + 3, count=count)
+        assert info.value.errno == lib.UC_ERR_FETCH_UNMAPPED
+    assert uc.reg_read(EAX) == 1
+
+
 def test_deep_nesting() -> None:
     uc = machine(lib, "40 40")
     depth = [0]
