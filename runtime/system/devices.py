@@ -35,15 +35,17 @@ class Devices:
         self.cpu, self.linear = cpu, linear
         self.serving = Serving(context, cpu.state_address)
         self.serving.table[TABLE.index("machine")] = linear.context_address
-        self.kept: list[Any] = []
+        self.kept: list[Any] = []  # also what was connected before: it may be running
         self.rows = array("q")
+        self.is_inside = False
 
     def connect(
         self, port_in: Callable[[int, int], int], port_out: Callable[[int, int, int], None]
     ) -> None:
         """Let functions answer for all ports."""
         physical = self.linear.physical
-        self.kept, self.rows = [], array("q")
+        self.kept.append(self.rows)
+        self.rows = array("q")
         for size in _SIZES:
             self._add(port_in, 0, size)
         for size in _SIZES:
@@ -61,9 +63,18 @@ class Devices:
         self.rows.extend((id(call), objects.buffer_info()[0], len(objects)))
 
     def enter(self, state: int, code: int) -> int:
-        """Run guest code until Python is needed for more than a device; return the kind of exit."""
+        """Run guest code until Python is needed for more than a device; return the kind of exit.
+
+        RuntimeError if a device's callback does so: what was asked of it stands in the only row.
+        """
         serving, cpu = self.serving, self.cpu
-        kind: int = serving.serve(serving.address, code)
+        if self.is_inside:
+            raise RuntimeError("the callback of a port or a device cannot run the processor")
+        self.is_inside = True
+        try:
+            kind: int = serving.serve(serving.address, code)
+        finally:
+            self.is_inside = False
         cpu.context_seen = cpu.r64[_CONTEXT]  # compiled code changes what belongs to it, too
         if self.linear.fields[_STALE]:
             self.linear.take_stale()

@@ -163,6 +163,25 @@ def test_what_a_callback_raises_comes_out_of_run(machine: Machine) -> None:
     assert machine.log == [("in", 0x60, 1)]
 
 
+def test_callbacks_cannot_run_the_processor(machine: Machine) -> None:
+    """They get an error; what they ask for by `post` can."""
+    machine.physical.write(CODE, bytes.fromhex("e460 40 f4 40 f4".replace(" ", "")))
+    if machine.is_real:
+        machine.p.set_real_segment(segments.CS, CODE >> 4)
+    start = machine.p.cpu.eip = 0 if machine.is_real else CODE
+    machine.p.port_in = lambda port, size: machine.p.run() and 0
+    with pytest.raises(RuntimeError, match="cannot run the processor"):
+        machine.p.run()
+    seen: list[str] = []
+    machine.p.port_in = lambda port, size: (
+        machine.p.post(lambda: seen.append(machine.p.run().kind)) or 0x10  # type: ignore[func-returns-value]
+    )
+    machine.p.cpu.eip = start
+    assert machine.p.run().kind == "halt"
+    assert seen == ["halt"]
+    assert machine.p.cpu.eax & 0xFF == 0x12
+
+
 def test_a_loop_of_insns_for_devices_uses_up_its_budget(strategy: str) -> None:
     """Where all that jumps was once an insn that met a device."""
     machine = Machine(strategy, is_real=False)
