@@ -240,8 +240,9 @@ def _liveness(plan: Plan, peek: Callable[[int], Peek], recovers: bool) -> None:
                     if writes == hidden == pending == ALL_FLAGS and shape.rule is not None:
                         plan.saved = index
                     can &= ~pending
+                    # Those that are stored since this block itself reads them are shown, too.
                     for later in range(index + 1, len(items)):
-                        result[later] |= hidden & pending
+                        result[later] |= shown & writes & pending
                 pending &= ~writes
             need |= hidden & ~can
         result[index] = live & ~writes | need
