@@ -272,8 +272,10 @@ class Processor:
                 if cpu.r32[_ATTENTION]:
                     requests.run_calls()
                     exit = self._accept()
-                    if exit is not None and not self._handle(exit):
-                        return exit
+                    if exit is not None:
+                        if not self._handle(exit):
+                            return exit
+                        continue  # it may have been the hlt behind sti
                 if self._halted_at == (cpu.cs, cpu.eip):
                     return HALT
                 self._halted_at = _NOT_HALTED

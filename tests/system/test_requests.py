@@ -160,6 +160,14 @@ def test_halt_ends_with_an_interrupt_only(machine: Machine) -> None:
     assert machine.acknowledged == 1
 
 
+def test_sti_hlt_with_a_request_does_not_sleep(machine: Machine) -> None:
+    """Halted in the shadow of sti, with INTR waiting: that wakes it at once."""
+    machine.p.set_intr(True)
+    assert machine.go("90 fb f4 40 f4") == "halt"
+    assert machine.seen == [(1, 0), (2, 3)]
+    assert machine.p.cpu.eip == 5
+
+
 def test_no_second_nmi_before_iret(machine: Machine) -> None:
     """One that comes in its handler waits for the handler's iret."""
     # inc bx; out 4, ax (the first time, another NMI); mov ax, bx; iret
