@@ -171,7 +171,7 @@ class Engine(Interpreting):
                     self.tiering.sample(self._location(cpu), r16[_FPU], is_inside=is_inside)
                     cpu.next_slice(self.tiering.slice)
                 elif not r32[_STOP]:
-                    return self._last_insns(cpu)
+                    return self._run_interp(cpu)
             elif kind == Kind.STALE:
                 self._stale(cpu)
             elif kind == Kind.INT:

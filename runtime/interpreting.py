@@ -101,16 +101,6 @@ class Interpreting:
                 return done
         return None
 
-    def _last_insns(self, cpu: Cpu) -> Exit:
-        """Run what is left of the budget, which is less than a block, one insn at a time."""
-        while cpu.budget > 0:
-            done = self._interpret(cpu)
-            if done is not None:
-                return done
-            if cpu.r32[_STOP] and (done := self._stop(cpu)) is not None:
-                return done
-        return BUDGET
-
     def _memory(self) -> GuestMemory:
         try:
             return self.access.memory  # type: ignore[no-any-return]
@@ -198,6 +188,7 @@ class Interpreting:
         return Exit("fault", 14, fault.address, 16 | 4 | present)
 
     def _run_interp(self, cpu: Cpu) -> Exit:
+        """Run one insn at a time: always, or what is left of the budget if no block fits in."""
         while True:
             if cpu.r32[_STOP] and (done := self._stop(cpu)) is not None:
                 return done
