@@ -325,8 +325,9 @@ class Stepping:
 
     def service(self, pc: int, slots: Slots) -> Service:
         """Return what executes the insn at an address, for native code to call."""
-        mode = self.engine.context(self.cpu).mode.unwatched
-        insn = decode(self.engine.mem.fetch(pc, 15), 0, mode)
+        context = self.engine.context(self.cpu)
+        code = self.engine.code.fetch_in(context, slots[PC], 15)  # as the plan read it
+        insn = decode(code, 0, context.mode.unwatched)
         return direct.service(self, insn, slots) or Service([(self._server(insn, slots), ())])
 
     def _server(self, insn: Insn, slots: Slots) -> Callable[[], object]:

@@ -230,6 +230,7 @@ class Player:
         if (
             failed or self.is_vague
         ):  # Unicorn does not compute the flags of the insns before one that fails
+            self.uc.ctl_flush_tb()
             self.log.append(values)
             # Unicorn remembers exceptions for ever; nor does it know the limit of CS.
             return self.layout.mode == 2 or failed in (10, 21)
