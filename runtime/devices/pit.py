@@ -222,7 +222,10 @@ class Pit:
     # -- IRQ 0 -------------------------------------------------------------------------------------
     def _arm(self) -> None:
         """Forget what was owed and wait for the next rise."""
-        self.served = self._ticks()
+        counter = self.counters[0]
+        # A single count may be over already: the host takes its time, the count is 10 µs.
+        start = None if counter.is_periodic else counter.start
+        self.served = self._ticks() if start is None else start
         self._wait()
 
     def _wait(self) -> None:
@@ -235,7 +238,7 @@ class Pit:
             # The host was slow. What is owed comes at twice the rate, so that the guest's clock is
             # right in the end and the guest still gets to do something.
             period = self.counters[0].count
-            if now - rise > max(_OWED_MAX, period):
+            if self.counters[0].is_periodic and now - rise > max(_OWED_MAX, period):
                 self.served = now - period
                 rise = self.counters[0].next_rise(self.served) or now
             self.timer.set(self.clock.now() + period * SECOND // HZ // 2)

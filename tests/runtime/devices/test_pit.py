@@ -235,3 +235,23 @@ def test_long_pauses_are_forgotten() -> None:
     m.sleep(3600 * SECOND)
     m.wait(SECOND)
     assert m.irq.rises < 2100
+
+
+@pytest.mark.parametrize("mode", [0, 4])
+def test_a_short_count_is_not_missed_by_a_slow_host(
+    mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The count is over before the timer is set: the interrupt comes all the same, once."""
+    m = Machine()
+    now, passed = m.pit.clock.now, 0
+
+    def slow() -> int:
+        nonlocal passed
+        passed += 50_000_000  # each look at the clock takes 50 ms
+        return now() + passed
+
+    monkeypatch.setattr(m.pit.clock, "now", slow)
+    m.program(0, mode, 15)
+    for _ in range(10):
+        m.pit.clock.run_due()
+    assert m.irq.rises == 1
