@@ -92,11 +92,15 @@ class Input:
         """Wait for a character; END_OF_FILE behind the last one. EndOfInput."""
         while not self._held:
             if not self._fill():
-                self._at_end += 1
-                if self._at_end > _ENDLESS:
-                    raise EndOfInput
+                self.note_end()
                 return END_OF_FILE
         return self._held.pop(0)
+
+    def note_end(self) -> None:
+        """Count a read behind the end; EndOfInput if there are too many."""
+        self._at_end += 1
+        if self._at_end > _ENDLESS:
+            raise EndOfInput
 
     def take(self, size: int) -> bytes:
         """Return what was read ahead."""
@@ -118,8 +122,10 @@ class StandardInput(OpenFile):
 
     def read(self, size: int) -> bytes:
         """Read what there is, as it is."""
-        held = self.source.take(size)
-        return held or os.read(self.source.fd, size)
+        data = self.source.take(size) or os.read(self.source.fd, size)
+        if not data:
+            self.source.note_end()
+        return data
 
     def seek(self, offset: int, whence: int) -> int:
         """Move if the host's file can."""
