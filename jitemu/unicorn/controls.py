@@ -105,8 +105,8 @@ class Controls:
         return self._arch
 
     def ctl_get_timeout(self) -> int:
-        """Return the timeout of the last `emu_start` in µs."""
-        return self._machine.timeout
+        """Return the timeout of the last `emu_start` in ns, as Unicorn does."""
+        return self._machine.timeout * 1000
 
     def ctl_get_cpu_model(self) -> int:
         """Return UC_CPU_X86_*."""

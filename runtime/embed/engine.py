@@ -51,7 +51,8 @@ _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 _OURS = frozenset({Kind.CALL, PAUSED})
 _UNKNOWN = frozenset({0, Kind.LINK, Kind.LOOKUP})
 _FAULT, _LINK, _LOOKUP, _STALE = map(int, (Kind.FAULT, Kind.LINK, Kind.LOOKUP, Kind.STALE))
-STOPPED, FETCH = 32, 33  # further reasons to leave: asked to; the insn cannot be fetched
+# Further reasons to leave: asked to; the insn cannot be fetched; it is to be tried again.
+STOPPED, FETCH, RETRY = 32, 33, 34
 _FEW_PAGES = 64
 _LAST, _WRITE = 0xFFFFFFFF, 2
 SLICE = 1_000_000  # insns between two looks at the clock and at signals
@@ -290,6 +291,9 @@ class EmbedEngine(Engine):
             elif kind == _FAULT:
                 if self._fault(cpu) is not None:
                     return kind
+                marks = self.marks
+                if self.hooks.by_kind["code"] or marks.insn_counts or marks.counts_blocks:
+                    return RETRY  # its hooks were called, and it was counted
             elif kind == _STALE:
                 self._stale(cpu)
             else:

@@ -15,7 +15,7 @@ from runtime.cpu import UNLIMITED, Cpu
 from runtime.embed import events, watching
 from runtime.embed.access import ACCESS, Access, Failure, Stopped
 from runtime.embed.compiling import share
-from runtime.embed.engine import FETCH, SLICE, STOPPED, EmbedEngine, Site
+from runtime.embed.engine import FETCH, RETRY, SLICE, STOPPED, EmbedEngine, Site
 from runtime.embed.hooks import Entry, Hook, Hooks
 from runtime.embed.paged import Paged
 from runtime.embed.processor import Pins
@@ -30,6 +30,7 @@ from translator import flags
 from translator.conditions import any_of
 from translator.hooks import EVERYWHERE, Marks, Range
 from translator.mode import WATCH_READS, WATCH_WRITES, Model
+from translator.planner import FetchFault
 from translator.state import FIELDS
 from translator.state import Exit as Kind
 from translator.strategies.stencils import BLOCK, SERVE
@@ -227,6 +228,8 @@ class Machine(Stepping):
                 if self.exits is not self.marks.exits:
                     self._mark_exits()
                 self._loop()
+            if count and cpu.budget <= 0 and not self.stopping:
+                self._reach_next()
         except Stopped:
             pass
         except KeyboardInterrupt:
@@ -240,6 +243,15 @@ class Machine(Stepping):
                 self._restore(outer)
             elif engine.serving.old:
                 engine.serving.old.clear()
+
+    def _reach_next(self) -> None:
+        """Fetch what the count does not reach any more: Unicorn begins it before it stops."""
+        if self.pc() in self.exits:
+            return
+        try:
+            self.decode()
+        except FetchFault as fault:
+            self.fetch(fault)
 
     def stop(self) -> None:
         """Make `run` return; from a hook or from any thread."""
@@ -352,9 +364,15 @@ class Machine(Stepping):
                     return
                 self.inside = pc
                 if kind == _FAULT:
+                    self._uncount(pc)
                     self._note_fault()
                 else:
                     self._note_insn()
+                if self.step():
+                    return
+            elif kind == RETRY:
+                self.called_at = self.inside = self.pc()
+                self._uncount(self.inside)
                 if self.step():
                     return
             elif kind == _TRAP:

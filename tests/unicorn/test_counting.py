@@ -130,3 +130,36 @@ def test_accesses_that_nobody_watches_cost_no_call() -> None:
     uc.reg_write(register(lib, "EBX"), DATA + 0x102)
     uc.emu_start(CODE, 0)
     assert calls == [DATA + 0x102] * 6
+
+
+@pytest.mark.parametrize("code", ["90 60", "90 d93c24", "6a01 58", "60 8b442404 61 9c 9d"])
+def test_insns_that_are_tried_again_count_once(code: str) -> None:
+    """The stack is in the page of the code, so that each write to it drops that code."""
+    uc = machine(lib, code)
+    uc.reg_write(register(lib, "ESP"), CODE + 0xF00)
+    insns, blocks, called = uc.counter(), uc.counter(blocks=True), []
+    uc.emu_start(CODE, CODE + size(code))
+    one = insns.value
+    uc.reg_write(register(lib, "ESP"), CODE + 0xF00)
+    uc.hook_add(lib.UC_HOOK_CODE, lambda uc, address, *rest: called.append(address))
+    uc.emu_start(CODE, CODE + size(code))
+    assert one == len(called) == insns.value - one == len(set(called))
+    assert blocks.value == 2
+
+
+@pytest.mark.parametrize("code", ["90 8b03 90", "8903", "ff33", "90 f00103"])
+@pytest.mark.parametrize("is_device", [False, True])
+def test_insns_that_meet_what_is_not_there_count_once(code: str, *, is_device: bool) -> None:
+    uc = machine(lib, code, ebx=0x500000)
+    if is_device:
+        uc.mmio_map(0x500000, 0x1000, lambda *_: 1, None, lambda *_: None, None)
+    else:
+        uc.hook_add(lib.UC_HOOK_MEM_UNMAPPED, lambda uc, *_: uc.mem_map(0x500000, 0x1000) or True)
+    insns, blocks = uc.counter(), uc.counter(blocks=True)
+    uc.emu_start(CODE, CODE + size(code))
+    first = insns.value
+    uc.emu_start(CODE, CODE + size(code))
+    assert (
+        insns.value == 2 * first == 2 * len({"90 8b03 90": "123", "90 f00103": "12"}.get(code, "1"))
+    )
+    assert blocks.value == 2
