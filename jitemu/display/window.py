@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from runtime.screen.console import Console
 from runtime.screen.render import render
 
 _FRAME_MS = 33
+_SIGACTION = 256  # bytes, more than a struct sigaction has
 _SMALLEST = 640  # pixels across: smaller pictures are enlarged
 # SDL's scan codes are those of USB keyboards (HID usage tables, 0x07), so that the layout of the
 # host does not matter: the guest sees which key was pressed.
@@ -43,11 +47,30 @@ TITLE = "jitemu"
 GRABBED = "jitemu - Ctrl-Alt-G gives the mouse back"
 
 
+@contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Put back the host's handlers of faults: pygame takes them over when it is imported.
+
+    Guest code faults on purpose; without our handler it would do so for ever.
+    """
+    libc = ctypes.CDLL(None)
+    saved = []
+    for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL):
+        saved.append((number, ctypes.create_string_buffer(_SIGACTION)))
+        libc.sigaction(int(number), None, saved[-1][1])
+    try:
+        yield
+    finally:
+        for number, action in saved:
+            libc.sigaction(int(number), action, None)
+
+
 def load_pygame() -> Any:
     """Import pygame; ValueError with what to do if it is not there."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     try:
-        import pygame
+        with keeping_handlers():
+            import pygame
     except ImportError as error:
         raise ValueError(
             f"--display window needs pygame-ce ({error}): pip install 'jitemu[window]'"
@@ -83,7 +106,8 @@ class WindowDisplay:
     def _run(self) -> None:
         pygame = self._pygame
         try:
-            pygame.display.init()
+            with keeping_handlers():
+                pygame.display.init()
             pygame.display.set_caption(TITLE)
             self._window = pygame.display.set_mode((720, 400), pygame.RESIZABLE)
         except pygame.error as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -60,6 +61,12 @@ assert shape(800, 600) == (800, 600)
 """
 
 
+def needs_pygame() -> None:
+    """Skip without the library. It is not imported here: the guests of other tests follow."""
+    if importlib.util.find_spec("pygame") is None:
+        pytest.skip("pygame-ce is not installed")
+
+
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -73,7 +80,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_window() -> None:
     """All that a window does, without a desktop."""
-    pytest.importorskip("pygame")
+    needs_pygame()
     done = run(PROGRAM, SDL_VIDEODRIVER="dummy")
     assert done.returncode == 0, done.stderr
 
@@ -87,6 +94,24 @@ def test_no_desktop_and_no_library() -> None:
     done = run("import sys; sys.modules['pygame'] = None\n" + program)
     assert "--display window needs pygame-ce" in done.stdout
     assert "pip install 'jitemu[window]'" in done.stdout
-    pytest.importorskip("pygame")
+    needs_pygame()
     done = run(program, SDL_VIDEODRIVER="x11", DISPLAY=":99")
     assert done.stdout.startswith("--display window: "), done.stderr
+
+
+def test_fault_handlers_stay() -> None:
+    """Pygame would take SIGSEGV over, by which guest memory is mapped."""
+    needs_pygame()
+    program = """
+import ctypes
+from jitemu.display.window import load_pygame
+def handler():
+    action = ctypes.create_string_buffer(256)
+    ctypes.CDLL(None).sigaction(11, None, action)
+    return action.raw[:8]
+before = handler()
+load_pygame()
+assert handler() == before
+"""
+    done = run(program)
+    assert done.returncode == 0, done.stderr
