@@ -176,6 +176,7 @@ _NO_STOP_ADDRESS = ctypes.addressof(_NO_STOP)
 
 def bind(cpu: Cpu) -> None:
     """Tell which guest thread the calling host thread runs; its signals are recorded there."""
+    install_fault_handlers()
     tid = threading.get_native_id()
     cpu.r32[_THREAD_ID] = tid
     current.cpu = cpu
@@ -303,22 +304,36 @@ def take_pending(cpu: Cpu) -> list[tuple[int, bytes]]:
     return taken
 
 
-_old_actions: list[Any] = []
+_FAULT_FLAGS = _SA_SIGINFO | _SA_NODEFER | _SA_ONSTACK
+_FAULTS = ((signal.SIGSEGV, "old_segv"), (signal.SIGBUS, "old_bus"))
+_old_actions = {signo: ctypes.create_string_buffer(32) for signo, _ in _FAULTS}
 
 
 def install_fault_handlers() -> None:
-    """Take SIGSEGV and SIGBUS; faults that are not the guest's go to what was there before."""
-    if _old_actions:
-        return
+    """Take SIGSEGV and SIGBUS; faults that are not the guest's go to what was there before.
+
+    Again if another library has taken them since: without our handler, guest code would fault for
+    ever.
+    """
     handler = arena.base + arena.symbols["jitemu_on_fault"]
-    for signo, name in ((signal.SIGSEGV, "old_segv"), (signal.SIGBUS, "old_bus")):
-        buffer = ctypes.create_string_buffer(32)
-        _old_actions.append(buffer)
-        arena.set_global(name, ctypes.addressof(buffer))
-        buffer.raw = _sigaction(signo, handler, _SA_SIGINFO | _SA_NODEFER | _SA_ONSTACK)
+    for signo, name in _FAULTS:
+        found = ctypes.create_string_buffer(32)
+        syscall(Sys.RT_SIGACTION, signo, 0, ctypes.addressof(found), 8)
+        if int.from_bytes(found.raw[:8], "little") == handler:
+            flags = int.from_bytes(found.raw[8:16], "little")
+            if flags & _FAULT_FLAGS == _FAULT_FLAGS:
+                continue
+        else:
+            _old_actions[signo].raw = found.raw
+        arena.set_global(name, ctypes.addressof(_old_actions[signo]))
+        _sigaction(signo, handler, _FAULT_FLAGS)
+
+
+def _install_kick() -> None:
     _sigaction(
         KICK_SIGNAL, arena.base + arena.symbols["jitemu_on_signal"], _SA_SIGINFO | _SA_ONSTACK
     )
 
 
 install_fault_handlers()
+_install_kick()

@@ -59,6 +59,7 @@ class Machine(Stepping):
 
     def __init__(self, strategy: str = "tiered", *, is_real: bool = False) -> None:
         super().__init__()
+        native.install_fault_handlers()
         self.space = Space()
         self.cpu = Cpu(self.space)
         self.hooks, self.marks = Hooks(), Marks()
