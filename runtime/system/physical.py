@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -50,6 +51,7 @@ class Physical:
         self.size = size  # of RAM from address 0 up
         self.span = max(size, span)
         self.fd = os.memfd_create("guest memory", os.MFD_CLOEXEC)
+        self._close_fd = weakref.finalize(self, os.close, self.fd)  # machines are often forgotten
         os.ftruncate(self.fd, self.span)  # pages that nobody writes to take no room
         self.memory = mmap.mmap(self.fd, self.span)
         self.view = memoryview(self.memory)
@@ -68,7 +70,7 @@ class Physical:
     def close(self) -> None:
         """Give the memory back; nothing may use it any more."""
         self.view.release()
-        os.close(self.fd)
+        self._close_fd()
 
     # -- what is where -----------------------------------------------------------------------------
     def set_rom(self, start: int, size: int, *, rom: bool = True) -> None:

@@ -417,7 +417,7 @@ realwait:
 .next:  cmp word [cs:ticks], 2
         jae .done
         push cx
-        mov cx, 2000
+        mov cx, 60000
 .slow:  loop .slow
         pop cx
         loop .next
