@@ -28,7 +28,8 @@ _OTHER = (
 )
 _cache: dict[int, int] = {}
 
-_RESOLVE_CONFINED = 0x08 | 0x04 | 0x02  # BENEATH, NO_SYMLINKS, NO_MAGICLINKS
+_NO_LINKS = 0x04
+_RESOLVE_CONFINED = 0x08 | _NO_LINKS | 0x02  # BENEATH, NO_SYMLINKS, NO_MAGICLINKS
 _HOW = struct.Struct("<QQQ")
 _has_openat2 = True
 
@@ -83,10 +84,20 @@ def confined_open(dirfd: int, path: bytes, flags: int, mode: int = 0) -> int:
 
     Hosts without openat2 follow none.
     """
+    mode = mode & 0o7777 if flags & os.O_CREAT else 0
+    return _resolve(dirfd, path, flags, mode, _RESOLVE_CONFINED & ~_NO_LINKS)
+
+
+def path_beneath(dirfd: int, path: bytes, flags: int = 0) -> int:
+    """Open an O_PATH descriptor: the descriptor or -errno; never blocks."""
+    return _resolve(dirfd, path, flags | os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_CONFINED)
+
+
+def _resolve(dirfd: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+    """Open with openat2; step by step from the first time on that the host refuses the call."""
     global _has_openat2
     if _has_openat2:
-        mode = mode & 0o7777 if flags & os.O_CREAT else 0
-        how = _HOW.pack(flags, mode, _RESOLVE_CONFINED & ~0x04)
+        how = _HOW.pack(flags, mode, resolve)
         result: int = _syscall(Sys.OPENAT2, dirfd, path, how, _HOW.size)
         if result >= 0:
             return result
@@ -95,22 +106,6 @@ def confined_open(dirfd: int, path: bytes, flags: int, mode: int = 0) -> int:
             return -code
         _has_openat2 = False
     return _step_by_step(dirfd, path, flags, mode)
-
-
-def path_beneath(dirfd: int, path: bytes, flags: int = 0) -> int:
-    """Open an O_PATH descriptor: the descriptor or -errno; never blocks."""
-    global _has_openat2
-    flags |= os.O_PATH | os.O_CLOEXEC
-    if _has_openat2:
-        how = _HOW.pack(flags, 0, _RESOLVE_CONFINED)
-        result: int = _syscall(Sys.OPENAT2, dirfd, path, how, _HOW.size)
-        if result >= 0:
-            return result
-        code = ctypes.get_errno()
-        if code not in (errno.ENOSYS, errno.EPERM):
-            return -code
-        _has_openat2 = False
-    return _step_by_step(dirfd, path, flags, 0)
 
 
 def _step_by_step(dirfd: int, path: bytes, flags: int, mode: int) -> int:
