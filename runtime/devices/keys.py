@@ -86,7 +86,6 @@ ALIASES = {
     "pageup": "pgup",
     "pagedown": "pgdn",
 }
-MODIFIERS = {"shift", "shift_r", "ctrl", "ctrl_r", "alt", "alt_r", "meta_l", "meta_r"}
 
 # Set 3 as it is after a reset: which keys do not repeat and say when they are released, and which
 # only say that they were pressed. All others repeat.

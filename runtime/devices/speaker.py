@@ -91,7 +91,6 @@ class Recorder:
         self._count = 0  # samples written
         self._level, self._period = 0.0, 0.0
         self._partial = 0.0  # time, in ns, that the output was high during the present sample
-        self._sounds = False
 
     def change(self, now: int, *, is_high: bool, period: float) -> None:
         """Let the output have a level, or a period in ns, from *now* on."""
