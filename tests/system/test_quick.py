@@ -24,7 +24,7 @@ CODE, STACK, INNER = 0x40000, 0x50000, 0x60000
 SIZE = 1 << 19
 P, RW, US = 1, 2, 4
 # Fields that nobody looks at behind either.
-SCRATCH = ("exit_kind", "exit_info", "fault_address", "fault_error", "fault_pc", "budget", "shadow")
+SCRATCH = ("exit_kind", "exit_info", "fault_address", "fault_error", "fault_pc", "shadow")
 SEGMENTS = 0x00CF0000 | 0x9200  # flat, present, writable data
 _STATE = FIELDS["jump_cache"].offset
 _i64 = ctypes.c_int64
@@ -154,11 +154,12 @@ def restore(machine: Machine, state: bytes, memory: bytes) -> None:
 INSNS = (
     *("8ed8", "8ec1", "8ee2", "8eeb", "8ed0", "07", "1f", "0fa1", "0fa9", "17"),
     *("cf", "cf", "cf", "cf", "0f34", "0f35", "0f06", "90"),
+    *("0f002d00000500", "2e0f002d00000500", "0f22d8", "0f013b"),
 )
 
 
 def test_insns(machine: Machine) -> None:
-    """Segment loads, iret, sysenter, sysexit, clts."""
+    """Segment loads, iret, sysenter, sysexit, clts, verw, loads of CR3, invlpg."""
     p, cpu, rng = machine.p, machine.cpu, machine.rng
     done = dict.fromkeys(INSNS, 0)
     for _ in range(1500):
@@ -181,6 +182,10 @@ def test_insns(machine: Machine) -> None:
         p.msrs[0x174] = rng.choice((0x60, 0))
         p.msrs[0x175], p.msrs[0x176] = INNER, CODE + 64
         p.write_fast_call_registers()
+        machine.put(STACK, rng.randrange(256))  # for verw
+        if code == "0f22d8":
+            cpu.eax = DIRECTORY
+        cpu.budget = 100
         state, memory = machine.kept()
         before = machine.seen()
         is_done = _EXECUTE(*machine.pointers, p.engine.cache.table.address)
@@ -191,7 +196,6 @@ def test_insns(machine: Machine) -> None:
             assert tables(quick[1]) == tables(before[1]), code
             continue
         restore(machine, state, memory)
-        cpu.budget = 100
         assert p.engine.step(cpu) is None, code
         context(machine)
         slow = machine.seen()

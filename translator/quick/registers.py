@@ -124,6 +124,14 @@ def is_flat(at: int, wanted: int) -> int:
     return u32(at) == 0xFFFF and u32(at + 4) & FLAT_MASK == wanted
 
 
+def stack_at(ctx: int, st: int, selector: int, level: int) -> int:
+    """Return the host address of the flat descriptor for SS at a level; 0: Python looks."""
+    at = descriptor_at(ctx, st, selector)
+    if not at or not is_flat(at, FLAT_DATA):
+        return 0
+    return at if u32(at + 4) >> DPL & 3 == level and selector & 3 == level else 0
+
+
 # -- the processor's state -------------------------------------------------------------------------
 def set_flat(st: int, index: int, selector: int, attr: int) -> int:
     """Load a segment register with a flat segment."""
@@ -211,6 +219,6 @@ def executed(st: int, eip: int) -> int:
 
 
 FUNCTIONS: list[Callable[..., int]] = [
-    host_of, descriptor_at, is_flat, set_flat, set_null, level_of, enter_level, eflags, set_eflags,
-    executed,
+    host_of, descriptor_at, is_flat, stack_at, set_flat, set_null, level_of, enter_level, eflags,
+    set_eflags, executed,
 ]  # fmt: skip

@@ -103,6 +103,7 @@ from translator.quick.registers import (
     set_eflags,
     set_flat,
     set_null,
+    stack_at,
 )
 from translator.quick.spaces import forget_page, load_root
 
@@ -111,7 +112,7 @@ _LONGEST = 8  # bytes of the insns that are known here
 
 # -- segment registers -----------------------------------------------------------------------------
 def load_segment(ctx: int, st: int, index: int, selector: int) -> int:
-    """Load ES DS FS GS, or SS at its level."""
+    """Load ES DS FS GS."""
     level = level_of(st)
     if not selector & 0xFFFC:
         if index < FS:
@@ -125,11 +126,7 @@ def load_segment(ctx: int, st: int, index: int, selector: int) -> int:
     if index < FS:
         if not is_flat(at, FLAT_DATA):
             return 0
-        if (
-            dpl < level
-            or dpl < selector & 3
-            or (index == SS and (dpl != level or dpl != selector & 3))
-        ):
+        if dpl < level or dpl < selector & 3:
             return 0
         return 1 + set_flat(st, index, selector, high)
     # FS GS: any data that goes up.
@@ -200,10 +197,8 @@ def deliver(ctx: int, st: int, vector: int, how: int, error: int) -> int:
             return 0
         new = u32(tss)
         ss = u16(tss + 4)
-        data = descriptor_at(ctx, st, ss)
-        if not data or not is_flat(data, FLAT_DATA):
-            return 0
-        if u32(data + 4) >> DPL & 3 != inner or ss & 3 != inner:
+        data = stack_at(ctx, st, ss, inner)
+        if not data:
             return 0
         stack = host_of(ctx, 0, new - 4 * count & FULL, 4 * count, 1)
         if not stack:
@@ -259,10 +254,8 @@ def interrupt_return(ctx: int, st: int) -> int:
         if not more:
             return 0
         ss = u16(more + 4)
-        data = descriptor_at(ctx, st, ss)
-        if not data or not is_flat(data, FLAT_DATA):
-            return 0
-        if u32(data + 4) >> DPL & 3 != outer or ss & 3 != outer:
+        data = stack_at(ctx, st, ss, outer)
+        if not data:
             return 0
         for i in range(0, 6):
             attr = u32(st + HIDDEN + ROW * i + ATTR)
