@@ -19,7 +19,7 @@ usage: jitemu run [options] PROGRAM [ARGS...]   run an i386 Linux or a DOS progr
        jitemu bench [options] [NAME...]         measure it against native runs and qemu-i386
        jitemu --version | --help
 
-jitemu runs 32-bit x86 Linux programs by translating them to native code.
+jitemu runs 32-bit x86 Linux programs, DOS programs and whole PCs by translating to native code.
 
 examples:
   jitemu run ./hello                            a static program; arguments follow it
