@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from runtime.system import segments
 from runtime.system.physical import PAGE, PAGE_SHIFT
+from runtime.system.repetition import Repetition, goes_in_blocks
 from translator import flags
 from translator.faults import GuestFault
 from translator.insn import Mem
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from runtime.system.linear import Linear
     from translator.insn import Insn
 
-_EIP, _REST = FIELDS["eip"].offset // 4, FIELDS["eflags_rest"].offset // 4
-_DF, _BUDGET = FIELDS["df"].offset // 4, FIELDS["budget"].offset // 8
+_REST = FIELDS["eflags_rest"].offset // 4
 _FULL = 0xFFFFFFFF
-_ECX, _EDX, _ESI, _EDI = 1, 2, 6, 7
+_EDX, _ESI, _EDI = 2, 6, 7
 
 
 def repeat(cpu: Cpu, linear: Linear, insn: Insn) -> bool:
@@ -32,23 +32,23 @@ def repeat(cpu: Cpu, linear: Linear, insn: Insn) -> bool:
     system = cpu.system
     assert system is not None
     r32 = cpu.r32
-    if r32[_DF] != 1 or insn.mode.wraps or r32[_REST] & 1 << flags.TF:
+    if not goes_in_blocks(cpu, insn):
         return False
     if insn.mode.cpl > r32[_REST] >> flags.IOPL & 3 or insn.mode.vm86:
         return False  # the task's map has to be asked
     is_in = insn.mnemonic == "ins"
     memory = insn.operands[0 if is_in else 1]
     assert isinstance(memory, Mem)
-    size, mask = memory.width // 8, 0xFFFF if insn.addr_width == 16 else _FULL
     register, port = _EDI if is_in else _ESI, r32[_EDX] & 0xFFFF
-    moved = False
-    while count := r32[_ECX] & mask:
-        offset = r32[register] & mask
+    rep = Repetition(cpu, insn, memory, (register,))
+    size = rep.size
+    while count := rep.count:
+        offset = rep.offset(register)
         place = _place(cpu, linear, memory.seg, offset, size, write=is_in)
         if place is None:
             break
-        items = min(count, (PAGE - place % PAGE) // size, (mask + 1 - offset) // size)
-        items = min(items, room(cpu, memory.seg, offset, insn.mode.is_flat, write=is_in) // size)
+        fits = room(cpu, memory.seg, offset, insn.mode.is_flat, write=is_in)
+        items = min(count, min(fits, PAGE - place % PAGE, rep.mask + 1 - offset) // size)
         if not items:
             break
         if is_in:
@@ -59,18 +59,11 @@ def repeat(cpu: Cpu, linear: Linear, insn: Insn) -> bool:
         else:
             data = bytes(linear.physical.view[place : place + items * size])
             done = system.write_stream(port, data, size) // size
-        if not done:
-            break
-        moved = True
-        r32[register] = r32[register] & ~mask & _FULL | offset + done * size & mask
-        r32[_ECX] = r32[_ECX] & ~mask & _FULL | count - done
-        cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - done & 0xFFFFFFFFFFFFFFFF
+        if done:
+            rep.advance(done)
         if done < items:
             break
-    if moved and not r32[_ECX] & mask:
-        wraps = insn.mode.code32 or not insn.mode.is_real
-        r32[_EIP] = r32[_EIP] + insn.length & (_FULL if wraps else 0xFFFF)
-    return moved
+    return rep.end()
 
 
 def room(cpu: Cpu, segment: int, offset: int, is_flat: bool, *, write: bool) -> int:
