@@ -140,7 +140,10 @@ class Cpu:
         self.r64[_SZP] = szp_of(value)
         self.r32[_DF] = 0xFFFFFFFF if value & 1 << flags.DF else 1
         rest = value & ~(flags.ARITHMETIC | 1 << flags.DF | 2) & 0x3FFFFF
-        self.r32[_REST] = self.r32[_REST] & STEPPED | rest
+        old = self.r32[_REST]
+        self.r32[_REST] = old & STEPPED | rest
+        if (old ^ rest) & segments.EFLAGS_AC:
+            segments.update_context(self)
 
     # -- vector and x87 state --------------------------------------------------------------------
     def fxsave(self) -> bytes:

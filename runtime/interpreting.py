@@ -14,7 +14,7 @@ from runtime.counting import Statistics
 from runtime.cpu import STEPPED, Cpu
 from runtime.guestcode import CONTEXT_SHIFT, GuestCode, fetch_in, pages_of_span
 from runtime.memory import Memory
-from runtime.system import bodies
+from runtime.system import bodies, segments
 from translator import flags
 from translator.decode import TOO_LONG, Truncated, decode
 from translator.faults import GuestFault
@@ -39,6 +39,7 @@ _CR0, _MP, _EM, _TS = FIELDS["cr0"].offset // 4, 2, 4, 8
 NO_FPU = _EM | _TS  # bits of CR0
 _OPEN_MAX = 4096  # insns of open pages that are kept
 STEPS = 1 << flags.TF | STEPPED  # bits of eflags_rest that make the engine go insn by insn
+_LOADS_FLAGS = frozenset({"popf", "iret"})
 _SS = 2
 
 
@@ -152,6 +153,8 @@ class Interpreting:
             return self._fetch_fault(cpu, fault)
         except GuestFault as guest:
             return Exit("fault", guest.vector, guest.address, guest.error)
+        if insn.mnemonic in _LOADS_FLAGS and insn.mode.cpl == 3:
+            segments.update_context(cpu)  # AC is part of the mode
         self.statistics.insns_interpreted += 1
         cpu.r64[_BUDGET] = cpu.r64[_BUDGET] - 1 & 0xFFFFFFFFFFFFFFFF
         if cpu.r32[_ATTENTION] and cpu.system is not None:
@@ -200,7 +203,10 @@ class Interpreting:
 
 
 def _check_fpu(insn: Insn, cr0: int) -> None:
-    """Raise #NM or #UD for an insn that CR0.EM or CR0.TS forbids (SDM vol. 3, 2.5)."""
+    """Raise #NM or #UD for an insn that CR0.EM or CR0.TS forbids (SDM vol. 3, 2.5).
+
+    Where CR4.OSFXSR is 0, SSE insns use nothing: they raise #UD themselves, which comes first.
+    """
     if insn.mnemonic == "fwait":
         if cr0 & (_MP | _TS) == _MP | _TS:
             raise GuestFault(_NM)

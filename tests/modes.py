@@ -58,6 +58,8 @@ class Setup(NamedTuple):
     cpl: int
     paged: bool
     wp: bool
+    sse: bool
+    aligned: bool  # AM and AC
 
 
 class Ended(NamedTuple):
@@ -151,7 +153,7 @@ def setup(rng: Random) -> Setup:
     eflags = rng.randrange(1 << 12) & 0xCD5 | 2
     return Setup(
         kind, model, bytes(memory), registers, eflags, CODE - base, found, cpl, paged,
-        rng.random() < 0.5,
+        rng.random() < 0.5, rng.random() < 0.8, rng.random() < 0.2,
     )  # fmt: skip
 
 
@@ -173,8 +175,10 @@ class Machine:
         r32 = cpu.r32
         r32[_CR0] = (0 if case.kind in ("real", "big") else 1) | 0x10
         r32[_CR0] |= (CR0_PG if case.paged else 0) | (CR0_WP if case.wp else 0)
-        r32[_CR3], r32[_CR4] = DIRECTORY, CR4_PSE
-        cpu.eflags = case.eflags | (1 << 17 if case.kind == "vm86" else 0)
+        r32[_CR0] |= segments.CR0_AM if case.aligned else 0
+        r32[_CR3], r32[_CR4] = DIRECTORY, CR4_PSE | (segments.CR4_OSFXSR if case.sse else 0)
+        cpu.eflags = case.eflags | (segments.EFLAGS_VM if case.kind == "vm86" else 0)
+        cpu.eflags |= segments.EFLAGS_AC if case.aligned else 0
         for index, (selector, base, limit, attr) in enumerate(case.segments):
             segments.set_segment(cpu, index, selector, base, limit, attr)
         p.update_paging()

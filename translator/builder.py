@@ -17,7 +17,10 @@ GPR_INDEX = {
 CS, SS = SEGMENTS.index("cs"), SEGMENTS.index("ss")
 ESP = 4
 VECTORS = {"#DE": 0, "#DB": 1, "#BP": 3, "#OF": 4, "#BR": 5, "#UD": 6}
-VECTORS |= {"watch": WATCHED, "#SS": 12, "#GP": 13, "#MF": 16, "#XM": 19}
+VECTORS |= {"watch": WATCHED, "#SS": 12, "#GP": 13, "#MF": 16, "#AC": 17, "#XM": 19}
+# Bytes of an access -> what its address must be a multiple of where alignment is checked (SDM vol.
+# 3, table 6-7).  What loads and stores 16 bytes checks that always, or never.
+ALIGNMENTS = {2: 2, 4: 4, 8: 8, 10: 8}
 
 
 class Builder:
@@ -32,6 +35,7 @@ class Builder:
         self.places: dict[Value, tuple[int, Value]] = {}
         self.checked: set[tuple[Value, int, bool]] = set()
         self.watched: set[tuple[Value, bool]] = set()
+        self.aligned: set[Value] = set()  # linear addresses whose alignment was checked
         self.targets: set[Value | str] = set()
         self.code_places: list[Value] = []  # linear addresses in CS, which must not be written
         self.going_on: Value | None = None  # repeated cmps, scas: whether another iteration comes
@@ -125,6 +129,19 @@ class Builder:
 
     def check(self, place: Value, size: int, *, write: bool) -> None:
         """Fault unless *size* bytes at a linear address lie in their segment, which allows that."""
+        self._check_segment(place, size, write=write)
+        if place not in self.aligned:
+            self.align(place, ALIGNMENTS.get(size, 1))
+
+    def align(self, place: Value, alignment: int) -> None:
+        """Fault unless a linear address is a multiple of a power of two, where that is checked."""
+        if not self.mode.checks_alignment:
+            return
+        self.aligned.add(place)
+        if alignment > 1:
+            self.limit_fault((place & alignment - 1).ne(0), "#AC")
+
+    def _check_segment(self, place: Value, size: int, *, write: bool) -> None:
         if place not in self.places or self.mode.wraps:
             return
         seg, offset = self.places[place]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
 from translator.mode import MARK, USER, Mode, Model, split_key
-from translator.opcodes import TABLE, VEX, Row, table_of
+from translator.opcodes import SSE_OPCODES, TABLE, VEX, Row, table_of
 from translator.state import SEGMENTS
 
 MAX_LENGTH = 15
@@ -115,6 +115,7 @@ def _dialect_of(mode: Mode) -> _Dialect:
         fields = [row.reg for row in rows if "system" in row.attrs]
         if fields:
             sensitive[opcode] = 0xFF if -1 in fields else sum({1 << reg for reg in fields})
+    sensitive |= {} if mode.has_sse else dict.fromkeys(SSE_OPCODES, 0xFF)
     is_8086 = mode.model == Model.I8086
     # In real mode it is LES, whatever follows.
     has_vex = mode.model == Model.MAX and not mode.is_real

@@ -45,6 +45,8 @@ class _Mode(NamedTuple):
     system: bool = False
     # Which accesses are compared with the ranges in the state (watch_*): WATCH_READS, WATCH_WRITES.
     watches: int = 0
+    has_sse: bool = True  # insns on XMM registers: not while CR4.OSFXSR is 0
+    checks_alignment: bool = False  # CR0.AM and EFLAGS.AC in ring 3
 
 
 class Mode(_Mode):
@@ -52,17 +54,19 @@ class Mode(_Mode):
 
     @cached_property
     def number(self) -> int:
-        """The mode in 14 bits; 0 is USER."""
+        """The mode in 15 bits; 0 is USER. The ring tells real from virtual-8086 mode."""
+        assert not self.is_real or self.cpl == (3 if self.vm86 else 0)
         return (
             (not self.code32)
             | (not self.stack32) << 1
             | self.segments << 2
-            | (not self.protected) << 4
-            | self.vm86 << 5
+            | self.is_real << 4
+            | (not self.has_sse) << 5
             | (3 - self.cpl) << 6
             | self.system << 8
             | self.model << 9
             | self.watches << 12
+            | self.checks_alignment << 14
         )
 
     @cached_property
@@ -82,8 +86,7 @@ class Mode(_Mode):
     @cached_property
     def shares_keys(self) -> bool:
         """Whether insns that know no modes have the keys of USER."""
-        is_plain = self.is_flat and self.code32 and self.stack32 and self.model == Model.MAX
-        return is_plain and not self.watches
+        return not self.number & OWN_KEYS
 
     @cached_property
     def unwatched(self) -> Mode:
@@ -114,8 +117,11 @@ class Mode(_Mode):
 WATCH_READS, WATCH_WRITES = 1, 2
 MARK = 0x26
 LINUX_CR0 = 0x80050033  # what smsw shows a program, and its state holds
-MODE_BITS = 14
+MODE_BITS = 15
 USER = Mode()
+NO_SSE = Mode(has_sse=False).number
+# Bits of the number that give most insns shape keys and host code of their own.
+OWN_KEYS = (1 << MODE_BITS) - 1 & ~(NO_SSE | Mode(cpl=0, system=True).number)
 _modes: dict[Mode, Mode] = {USER: USER}
 
 
@@ -127,16 +133,19 @@ def interned(mode: Mode) -> Mode:
 @cache
 def mode_of(number: int) -> Mode:
     """Return the mode of a number."""
+    is_real, cpl = bool(number >> 4 & 1), 3 - (number >> 6 & 3)
     mode = Mode(
         code32=not number & 1,
         stack32=not number >> 1 & 1,
         segments=Segments(number >> 2 & 3),
-        protected=not number >> 4 & 1,
-        vm86=bool(number >> 5 & 1),
-        cpl=3 - (number >> 6 & 3),
+        protected=not is_real or cpl == 3,
+        vm86=is_real and cpl == 3,
+        cpl=cpl,
         system=bool(number >> 8 & 1),
         model=Model(number >> 9 & 7),
         watches=number >> 12 & 3,
+        has_sse=not number >> 5 & 1,
+        checks_alignment=bool(number >> 14 & 1),
     )
     return interned(mode)
 
@@ -154,7 +163,7 @@ class Context(NamedTuple):
     mode: Mode
     cs_base: int
     cs_limit: int  # highest offset
-    number: int  # 0 for USER; bits 16 to 29: the mode; bits 0 to 15: the selector, or an identifier
+    number: int  # 0 for USER; bits 16 to 30: the mode; bits 0 to 15: the selector, or an identifier
 
     @property
     def end(self) -> int:
@@ -184,8 +193,9 @@ class Context(NamedTuple):
 CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
 _PLACES_MAX = 1 << _PLACE_BITS
 CONTEXT_SHIFT = 33  # of a context's number in a location (runtime/guestcode.py)
-# A bit of the number where most insns have the host code of USER: compiled code can translate it.
-SHARED = 1 << 30
+# Without these bits of the number, most insns have the host code of USER: compiled code can
+# translate it.
+OWN_CODE = OWN_KEYS << _PLACE_BITS
 _places: dict[tuple[int, int, int, int], int] = {}  # mode, base, limit, space -> identifier
 _contexts: dict[int, Context] = {0: Context(USER, 0, 0xFFFFFFFF, 0)}
 _lock = threading.Lock()
@@ -206,8 +216,6 @@ def context_number(mode: Mode, selector: int, base: int, limit: int, space: int 
         return mode.number << _PLACE_BITS | selector
     if mode.is_flat:
         number = mode.number << _PLACE_BITS | space
-        if number and mode.shares_keys:
-            number |= SHARED
         if number not in _contexts:
             _contexts[number] = Context(mode, 0, FLAT_LIMIT, number)
         return number
@@ -238,7 +246,7 @@ def context_of(number: int) -> Context:
 
 def is_shared(number: int) -> bool:
     """Whether the host code of a context may be that of others."""
-    return not number or bool(number & SHARED)
+    return not number & OWN_CODE
 
 
 USER_CONTEXT = _contexts[0]

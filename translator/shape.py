@@ -148,8 +148,10 @@ class Shape:
 
 def _uses_fpu(insn: Insn, unit: Unit) -> bool:
     """Whether an insn is one of the x87, or uses registers of MMX or SSE."""
-    if insn.mnemonic.startswith("f") or insn.mnemonic in ("ldmxcsr", "stmxcsr"):
+    if insn.mnemonic.startswith("f"):
         return True
+    if insn.mnemonic in ("ldmxcsr", "stmxcsr"):
+        return insn.mode.has_sse
     fields = (str(v.attr) for v in unit.ops if v.op in (Op.GET, Op.SET))
     return any(name.startswith(("xmm", "fpr", "mxcsr")) for name in fields)
 

@@ -16,7 +16,9 @@ from translator.state import FIELDS
 if TYPE_CHECKING:
     from runtime.embed.machine import Machine
 
-_CR0 = FIELDS["cr0"].offset // 4
+_CR0, _CR4 = FIELDS["cr0"].offset // 4, FIELDS["cr4"].offset // 4
+# What Unicorn has in CR4 at first: OSFXSR, and FSGSBASE and OSXSAVE, which do nothing here.
+_FSGSBASE, _OSXSAVE = 1 << 16, 1 << 18
 
 
 class _Registers(dict[int, int]):
@@ -31,6 +33,8 @@ class _Registers(dict[int, int]):
 
 class Pins(Processor):
     """The processor of a machine that has engine and registers already."""
+
+    cr4_harmless = _FSGSBASE | _OSXSAVE
 
     @property
     def msrs(self) -> dict[int, int]:
@@ -55,12 +59,15 @@ class Pins(Processor):
             lambda port, value, size: events.port_out(machine, port, size, value),
         )
         self.reset()
-        if not machine.is_real:
+        if machine.is_real:
+            self.cpu.r32[_CR0] = 0  # as Unicorn has it
+        else:
             self.protect()
 
     def protect(self) -> None:
         """Begin in ring 0 of protected mode: flat segments, whose selectors are 0."""
         self.cpu.r32[_CR0] = 0x11
+        self.cpu.r32[_CR4] = segments.CR4_OSFXSR | self.cr4_harmless
         for name in ("gdtr", "idtr", "ldtr", "tr"):  # as Unicorn has them
             self.cpu.r16[FIELDS[f"{name}_limit"].offset // 2] = 0
         for name in ("ldtr", "tr"):

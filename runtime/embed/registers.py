@@ -59,10 +59,13 @@ def _set_ip(machine: Machine, value: Any) -> None:
     _set_eip(machine, number(value) & 0xFFFF)
 
 
+_OF_MODE = segments.EFLAGS_VM | segments.EFLAGS_AC
+
+
 def _set_eflags(machine: Machine, value: Any) -> None:
     before = machine.cpu.eflags
     machine.cpu.eflags = number(value) | 2
-    if (before ^ value) & segments.EFLAGS_VM and machine.pins is not None:
+    if (before ^ value) & _OF_MODE and machine.pins is not None:
         machine.pins.update_context()
         machine.engine.changes += 1
 

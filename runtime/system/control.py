@@ -49,7 +49,7 @@ def write_cr(p: Processor, index: int, value: int) -> None:
         if (value & PG and not value & PE) or (value & NW and not value & CD):
             raise GuestFault(GP)
         value = value & _CR0_KNOWN | ET
-    elif index == 4 and value & ~_CR4_SINCE.get(p.model, _CR4_KNOWN):
+    elif index == 4 and value & ~(_CR4_SINCE.get(p.model, _CR4_KNOWN) | p.cr4_harmless):
         raise GuestFault(GP)
     p.change_cr(index, old, value)
     segments.update_context(cpu)

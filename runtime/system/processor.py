@@ -76,6 +76,7 @@ class Processor:
     extras: Extras | None = None
 
     watches = 0  # which accesses somebody watches (mode.py)
+    cr4_harmless = 0  # bits that CR4 may hold besides those that mean something
 
     def __init__(
         self, memory: Memory, strategy: str = DEFAULT_STRATEGY, model: Model = Model.MAX

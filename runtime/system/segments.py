@@ -1,7 +1,7 @@
 """Segment registers with their hidden parts, and the context that follows from them.
 
-Whoever changes CS, SS, a limit, CR0.PE or EFLAGS.VM calls `update_context` afterwards: translated
-code is found by it.
+Whoever changes CS, SS, a limit, CR0.PE or AM, CR4.OSFXSR, EFLAGS.VM or AC calls `update_context`
+afterwards: translated code is found by it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from runtime.cpu import Cpu
 
 ES, CS, SS, DS, FS, GS = range(6)
-CR0_PE = 1
-EFLAGS_VM = 1 << 17
+CR0_PE, CR0_AM, CR4_OSFXSR = 1, 1 << 18, 1 << 9
+EFLAGS_VM, EFLAGS_AC = 1 << 17, 1 << 18
 # Access rights as they stand in a descriptor's second word (SDM vol. 3, 3.4.5).
 ACCESSED, WRITABLE, DOWN, CODE = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 READABLE, CONFORMING = WRITABLE, DOWN
@@ -35,6 +35,8 @@ _RSPAN = {i: FIELDS[f"{name}_rspan"].offset // 8 for i, name in enumerate(SEGMEN
 _WSPAN = {i: FIELDS[f"{name}_wspan"].offset // 8 for i, name in enumerate(SEGMENTS)}
 _SELECTOR = {i: FIELDS[name].offset // 2 for i, name in enumerate(SEGMENTS)}
 _CR0, _REST = FIELDS["cr0"].offset // 4, FIELDS["eflags_rest"].offset // 4
+_CR4 = FIELDS["cr4"].offset // 4
+_WITH_SSE = frozenset({Model.PENTIUM3, Model.MAX})
 _CONTEXT = FIELDS["context"].offset // 8
 _NONE = 0xFFFFFFFFFFFFFFFF
 _GP = 13
@@ -91,6 +93,12 @@ def privilege(cpu: Cpu) -> int:
     return int(cpu.r32[_ATTR[SS]] >> DPL_SHIFT & 3)
 
 
+def checks_alignment(cpu: Cpu) -> bool:
+    """Whether an access to data that are not aligned is #AC (SDM vol. 3, 6.15)."""
+    r32 = cpu.r32
+    return bool(r32[_REST] & EFLAGS_AC and r32[_CR0] & CR0_AM) and privilege(cpu) == 3
+
+
 def mode_of_cpu(cpu: Cpu) -> Mode:
     """Return the mode that the registers say."""
     system = cpu.system
@@ -107,6 +115,8 @@ def mode_of_cpu(cpu: Cpu) -> Mode:
         model=Model.MAX if system is None else system.model,
         system=system is not None,
         watches=0 if system is None else system.watches,
+        has_sse=system is None or bool(cpu.r32[_CR4] & CR4_OSFXSR) or system.model not in _WITH_SSE,
+        checks_alignment=checks_alignment(cpu),
     )
     return interned(mode)
 

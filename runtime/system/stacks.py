@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runtime.cpu import Cpu
     from runtime.system.descriptors import Descriptor, Memory
 
-_SS_FAULT = 12
+_SS_FAULT, _AC = 12, 17
 _FULL = 0xFFFFFFFF
 
 
@@ -32,9 +32,14 @@ class Stack:
         error: int = 0,
         *,
         is_inner: bool = False,
+        is_aligned: bool = False,
     ) -> None:
-        """Describe a stack; *is_inner*: accesses are those of ring 0 to 2, not of the caller."""
-        self.base, self.error = base, error
+        """Describe a stack.
+
+        *is_inner*: accesses are those of ring 0 to 2, not of the caller.  *is_aligned*: others than
+        to multiples of their size raise #AC.
+        """
+        self.base, self.error, self.is_aligned = base, error, is_aligned
         self.low, self.span = segments.extent(limit, attr)
         self.mask = _FULL if attr & BIG else 0xFFFF
         self.pointer = pointer & self.mask
@@ -45,6 +50,8 @@ class Stack:
         """Fault unless *size* bytes at an offset lie in the segment."""
         if (offset - self.low & _FULL) + size - 1 > self.span:
             raise GuestFault(_SS_FAULT, error=self.error)
+        if self.is_aligned and self.base + offset & size - 1:
+            raise GuestFault(_AC, error=0)
 
     def reserve(self, count: int, size: int) -> None:
         """Fault unless *count* numbers of *size* bytes can be pushed, before any is."""
@@ -88,8 +95,8 @@ class Stack:
 def current(cpu: Cpu, mem: Memory, error: int = 0) -> Stack:
     """Return the stack that the CPU uses now."""
     _, base, limit, attr = segments.segment(cpu, SS)
-    is_inner = segments.privilege(cpu) < 3
-    return Stack(mem, base, limit, attr, cpu.esp, error, is_inner=is_inner)
+    is_inner, is_aligned = segments.privilege(cpu) < 3, segments.checks_alignment(cpu)
+    return Stack(mem, base, limit, attr, cpu.esp, error, is_inner=is_inner, is_aligned=is_aligned)
 
 
 def inner(mem: Memory, found: Descriptor, pointer: int, error: int) -> Stack:

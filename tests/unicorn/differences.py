@@ -149,18 +149,12 @@ DIFFERENCES = {
     ),
     "initial_registers": Difference(
         "x87, SSE and, in 16-bit mode, the tables are as after reset (SDM vol. 3, table 10-1); Unicorn has zeros there: all "
-        "floating-point exceptions unmasked. CR4 says what there is",
+        "floating-point exceptions unmasked",
         [
             f"({mode}, '{name}', {value})"
             for mode, values in (
-                (
-                    2,
-                    [
-                        ("CR0", 0),
-                        *[(name, "(0, 0, 0, 0)") for name in ("GDTR", "IDTR", "LDTR", "TR")],
-                    ],
-                ),
-                (4, [("CR4", 328192)]),
+                (2, [(name, "(0, 0, 0, 0)") for name in ("GDTR", "IDTR", "LDTR", "TR")]),
+                (4, []),
             )
             for name, value in (*values, ("FPCW", 0), ("FPTAG", 21845), ("MXCSR", 0))
         ],
@@ -170,14 +164,13 @@ DIFFERENCES = {
                 (
                     2,
                     [
-                        ("CR0", 0x60000010),
                         ("GDTR", "(0, 0, 65535, 0)"),
                         ("IDTR", "(0, 0, 65535, 0)"),
                         ("LDTR", "(0, 0, 65535, 33280)"),
                         ("TR", "(0, 0, 65535, 35584)"),
                     ],
                 ),
-                (4, [("CR4", 0)]),
+                (4, []),
             )
             for name, value in (*values, ("FPCW", 0x37F), ("FPTAG", 65535), ("MXCSR", 0x1F80))
         ],

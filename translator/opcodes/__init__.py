@@ -139,6 +139,12 @@ def _is_286(row: Row) -> bool:
 
 # opcode bytes (0f..., 0f38.., 0f3a.. and VEX's c4 included) -> its rows, in the order written
 TABLE = _table(ROWS)
+# Those of insns that may use XMM registers or MXCSR.
+SSE_OPCODES = frozenset(
+    row.opcode
+    for row in ROWS
+    if row.mnemonic in ("ldmxcsr", "stmxcsr") or any(o[0] in "VWU" for o in row.operands)
+)
 _FAMILIES: tuple[tuple[str, Callable[[Row], Model]], ...] = (
     (integer.ROWS + x87.ROWS, lambda row: since.of_integer(row.mnemonic)),
     (mmx.ROWS, lambda row: since.of_mmx(row.mnemonic, row.opcode)),

@@ -62,8 +62,7 @@ _SECOND = 8
 _NUMBER = FIELDS["fault_address"].offset  # holds an immediate
 _ESP, _EBP = 4, 5
 _CODE16 = Mode(code32=False).number
-_REAL = Mode(protected=False).number
-_VM86 = Mode(vm86=True).number
+_PARAGRAPHS = Mode(vm86=True).number  # real and virtual-8086 mode
 _SEGMENTS, _CHECKED = 3 << 2, Segments.CHECKED << 2
 assert Mode(segments=Segments.CHECKED).number == _CHECKED
 _CPL = 6
@@ -205,10 +204,11 @@ def access(ctx: int, st: int, row: int) -> int:
     if u32(st + REST) & STEPS or not s64(ctx + COMPILED) or s64(st + BUDGET) < 0:
         return 0
     mode = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-    model = mode >> _MODEL
-    if mode & _VM86 or model == Model.I8086 or model == _OLD:
-        return 0
+    model = mode >> _MODEL & 7
     level = 3 - (mode >> _CPL & 3)
+    is_real = mode & _PARAGRAPHS
+    if (is_real and level) or model == Model.I8086 or model == _OLD:
+        return 0
     view = s64(ctx + VIEW)
     eip = u32(st + EIP)
     begin = host_of(ctx, view, u32(st + SEG_BASES + 4 * CS) + eip & FULL, 1, 0)
@@ -234,7 +234,7 @@ def access(ctx: int, st: int, row: int) -> int:
     full = 4 if wide else 2
     size = full if op & 1 else 1
     if op & 0xF4 == 0xE4:  # in, out
-        if not mode & _REAL and level > u32(st + REST) >> IOPL & 3:
+        if not is_real and level > u32(st + REST) >> IOPL & 3:
             return 0
         port = u16(st + EDX)
         if not op & 8:

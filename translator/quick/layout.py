@@ -134,6 +134,7 @@ DONE, NEED_PAGE, NEED_SHAPE, NEED_STENCIL, GIVE_UP, FULL = 0, 1, 2, 3, 4, 5
 # A form: 32 bytes: ModRM, then two immediates for each of the eight reg fields.
 FORM_SIZE = 32
 F_SENSITIVE = 17  # reg fields (mask) whose insn the mode changes
+F_SSE = 18  # whether it does where there is no SSE
 M_BYTE, M_WORD, M_FULL, M_OFFSET, M_FAR = 1, 2, 3, 4, 5
 M_SIGNED, M_KEY, M_FIRST = 8, 16, 32
 SHOWN = 16  # bit of what `look` returns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import SHARED
+from translator.mode import OWN_CODE
 from translator.quick import layout as lay
 from translator.quick import table, write
 from translator.quick.compiler import cycles, publish64, put64, s64, swap64, u16, u32
@@ -23,7 +23,7 @@ from translator.state import FIELDS
 
 _EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
 _CONTEXT = FIELDS["context"].offset
-_SHARED = SHARED << 32
+_OWN_CODE = OWN_CODE << 32
 _FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
 _CR0, _NO_FPU = FIELDS["cr0"].offset, 0xC  # EM, TS
 _MASKS, _ES, _SSE_MASKS = 0x3F, 0x80, 0x1F80  # as runtime/dispatch.py has them
@@ -82,7 +82,7 @@ def next_block(ctx: int, state: int, site: int) -> int:
     if block == 0:
         if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW:
             return 0
-        if pc >> 32 and not pc & _SHARED:
+        if pc & _OWN_CODE:
             return 0
         block = install(ctx, pc, fpu)
         if block < 0:

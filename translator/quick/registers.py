@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, SHARED, Mode
+from translator.mode import CONTEXT_MODE_SHIFT, NO_SSE, Mode
 from translator.quick.compiler import (
     host_gs,
     put8,
@@ -71,7 +71,7 @@ TF, IF, IOPL, NT, RF, VM = 1 << 8, 1 << 9, 12, 1 << 14, 1 << 16, 1 << 17
 STEPS = TF | 1 << 31  # as runtime/interpreting.py has it: insn by insn
 NO_SHADOW = 0xFFFFFFFF
 FULL = 0xFFFFFFFF
-# Mode and context of flat code; the privilege level is added.
+# Mode of flat code; the privilege level is added, and that there is no SSE.
 MODE = Mode(cpl=0, system=True).number
 CPL_BITS = 3 << 6
 assert MODE & CPL_BITS == CPL_BITS
@@ -79,6 +79,7 @@ PLAIN = MODE & ~CPL_BITS
 INT32, TRAP32 = 14, 15
 TSS32_BUSY = 11
 CR0_TS = 8
+AC = 1 << 18  # in EFLAGS; in CR0 it is AM
 ARITHMETIC = 0x8D5
 IRET_ALWAYS = 0x8D5 | 1 << 10 | 1 << 8 | 1 << 14 | 1 << 16 | 1 << 18 | 1 << 21
 IRET_RING0 = 3 << 12 | 3 << 19
@@ -166,7 +167,8 @@ def level_of(st: int) -> int:
 
 def enter_level(ctx: int, st: int, level: int) -> int:
     """Run flat code of a privilege level from now on: context, window, host segment."""
-    number = (PLAIN | (3 - level) << 6) << CONTEXT_MODE_SHIFT | SHARED
+    kept = s64(st + CONTEXT) >> 32 & NO_SSE << CONTEXT_MODE_SHIFT
+    number = kept | (PLAIN | (3 - level) << 6) << CONTEXT_MODE_SHIFT
     view = 0
     if level == 3:
         number = number | s64(ctx + SPACE)

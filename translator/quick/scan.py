@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from translator.decode import forms, sensitive_fields
-from translator.mode import CONTEXT_MODE_SHIFT, MARK, MODE_BITS
+from translator.mode import CONTEXT_MODE_SHIFT, MARK, MODE_BITS, NO_SSE
+from translator.opcodes import SSE_OPCODES
 from translator.quick import layout as lay
 from translator.quick.compiler import put64, s8, s16, s32, s64, u8, u16, u32
 
@@ -138,6 +139,8 @@ def scan(ctx: int, code: int, end: int) -> int:
         marked = u8(form + lay.F_SENSITIVE) >> reg & 1
         if segment == 0x64 or segment == 0x65:
             marked = 1
+        if u8(form + lay.F_SSE) and s64(ctx + lay.SYSTEM) >> CONTEXT_MODE_SHIFT & NO_SSE:
+            marked = 1
         if is_register and mod != 3:
             return STRANGE
     for which in range(0, 2):
@@ -204,6 +207,7 @@ def form_table() -> bytes:
             continue
         row = bytearray(lay.FORM_SIZE)
         row[0], row[lay.F_SENSITIVE] = has_modrm, sensitive_fields(opcode)
+        row[lay.F_SSE] = opcode in SSE_OPCODES
         for reg, letters in enumerate(immediates):
             for which, text in enumerate(letters):
                 row[1 + 2 * reg + which] = _kind(text, text == letters[0])

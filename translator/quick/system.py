@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS
+from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS, NO_SSE
 from translator.quick import registers
 from translator.quick.compiler import (
     host_clock,
@@ -32,6 +32,7 @@ from translator.quick.paging import (
     VIEW,
 )
 from translator.quick.registers import (
+    AC,
     ACCESSED,
     ATTENTION,
     ATTR,
@@ -242,6 +243,8 @@ def interrupt_return(ctx: int, st: int) -> int:
     if image & (VM | TF) or (image & IF and u8(st + ATTENTION)):  # INTR waits for IF
         return 0
     outer = selector & 3
+    if outer == 3 and image & u32(st + CR0) & AC:  # that ring checks alignment
+        return 0
     code = descriptor_at(ctx, st, selector)
     if outer < level or not code or not is_flat(code, FLAT_CODE):
         return 0
@@ -305,7 +308,7 @@ def sysenter(ctx: int, st: int) -> int:
 def sysexit(ctx: int, st: int) -> int:
     """Return to ring 3."""
     selector = s64(ctx + SYSENTER_CS) & 0xFFFF
-    if not selector & 0xFFFC:
+    if not selector & 0xFFFC or u32(st + REST) & u32(st + CR0) & AC:
         return 0
     fixed(st, selector + 16, selector + 24, 3)
     put32(st + ESP, u32(st + ECX))
@@ -321,7 +324,7 @@ def is_plain(ctx: int, st: int) -> int:
     if u32(st + ATTENTION) >> 8 or u32(st + STOP) or u32(st + REST) & STEPS:
         return 0
     mode = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-    return mode & ~CPL_BITS == PLAIN
+    return mode & ~(CPL_BITS | NO_SSE) == PLAIN
 
 
 def interrupt(ctx: int, st: int) -> int:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from translator import conditions
 from translator.builder import Builder
-from translator.insn import Insn, Mem, Operand
+from translator.insn import Insn, Mem, Operand, Special
 from translator.ir import Leave, Link, Op, Repeat, Unit, Value
 from translator.mode import Model
 from translator.state import SEGMENTS, WATCHED, Exit
@@ -66,7 +66,7 @@ def lift(insn: Insn) -> Unit:
     semantics = SEMANTICS.get(insn.mnemonic)
     if semantics is None and insn.mode.model == Model.I8086:
         pass  # there is no #UD; what the few undefined forms do nobody relies on
-    elif semantics is None:
+    elif semantics is None or (not insn.mode.has_sse and is_sse(insn)):
         b.trap("#UD")
     elif insn.mnemonic in _PORTS and not insn.mode.system:
         b.trap("#GP")
@@ -81,6 +81,13 @@ def lift(insn: Insn) -> Unit:
             b.load(b.reg(4), insn.width)
         b.trap("#GP")
     return b.unit
+
+
+def is_sse(insn: Insn) -> bool:
+    """Whether an insn uses XMM registers or MXCSR: #UD while CR4.OSFXSR is 0 (SDM vol. 3, 2.5)."""
+    if insn.mnemonic in ("ldmxcsr", "stmxcsr"):
+        return True
+    return any(isinstance(o, Special) and o.kind == "xmm" for o in insn.operands)
 
 
 def _builder(insn: Insn) -> Builder:
@@ -145,7 +152,8 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     b.set_reg(1, left)
     b.branch(left.ne(0) if b.going_on is None else b.going_on, "pc", "next")
     insn = b.insn
-    if insn.addr_width == 32 and insn.mnemonic in BULK and b.mode.is_flat and not b.mode.watches:
+    looks = b.mode.watches or b.mode.checks_alignment  # at each access
+    if insn.addr_width == 32 and insn.mnemonic in BULK and b.mode.is_flat and not looks:
         until_equal = STRINGS[insn.mnemonic] and insn.rep == 0xF2
         base = f"{SEGMENTS[insn.seg]}_base" if insn.seg >= 4 else ""
         b.unit.repeat = Repeat(insn.mnemonic, insn.operands[0].width, until_equal, base)

@@ -91,6 +91,9 @@ def set_eflags(b: Builder, value: Value) -> None:
     # Single-stepping is the engine's: it sees TF where the interp tier, which ignores this, set it.
     # So are interrupts that wait for IF.
     leaves = value.bit(flags.TF)
+    has_ac = not _LATER_BITS.get(b.mode.model, 0) >> flags.AC & 1
+    if value.width == 32 and b.mode.cpl == 3 and has_ac:  # it may change the mode
+        leaves = leaves | value.bit(flags.AC) ^ b.mode.checks_alignment
     if b.mode.system:
         leaves = leaves | b.get("attention").ne(0)
     b.exit_if(leaves, Leave(Exit.INTERP, "pc"))

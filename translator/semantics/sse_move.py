@@ -175,6 +175,7 @@ def maskmov(b: Builder, src: Operand, mask: Operand) -> None:
     address = b.linear(seg, b.reg(7, b.insn.addr_width).zext(32))
     value, selection = b.read(src), b.read(mask)
     b.check(address, value.width // 8, write=True)
+    b.align(address, 8)
     size = b.const(value.width // 8, 8)
     b.call(MASKMOV, 0, address, value.zext(128), selection.zext(128), size)
 

@@ -272,12 +272,16 @@ def _table(b: Builder, dst: Mem, name: str, base: int) -> None:
         _store(b, dst, base << 16, 6)
         return
     address = b.address(dst)
-    b.store(b.linear(dst.seg, address), b.get(f"{name}_limit"))
-    b.store(b.linear(dst.seg, b.behind(dst, address, 2)), b.get(f"{name}_base"))
+    place, behind = b.linear(dst.seg, address), b.linear(dst.seg, b.behind(dst, address, 2))
+    b.align(place, 4)
+    b.align(behind, 1)
+    b.store(place, b.get(f"{name}_limit"))
+    b.store(behind, b.get(f"{name}_base"))
 
 
 def _store(b: Builder, dst: Mem, number: int, size: int) -> None:
     place = b.operand_address(dst)
+    b.align(place, 1)
     b.check(place, size, write=True)
     b.call("store_emulated", 0, place, b.const(number, 48), b.const(size, 8))
 

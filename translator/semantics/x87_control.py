@@ -141,6 +141,7 @@ def environment(b: Builder, operand: Mem) -> None:
     address = b.operand_address(operand)
     size = (14 if b.width == 16 else 28) + (80 if name in ("frstor", "fnsave") else 0)
     b.check(address, size, write=name in ("fnstenv", "fnsave"))
+    b.align(address, b.width // 8)
     if name in ("fldenv", "frstor"):
         wait(b)
     else:
@@ -153,6 +154,7 @@ def fxsave(b: Builder, operand: Mem) -> None:
     """Store or load x87 and SSE state, 512 bytes, aligned to 16."""
     address = b.operand_address(operand)
     b.check(address, 512, write=b.insn.mnemonic == "fxsave")
+    b.align(address, 4)  # so do today's processors, before they look at the 16 bytes
     b.fault_if((address & 15).ne(0), "#GP")
     if b.insn.mnemonic == "fxsave":
         b.helper_writes.append(address)
