@@ -80,15 +80,19 @@ class Interpreting:
         if not native.is_stopped(cpu):
             if cpu.system is None or not cpu.system.requests.is_urgent:
                 return None
-            return self._settle(cpu) or ATTENTION
+            return self._settle(cpu, until="cli") or ATTENTION
         done = self._settle(cpu)
         if done is not None:
             return done  # the request stays, for the next call
         native.clear_stop(cpu)
         return STOP
 
-    def _settle(self, cpu: Cpu) -> Exit | None:
-        """Execute the few insns that define the flags which the last block left undefined."""
+    def _settle(self, cpu: Cpu, until: str = "") -> Exit | None:
+        """Execute the few insns that define the flags which the last block left undefined.
+
+        *until*: a mnemonic to stop in front of. An interrupt that comes between sti and cli must
+        not come later, and the flags that are missing then nobody but its handler could see.
+        """
         eip = cpu.r32[_EIP]
         with self.lock:
             ahead = self.code.peek(eip, self.context(cpu))
@@ -97,6 +101,11 @@ class Interpreting:
         for _ in range(ahead.insns):
             if cpu.budget <= 0:  # the last insns of a budget run one by one: nothing is missing
                 break
+            try:
+                if until and self._decode(cpu).mnemonic == until:
+                    break
+            except FetchFault as fault:
+                return self._fetch_fault(cpu, fault)
             done = self._interpret(cpu)
             if done is not None:
                 return done

@@ -93,6 +93,23 @@ stack:
 end:
 """
 )
+# As iPXE asks for the time: interrupts may come between `sti` and `cli` only, and the insn that
+# defines flags again is behind them.
+GLIMPSE = KERNEL.replace(
+    """3:  hlt
+    cmp dword ptr [count], 10
+    jb 3b
+""",
+    """    cli
+3:  sti
+    nop
+    nop
+    cli
+    mov eax, [count]
+    sub eax, 10
+    jb 3b
+""",
+)
 POWER_OFF = "mov dx, 0x604; mov ax, 0x2000; out dx, ax".replace("; ", "\n")
 EXIT = "mov eax, 0x15\n mov dx, 0xF4\n out dx, eax"
 TRIPLE = "lidt [zero]\n ud2\nzero: .long 0, 0"
@@ -101,15 +118,21 @@ RESET_CF9 = "mov dx, 0xCF9\n mov al, 6\n out dx, al\n jmp fail"
 FAST_RESET = "mov al, 1\n out 0x92, al\n jmp fail"
 
 
-def kernel(last: str) -> bytes:
-    return assemble(KERNEL.replace("LAST", last), LOAD, 32)
+def kernel(last: str, source: str = KERNEL) -> bytes:
+    return assemble(source.replace("LAST", last), LOAD, 32)
 
 
-def boot(last: str, timeout: float = 20, **settings: object) -> tuple[str, bytes, Pc]:
+def boot(
+    last: str, timeout: float = 20, source: str = KERNEL, **settings: object
+) -> tuple[str, bytes, Pc]:
     """Run the kernel; return why it ended, what it sent, and the closed machine."""
     out = bytearray()
     config = PcConfig(
-        memory=4 << 20, kernel=kernel(last), append="hello", serial=[out.extend], **settings
+        memory=4 << 20,
+        kernel=kernel(last, source),
+        append="hello",
+        serial=[out.extend],
+        **settings,
     )
     pc = Pc(config)
     try:
@@ -126,6 +149,15 @@ def test_ticks_and_power_off(strategy: str) -> None:
     assert (reason, out) == ("power off", b"hello!")
     assert pc.clock.now() >= 100_000_000
     assert pc.loop.halted_ns > 10_000_000  # it slept
+
+
+@pytest.mark.parametrize(
+    "strategy", [pytest.param(s, marks=[] if s == ANY else SLOW) for s in STRATEGIES]
+)
+@pytest.mark.parametrize("clock", ["host", "icount"])
+def test_two_insns_are_enough_for_an_interrupt(strategy: str, clock: str) -> None:
+    reason, out, _ = boot(POWER_OFF, source=GLIMPSE, strategy=strategy, clock=clock)
+    assert (reason, out) == ("power off", b"hello!")
 
 
 def test_counted_time_makes_runs_alike() -> None:
