@@ -68,7 +68,7 @@ def load(
         needed = max(needed, struct.unpack_from("<I", image, 0x260)[0])
     if _KERNEL + needed > ram_end:
         raise LoadError(f"the kernel needs {needed >> 20} MiB of memory (-m)")
-    place = _place_initrd(image, len(initrd), _KERNEL + needed, ram_end)
+    place = place_initrd(image, len(initrd), _KERNEL + needed, ram_end)
     text = command_line.encode()
     limit = struct.unpack_from("<I", image, 0x238)[0] if version >= 0x0206 else 255
     if len(text) > limit:
@@ -88,7 +88,7 @@ def load(
     return Start(_KERNEL, {"esi": _PARAMS}, code=0x10, data=0x18)
 
 
-def _place_initrd(image: bytes, size: int, lowest: int, ram_end: int) -> int:
+def place_initrd(image: bytes, size: int, lowest: int, ram_end: int) -> int:
     """Choose where the initrd goes: as high as possible, as the protocol asks."""
     (highest,) = struct.unpack_from("<I", image, 0x22C)
     place: int = min(highest + 1, ram_end) - size & -_PAGE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.loaders import bzimage, multiboot
+from runtime.loaders import bzimage, multiboot, setupcode
+from runtime.loaders.flatstart import Start
 from runtime.machines import acpitables, pcisetup
 
 if TYPE_CHECKING:
@@ -51,7 +52,16 @@ def prepare(pc: Pc) -> None:
     """Put the kernel of the configuration into memory; LoadError if that is impossible."""
     config = pc.config
     ranges = memory_map(pc.physical.size)
-    if bzimage.is_bzimage(config.kernel):
+    start: Start | setupcode.RealStart
+    if bzimage.is_bzimage(config.kernel) and setupcode.is_needed(config.kernel, config.append):
+        start = setupcode.load(
+            pc.physical,
+            config.kernel,
+            pc.physical.size - acpitables.SIZE,
+            initrd=config.initrd,
+            command_line=config.append,
+        )
+    elif bzimage.is_bzimage(config.kernel):
         start = bzimage.load(
             pc.physical,
             config.kernel,
