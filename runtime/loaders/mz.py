@@ -72,9 +72,12 @@ def parse(data: bytes) -> MzImage:
 
 
 def describe_other(data: bytes) -> str:
-    """Say what an MZ executable is for if DOS is only its fallback; "" if it is for DOS."""
+    """Say what an MZ executable is for if DOS is only its fallback; "" if it is for DOS.
+
+    LE and LX images are DOS programs more often than not: of extenders like DOS/4GW.
+    """
     if len(data) < 0x40:
         return ""
     (place,) = struct.unpack_from("<I", data, 0x3C)
-    kinds = {b"PE": "Windows (PE)", b"NE": "Windows 3 (NE)", b"LE": "OS/2 or VxD (LE)"}
+    kinds = {b"PE": "Windows (PE)", b"NE": "Windows 3 (NE)"}
     return kinds.get(data[place : place + 2], "")

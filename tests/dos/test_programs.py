@@ -83,11 +83,25 @@ def test_command_interpreter(freedos: dict[str, bytes]) -> None:
     got = execute(freedos, "command.com", stdin=stdin, files=files)
     text = got.stdout.decode("cp437")
     assert got.status == 0, got.stderr
-    for part in ("FreeCom version 0.85a", "C:\\SUB>type b.txt\r\nhello", "a.txt\r\nc.txt".upper()):
+    for part in ("FreeCom version 0.85a", "C:\\sub>type b.txt\r\nhello", "A.TXT\r\nC.TXT"):
         assert part in text
     for part in ("found one", "JOB.BAT", "Largest executable program size"):
         assert part in text
-    assert set(got.files) == {"command.com", "mem.exe", "job.bat", "SUB/C.TXT"}
+    assert set(got.files) == {"command.com", "mem.exe", "job.bat", "sub/c.txt"}
+
+
+def test_nobody_answers(freedos: dict[str, bytes], tmp_path: Path) -> None:
+    """Where FreeCOM cannot write and nobody is there, commands fail and the script goes on."""
+    (tmp_path / "KEPT.TXT").write_bytes(b"kept")
+    script = ["d:", "echo x > new.txt", "copy con con.txt", "del kept.txt", "dir /b", "exit"]
+    stdin = "".join(line + "\r\n" for line in script).encode()
+    with work_directory({"command.com": freedos["command.com"]}) as work:
+        command = [*jitemu(ANY, "--mount", f"D={tmp_path}:ro"), "command.com"]
+        got = run(command, stdin=stdin, work=work)
+    assert got.status == 0, got.stderr
+    assert got.stderr.count(b"(A)bort, (I)gnore, (R)etry, (F)ail?") == 3
+    assert b"KEPT.TXT" in got.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["KEPT.TXT"]
 
 
 def test_attrib(freedos: dict[str, bytes]) -> None:

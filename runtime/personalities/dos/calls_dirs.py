@@ -13,7 +13,6 @@ from runtime.personalities.dos.errors import (
     FILE_NOT_FOUND,
     INVALID_DRIVE,
     INVALID_FUNCTION,
-    IS_CURRENT,
     NO_MORE_FILES,
     NOT_SAME_DEVICE,
     PATH_NOT_FOUND,
@@ -22,7 +21,7 @@ from runtime.personalities.dos.errors import (
 from runtime.personalities.dos.table import service
 
 if TYPE_CHECKING:
-    from runtime.personalities.dos.kernel import Kernel
+    from runtime.personalities.dos.kernel import Kernel, Place
 
 _CLUSTER, _SECTOR = 32 * 512, 512  # bytes
 _CLUSTERS_MAX = 0xFFF0
@@ -87,17 +86,17 @@ def make_directory(dos: Kernel, call: Call) -> None:
 def remove_directory(dos: Kernel, call: Call) -> None:
     """Remove the directory at DS:DX."""
     place = dos.resolve(dos.path_at(call.ds, call.dx))
-    if not place.path:
-        raise DosError(ACCESS_DENIED)
-    if place.drive.current[: len(place.path)] == place.path:
-        raise DosError(IS_CURRENT)
     place.drive.remove_directory(place.path)
 
 
 @service(0x3B)
 def change_directory(dos: Kernel, call: Call) -> None:
     """Make the directory at DS:DX its drive's current one."""
-    place = dos.resolve(dos.path_at(call.ds, call.dx))
+    enter_directory(dos, dos.resolve(dos.path_at(call.ds, call.dx)))
+
+
+def enter_directory(dos: Kernel, place: Place) -> None:
+    """Make a directory its drive's current one; DosError."""
     if not place.drive.exists(place.path) or len(b"\\".join(place.path)) > 63:
         raise DosError(PATH_NOT_FOUND)
     place.drive.current = place.path

@@ -32,22 +32,28 @@ from runtime.personalities.dos.lineedit import LineEditor
 from runtime.personalities.dos.table import service
 
 if TYPE_CHECKING:
-    from runtime.personalities.dos.kernel import Kernel
+    from runtime.personalities.dos.kernel import Kernel, Place
 
 _ACCESS = (os.O_RDONLY, os.O_WRONLY, os.O_RDWR)
-_PRIVATE = 0x80  # open mode: children do not inherit it
+PRIVATE = 0x80  # open mode: children do not inherit it
 _LINE = 128  # characters of a line read from CON
 
 
 def open_file(dos: Kernel, text: bytes, mode: int) -> OpenFile:
     """Open a file or device by name; DosError."""
-    access = mode & 7
-    if access > 2:
+    if mode & 7 > 2:
         raise DosError(INVALID_ACCESS)
     device = dos.device(text)
     if device is not None:
         return device
-    place = dos.resolve(text)
+    return open_place(dos.resolve(text), mode)
+
+
+def open_place(place: Place, mode: int) -> HostFile:
+    """Open a file; DosError."""
+    access = mode & 7
+    if access > 2:
+        raise DosError(INVALID_ACCESS)
     entry = place.drive.entry(place.path)
     if access and entry.attributes & 1:
         raise DosError(ACCESS_DENIED)
@@ -76,7 +82,7 @@ def create(dos: Kernel, call: Call) -> None:
 def open_(dos: Kernel, call: Call) -> None:
     """AX = handle of the file at DS:DX, for access AL."""
     file = open_file(dos, dos.path_at(call.ds, call.dx), call.al)
-    file.is_private = bool(call.al & _PRIVATE)
+    file.is_private = bool(call.al & PRIVATE)
     call.ax = dos.files.open(dos.psp, file)
 
 
@@ -284,6 +290,6 @@ def extended_open(dos: Kernel, call: Call) -> None:
             raise
         file = create_file(dos, text, call.cx)
         done = 2
-    file.is_private = bool(call.bx & _PRIVATE)
+    file.is_private = bool(call.bx & PRIVATE)
     call.ax = dos.files.open(dos.psp, file)
     call.cx = done

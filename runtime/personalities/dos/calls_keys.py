@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.call import Call
 from runtime.firmware.callbacks import WAIT, Result
-from runtime.personalities.dos.console import END_OF_FILE, Console, StandardInput
+from runtime.personalities.dos.console import (
+    END_OF_FILE,
+    ENDLESS,
+    Console,
+    EndOfInput,
+    StandardInput,
+)
 from runtime.personalities.dos.errors import DosError
 from runtime.personalities.dos.lineedit import BREAK, LINE_FEED, LineEditor
 from runtime.personalities.dos.table import SERVICES, service
@@ -18,7 +24,8 @@ if TYPE_CHECKING:
     from runtime.personalities.dos.kernel import Kernel
 
 STDIN, STDOUT, _AUX, _PRINTER = 0, 1, 3, 4
-_INPUT = frozenset((0x01, 0x06, 0x07, 0x08, 0x0A))
+_ECHO, _RAW, _SILENT = 0x01, 0x07, 0x08  # function 07h does not look for Ctrl-C
+_INPUT = frozenset((_ECHO, 0x06, _RAW, _SILENT, 0x0A))
 
 
 def put(dos: Kernel, data: bytes, handle: int = STDOUT) -> None:
@@ -39,18 +46,30 @@ def ready(dos: Kernel) -> bool:
 
 
 def get(dos: Kernel) -> int | None:
-    """Read a character of handle 0; None: there is none yet."""
+    """Read a character of handle 0; None: there is none yet. Unanswered."""
+    dos.interrupts.expect_answer()
     try:
         file = dos.files.file(dos.psp, STDIN)
     except DosError:
-        return END_OF_FILE
+        return _at_end(dos)
     dos.busy()
     if isinstance(file, Console):
         return file.keys.read()
     if isinstance(file, StandardInput):
         return file.source.read()
     data = file.read(1)
-    return data[0] if data else END_OF_FILE
+    if not data:
+        return _at_end(dos)
+    dos.reads_at_end = 0
+    return data[0]
+
+
+def _at_end(dos: Kernel) -> int:
+    """Return what is read where there is nothing; EndOfInput if that goes on and on."""
+    dos.reads_at_end += 1
+    if dos.reads_at_end > ENDLESS:
+        raise EndOfInput
+    return END_OF_FILE
 
 
 def _is_typed(dos: Kernel) -> bool:
@@ -60,16 +79,18 @@ def _is_typed(dos: Kernel) -> bool:
         return False
 
 
-@service(0x01)
-def read_echo(dos: Kernel, call: Call) -> Result | None:
-    """AL = character, which is echoed."""
+@service(_ECHO, _RAW, _SILENT)
+def read_key(dos: Kernel, call: Call) -> Result | None:
+    """AL = character."""
+    function = call.ah if dos.flushed is None else dos.flushed
     value = get(dos)
     if value is None:
         return WAIT
-    if value == BREAK:
+    if value == BREAK and function != _RAW:
         return dos.control_break(call)
     call.al = value
-    put(dos, bytes((value,)))
+    if function == _ECHO:
+        put(dos, bytes((value,)))
     return None
 
 
@@ -112,28 +133,6 @@ def direct(dos: Kernel, call: Call) -> None:
         dos.idle()
     call.zero = value is None
     call.al = value or 0
-
-
-@service(0x07)
-def read_raw(dos: Kernel, call: Call) -> Result | None:
-    """AL = character, without echo or Ctrl-C."""
-    value = get(dos)
-    if value is None:
-        return WAIT
-    call.al = value
-    return None
-
-
-@service(0x08)
-def read_silent(dos: Kernel, call: Call) -> Result | None:
-    """AL = character, without echo."""
-    value = get(dos)
-    if value is None:
-        return WAIT
-    if value == BREAK:
-        return dos.control_break(call)
-    call.al = value
-    return None
 
 
 @service(0x09)

@@ -233,8 +233,8 @@ def nothing(dos: Kernel, call: Call) -> None:
     call.al = 0
 
 
-@service(0x71, 0x73)
-def long_names(dos: Kernel, call: Call) -> None:
-    """Answer as a DOS does that lacks long names and large disks."""
+@service(0x73)
+def large_disks(dos: Kernel, call: Call) -> None:
+    """Answer as a DOS does that lacks FAT32."""
     dos.skip_carry = True
     call.al, call.carry = 0, True

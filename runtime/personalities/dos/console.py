@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runtime.personalities.dos.keyboard import Keys
 
 END_OF_FILE = 0x1A
-_ENDLESS = 200  # reads behind the end of the input until the program is taken to hang
+ENDLESS = 200  # reads behind the end of the input until the program is taken to hang
 # What code page 437 shows for control characters is for the screen; a terminal acts on these.
 _CONTROL = frozenset(b"\a\b\t\n\r\x1b")
 _TO_TERMINAL = [
@@ -99,7 +99,7 @@ class Input:
     def note_end(self) -> None:
         """Count a read behind the end; EndOfInput if there are too many."""
         self._at_end += 1
-        if self._at_end > _ENDLESS:
+        if self._at_end > ENDLESS:
             raise EndOfInput
 
     def take(self, size: int) -> bytes:

@@ -210,8 +210,13 @@ class Drive:
             os.ftruncate(fd, 0)
         return fd
 
-    def create(self, path: Path, attributes: int = 0, *, is_new: bool = False) -> int:
-        """Create or truncate a file: a host descriptor. *is_new*: DosError if it exists."""
+    def create(
+        self, path: Path, attributes: int = 0, *, is_new: bool = False, long: bytes = b""
+    ) -> int:
+        """Create or truncate a file: a host descriptor. *is_new*: DosError if it exists.
+
+        *long*: what it is called if it is made.
+        """
         self._writable()
         with self._parent(path) as (_, known):
             host = known.of_short.get(path[-1])
@@ -220,10 +225,8 @@ class Drive:
                     raise DosError(FILE_EXISTS)
                 if self.entry(path).attributes & (READ_ONLY | DIRECTORY):
                     raise DosError(ACCESS_DENIED)
-            elif not names.is_short(path[-1]):
-                raise DosError(ACCESS_DENIED)
             parent = self.host_path(path[:-1])
-            name = names.to_host(path[-1]) if host is None else host
+            name = _host_name(path[-1], long) if host is None else host
             flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if host is None else os.O_TRUNC)
             fd = self._regular(parent + b"/" + name if parent else name, flags, 0o666 & ~_umask())
             self._keep(fd, attributes | ARCHIVE)
@@ -269,13 +272,13 @@ class Drive:
         with self._parent(path) as (fd, known):
             os.unlink(known.of_short[path[-1]], dir_fd=fd)
 
-    def make_directory(self, path: Path) -> None:
-        """Make a directory; DosError."""
+    def make_directory(self, path: Path, long: bytes = b"") -> None:
+        """Make a directory, maybe with a long name; DosError."""
         self._writable()
         with self._parent(path) as (fd, known):
-            if path[-1] in known.of_short or not names.is_short(path[-1]):
+            if path[-1] in known.of_short:
                 raise DosError(ACCESS_DENIED)
-            os.mkdir(names.to_host(path[-1]), dir_fd=fd)
+            os.mkdir(_host_name(path[-1], long), dir_fd=fd)
 
     def remove_directory(self, path: Path) -> None:
         """Remove an empty directory; DosError."""
@@ -288,21 +291,66 @@ class Drive:
                 raise DosError(PATH_NOT_FOUND)
             os.rmdir(host, dir_fd=fd)
 
-    def rename(self, old: Path, new: Path) -> None:
-        """Give a file or directory another name on this drive; DosError."""
+    def rename(self, old: Path, new: Path, long: bytes = b"") -> None:
+        """Give a file or directory another name on this drive, maybe a long one; DosError."""
         self._writable()
         with self._parent(old) as (fd, known), self._parent(new) as (to, others):
             host = known.of_short.get(old[-1])
             if host is None:
                 raise DosError(FILE_NOT_FOUND)
-            if new[-1] in others.of_short or not names.is_short(new[-1]):
+            there = others.of_short.get(new[-1])
+            wanted = _host_name(new[-1], long)
+            is_itself = there == host and old[:-1] == new[:-1]  # of which the case may change
+            if there is not None and not (long and is_itself and there != wanted):
                 raise DosError(ACCESS_DENIED)
-            os.rename(host, names.to_host(new[-1]), src_dir_fd=fd, dst_dir_fd=to)
+            os.rename(host, wanted, src_dir_fd=fd, dst_dir_fd=to)
 
     def space(self) -> tuple[int, int]:
         """Return bytes free and in all."""
         about = os.fstatvfs(self.fd)
         return about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
+
+    def long_path(self, path: Path) -> Path:
+        """Return the long names of a path whose directories exist."""
+        found: list[bytes] = []
+        for i, name in enumerate(path):
+            with self.directory(path[:i]) as (_, known):
+                host = known.of_short.get(name)
+                found.append(name if host is None else known.long(host))
+        return tuple(found)
+
+    def short_name(self, path: Path, long: bytes) -> bytes | None:
+        """Return the short name of what is in a directory; None if it is not there. DosError."""
+        with self.directory(path) as (_, known):
+            host = known.find_long(long)
+            return None if host is None else known.of_host[host]
+
+    def status(self, path: Path) -> os.stat_result:
+        """Return what the host says about a file or directory; DosError."""
+        if not path:
+            return os.fstat(self.fd)
+        with self._parent(path) as (fd, known):
+            host = known.of_short.get(path[-1])
+            about = None if host is None else self._status(fd, host)
+            if about is None:
+                raise DosError(FILE_NOT_FOUND)
+            return about
+
+    def set_times(self, path: Path, access: float | None, write: float | None) -> None:
+        """Let a file or directory have been read, or written, at a time (Unix); DosError."""
+        self._writable()
+        fd = self._descriptor(path)
+        try:
+            about = os.fstat(fd)
+            times = (
+                about.st_atime if access is None else access,
+                about.st_mtime if write is None else write,
+            )
+            os.utime(fd, times)
+        except OSError as error:
+            raise DosError(of_host(error)) from None
+        finally:
+            os.close(fd)
 
     def search(self, path: Path, template: bytes, attributes: int) -> list[Entry]:
         """Return what find first and find next give: entries that fit eleven bytes.
@@ -327,6 +375,19 @@ class Drive:
         if not found:
             raise DosError(NO_MORE_FILES)
         return found
+
+
+def _host_name(short: bytes, long: bytes) -> bytes:
+    """Return the host's name for something new; DosError if DOS allows no such name."""
+    if long:
+        if not names.is_long(long):
+            raise DosError(PATH_NOT_FOUND)
+        if names.is_device(names.upper(long)):
+            raise DosError(ACCESS_DENIED)
+        return names.to_host(long)
+    if not names.is_short(short) or names.is_device(short):
+        raise DosError(ACCESS_DENIED)
+    return names.to_host(short)
 
 
 def _umask() -> int:

@@ -27,6 +27,7 @@ _CONTEXT_USED, _NO_CONTEXT, _BAD_SUBFUNCTION = 0x8D, 0x8E, 0x8F
 _BEYOND, _TOO_LONG, _BAD_SEGMENT, _NAME_USED, _NO_NAME = 0x93, 0x96, 0x9C, 0xA1, 0xA0
 _OVERLAPS, _BAD_MAP = 0x97, 0xA3
 _HANDLES = 255
+_VCPI = 0xDE  # virtual control program interface, of drivers that run DOS in virtual-8086 mode
 _LIMIT = 0x2000000  # bytes of all pages at most
 _MIB = 1 << 20
 Mapped = tuple[int, int] | None  # handle and logical page
@@ -81,7 +82,8 @@ class Ems:
         found = _FUNCTIONS.get(call.ah)
         try:
             if found is None:
-                self.dos.report.unsupported(f"EMS function {call.ah:02X}h")
+                if call.ah != _VCPI:  # extenders ask; without it they go to protected mode directly
+                    self.dos.report.unsupported(f"EMS function {call.ah:02X}h")
                 raise EmsError(_BAD_FUNCTION)
             found(self, call)
         except EmsError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-_SUBJECTS = ("dirs", "exec", "fcb", "files", "ioctl", "keys", "memory", "system")
+_SUBJECTS = ("dirs", "exec", "fcb", "files", "ioctl", "keys", "long", "memory", "system")
 
 
 def load() -> None:

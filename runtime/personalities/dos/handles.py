@@ -162,6 +162,15 @@ class Files:
         count, far = self.memory.u16(base + JFT_COUNT), self.memory.u32(base + JFT_POINTER)
         return (far >> 16 << 4) + (far & 0xFFFF), count
 
+    def handles(self, psp: int) -> bytes:
+        """Return a program's table."""
+        return self.memory.read(*self._jft(psp))
+
+    def set_handles(self, psp: int, table: bytes) -> None:
+        """Write a program's table."""
+        address, count = self._jft(psp)
+        self.memory.write(address, table[:count])
+
     def number(self, psp: int, handle: int) -> int:
         """Return the row that a handle leads to; DosError if it is not open."""
         address, count = self._jft(psp)
@@ -178,8 +187,7 @@ class Files:
 
     def free_handle(self, psp: int) -> int:
         """Return the first handle that is not open; DosError if there is none."""
-        address, count = self._jft(psp)
-        free = self.memory.read(address, count).find(CLOSED)
+        free = self.handles(psp).find(CLOSED)
         if free < 0:
             raise DosError(TOO_MANY_FILES)
         return free

@@ -7,7 +7,7 @@ put there; DOS's own end the program and let the function fail.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.firmware.call import Call
 from runtime.firmware.callbacks import Result
@@ -28,6 +28,24 @@ _CRASHED = 255  # exit code
 _NOT_READY = 0x0207  # AX of absolute disk reads: drive not ready
 
 
+# Functions that a handler of INT 24h may call, those of characters and a few that only tell.
+_MAY_ASK = frozenset((*range(0x0D), 0x2F, 0x30, 0x33, 0x50, 0x51, 0x59, 0x62))
+
+
+class Unanswered(Exception):  # noqa: N818 (nothing is wrong)
+    """A handler of INT 24h asks the user, and there is none."""
+
+
+class _Question(NamedTuple):
+    """A critical error that INT 24h has not decided: what is restored if nobody can."""
+
+    error: CriticalError
+    ss: int
+    sp: int
+    psp: int
+    handles: bytes  # the program's, which a handler may redirect for its question
+
+
 class Interrupts:
     """The handlers of one DOS."""
 
@@ -42,7 +60,7 @@ class Interrupts:
         self._after_break = callbacks.add_code(b"\xcd\x23", self._broken, ends="")
         self._break_stack = 0
         self._after_critical = callbacks.add_code(b"\xcd\x24", self._decided, ends="")
-        self._critical: CriticalError | None = None
+        self._question: _Question | None = None
         handlers = {
             0x00: callbacks.add(self._divide),
             0x20: callbacks.add(self._terminate),
@@ -123,7 +141,7 @@ class Interrupts:
         registers = call.es, call.ds, call.bp, call.di, call.si, call.dx, call.cx, call.bx, call.ax
         for value in registers:
             call.push(value)
-        self._critical = error
+        self._question = _Question(error, call.ss, call.sp, dos.psp, dos.files.handles(dos.psp))
         # AH: a disk, written to; fail, retry and ignore are allowed. BP:SI: a device's header.
         call.ax = _DISK_WRITE << 8 | error.drive
         call.di = error.code - _FIRST_CRITICAL
@@ -132,8 +150,9 @@ class Interrupts:
 
     def _decided(self, call: Call) -> None:
         """INT 24h's handler returned."""
-        answer, error = call.al, self._critical
-        assert error is not None
+        answer, question = call.al, self._question
+        assert question is not None
+        self._question, error = None, question.error
         stack = call.ss, call.sp
         words = struct.unpack("<9H", self.dos.memory.copy_from(*stack, 18))
         call.ax, call.bx, call.cx, call.dx, call.si, call.di, call.bp, call.ds, call.es = words
@@ -146,6 +165,26 @@ class Interrupts:
         else:
             self._end_failed(call, error)
             self.callbacks.jump(*self.dos.machine.iret)
+
+    def note_call(self, function: int) -> None:
+        """Take note of a call of INT 21h: one that no handler of INT 24h makes says it has left."""
+        if function not in _MAY_ASK:
+            self._question = None
+
+    def expect_answer(self) -> None:
+        """Let handlers of INT 24h read characters only if a user types them; Unanswered."""
+        if self._question is not None and not self.dos.has_user:
+            raise Unanswered
+
+    def give_up(self, call: Call) -> None:
+        """Let the function fail that a handler of INT 24h asks about: nobody answers."""
+        question, dos = self._question, self.dos
+        assert question is not None
+        dos.psp, dos.flushed, dos.line = question.psp, None, None
+        dos.files.set_handles(dos.psp, question.handles)
+        call.ss, call.sp, call.al = question.ss, question.sp, _FAIL
+        dos.console.write(b"\r\n")
+        self._decided(call)
 
     def _end_failed(self, call: Call, error: CriticalError) -> None:
         """Let the function fail, as those who know no critical errors expect it."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from runtime.firmware.call import Call
 from runtime.firmware.callbacks import Result
-from runtime.personalities.dos import country, handlers, names, tables
+from runtime.personalities.dos import country, handlers, longnames, names, tables
 from runtime.personalities.dos.calls_dirs import Searches
 from runtime.personalities.dos.clockwork import Calendar
 from runtime.personalities.dos.console import Console, Screen
@@ -26,7 +26,7 @@ from runtime.personalities.dos.errors import (
     of_host,
 )
 from runtime.personalities.dos.handles import Files, HostFile, Nul, OpenFile
-from runtime.personalities.dos.interrupts import Interrupts
+from runtime.personalities.dos.interrupts import Interrupts, Unanswered
 from runtime.personalities.dos.keyboard import Keys
 from runtime.personalities.dos.lineedit import LineEditor
 from runtime.personalities.dos.machine import DosMachine
@@ -36,6 +36,7 @@ from runtime.personalities.dos.table import SERVICES
 
 handlers.load()
 _PATIENCE, _NAP = 20, 0.005  # fruitless questions until the host may rest; s
+_CHARACTERS = 0x0C  # the last function of keyboard and screen
 _WITH_CARRY = 0x38  # functions from here on say by CF whether they failed
 
 
@@ -70,6 +71,7 @@ class Kernel:
         self.devices: dict[bytes, OpenFile] = {
             name: Nul() for name in names.DEVICES if name != b"CON"
         }
+        self.has_user = True  # somebody is there to answer questions
         self.psp = 0
         self.dta = (0, 0x80)  # segment, offset
         self.verify = self.break_check = False
@@ -80,10 +82,11 @@ class Kernel:
         self.root_psp = self.first_psp = 0
         self.line: LineEditor | None = None  # being typed
         self.flushed: int | None = None  # the input function that 0Ch waits for
+        self.reads_at_end = 0  # of handle 0, one after the other
         self.typed = b""  # of a line, not read yet
         self.last_line = b""
         self.locks: set[tuple[int, int, int]] = set()
-        self.searches = Searches()
+        self.searches, self.long_searches = Searches(), longnames.Searches()
         self.fcb_files: dict[int, tuple[int, HostFile]] = {}  # number -> PSP, file
         self.multiplex: dict[int, Callable[[Call], None]] = {}  # AX of INT 2Fh
         self.on_program_end: list[Callable[[int], None]] = []  # called with its PSP
@@ -100,6 +103,8 @@ class Kernel:
         """Serve INT 21h."""
         function = call.ah
         self.skip_carry = False
+        if function > _CHARACTERS:
+            self.interrupts.note_call(function)
         found = SERVICES.get(function)
         if found is None:
             self.report.unknown(0x21, function)
@@ -108,6 +113,9 @@ class Kernel:
         if function < _WITH_CARRY:
             try:
                 return found(self, call)
+            except Unanswered:
+                self.interrupts.give_up(call)
+                return None
             except CriticalError as error:
                 self.interrupts.critical_error(call, error)
                 return None

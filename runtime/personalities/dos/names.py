@@ -1,7 +1,8 @@
 """File names: the host's on one side, DOS's 8.3 names in code page 437 on the other.
 
 A host name that is a DOS name but for case keeps it; others get a short name with a tilde and a
-number, unique in their directory and the same as long as the program runs.
+number, unique in their directory and the same as long as the program runs.  Long names (functions
+71xxh) are the host's own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 _PUNCTUATION = b"!#$%&'()-@^_`{}~"
 _VALID = frozenset(_PUNCTUATION) | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _VALID |= frozenset(range(0x80, 0x100))
+_NOT_LONG = frozenset(b'"*/:<>?\\|')
 DEVICES = frozenset(b"CON NUL PRN AUX CLOCK$ LPT1 LPT2 LPT3 COM1 COM2 COM3 COM4".split())
 # Upper case of 80h to FFh in code page 437: the letters that have one.
 _SMALL, _CAPITAL = b"\x81\x82\x84\x86\x87\x91\x94\xa4", b"\x9a\x90\x8e\x8f\x80\x92\x99\xa5"
@@ -49,6 +51,15 @@ def is_short(name: bytes) -> bool:
     if not 1 <= len(base) <= 8 or len(extension) > 3 or (dot and not extension):
         return False
     return _VALID.issuperset(base) and _VALID.issuperset(extension)
+
+
+def is_long(name: bytes) -> bool:
+    """Whether a name can be a long one, of at most 255 characters."""
+    return (
+        0 < len(name) < 256
+        and name[-1:] not in (b".", b" ")
+        and not any(c < 0x20 or c in _NOT_LONG for c in name)
+    )
 
 
 def shortened(name: bytes) -> bytes:
@@ -91,11 +102,16 @@ class Names:
         """Begin without names."""
         self.of_host: dict[bytes, bytes] = {}
         self.of_short: dict[bytes, bytes] = {}
+        self._of_long: dict[bytes, bytes] = {}  # capitals -> host name
+        self._is_sorted = True  # _of_long has all names
         self.stamp: tuple[int, ...] = ()  # what the directory looked like when it was read
 
     def update(self, found: Iterable[bytes]) -> None:
         """Take note of what is in the directory now; known names keep their short ones."""
         now = set(found)
+        if now == self.of_host.keys():
+            return
+        self._is_sorted = False
         for host in [h for h in self.of_host if h not in now]:
             del self.of_short[self.of_host.pop(host)]
         fresh = sorted(now - self.of_host.keys(), key=lambda h: (upper(h) != h, h))
@@ -112,6 +128,24 @@ class Names:
 
     def _add(self, host: bytes, short: bytes) -> None:
         self.of_host[host], self.of_short[short] = short, host
+
+    def long(self, host: bytes) -> bytes:
+        """Return the long name of a host name: the same, or the short one if DOS cannot have it."""
+        name = to_dos(host)
+        return self.of_host[host] if name is None or not is_long(name) else name
+
+    def find_long(self, name: bytes) -> bytes | None:
+        """Return the host name that a long or short name means, whatever its case."""
+        host = to_host(name)
+        if host in self.of_host and self.long(host) == name:
+            return host
+        if not self._is_sorted:
+            self._of_long = {}
+            for known in sorted(self.of_host):
+                self._of_long.setdefault(upper(self.long(known)), known)
+            self._is_sorted = True
+        capitals = upper(name)
+        return self._of_long.get(capitals) or self.of_short.get(capitals)
 
     def _made_up(self, host: bytes) -> bytes:
         text = upper(to_dos(host) or host.decode("utf-8", "replace").encode("cp437", "replace"))

@@ -96,6 +96,7 @@ class Dos:
                 self.display.adapter()
                 self.display.is_drawn = self.display.is_shown = True
             self.kernel = Kernel(self.machine, self.display, keys, options.version)
+            self.kernel.has_user = self.buffered is not None
             self._add_drivers()
             self._mount(options.mounts, program)
             self._start(program, arguments)

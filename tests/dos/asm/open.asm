@@ -1,4 +1,4 @@
-; Shows the file that is its argument; the exit code is the error of opening it.
+; Shows the file that is its argument, by its short or long name; the exit code is the error.
         org 100h
         mov bl, [80h]
         xor bh, bh
@@ -6,8 +6,14 @@
         mov dx, 82h
         mov ax, 3D00h
         int 21h
+        jnc .open
+        mov ax, 716Ch
+        xor bx, bx
+        mov si, dx
+        mov dx, 1
+        int 21h
         jc .end
-        mov bx, ax
+.open:  mov bx, ax
         mov ah, 3Fh
         mov cx, 200
         mov dx, buffer
