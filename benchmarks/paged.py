@@ -22,6 +22,7 @@ from typing import NamedTuple
 from benchmarks.kernels import KERNELS
 from benchmarks.progress import progress
 from benchmarks.workload import Settings, UnavailableError
+from runtime import native
 from runtime.interpreting import Exit
 from runtime.system import segments
 from runtime.system.linear import CR0_PG, CR0_WP, Linear
@@ -155,6 +156,7 @@ class Machine:
         """Run the program to its end."""
         cpu, engine = self.processor.cpu, self.processor.engine
         cpu.budget = _LIMIT
+        native.bind(cpu)
         while True:
             done = engine.run(cpu)
             if done.kind == "int" and done.vector == 0x80:
