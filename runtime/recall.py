@@ -2,7 +2,8 @@
 
 What a region holds depends on what ran when it was formed; formed anew it would be another one, and
 no cache would have it.  A region is recalled where its head stood and only if all its blocks are
-planned as they were: the code is the same.
+planned as they were: the code is the same.  In a machine, a program that starts again is another
+address space with the same code, so it gets the regions that the one before had.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from typing import Any, NamedTuple
 from runtime.store.library import Library
 from runtime.store.pack import Item
 from translator import regions
+from translator.mode import CONTEXT_SHIFT, Segments, context_of
 from translator.regions import Node, PlanAt, Region
 
 RECORDS_MAX = 12  # of one program: each run that forms other regions adds one
 REGIONS_MAX = 512  # of one record, and of this run: a guest may make code for ever
+_OFFSET, _SPACE = 0xFFFFFFFF, 0xFFFF
 
 
 class Recalled(NamedTuple):
-    """A region that was: address of its head, `regions.plain`, and the block sizes asked for."""
+    """A region that was: place of its head, `regions.plain`, and the block sizes asked for."""
 
     base: int
     described: tuple[Any, ...]
@@ -34,8 +37,27 @@ class Recalled(NamedTuple):
 
     @property
     def places(self) -> set[int]:
-        """The addresses of its blocks."""
-        return {self.base + row[0][0] & 0xFFFFFFFF for row in self.described[1]}
+        """The places of its blocks."""
+        head, context = self.head, self.base & ~_OFFSET
+        return {context | head + row[0][0] & _OFFSET for row in self.described[1]}
+
+    @property
+    def head(self) -> int:
+        """The address of its head."""
+        return self.base & _OFFSET
+
+
+def place_of(location: int) -> int:
+    """Return what a location is known by in other runs and address spaces; -1: by nothing."""
+    number = location >> CONTEXT_SHIFT
+    if not number:
+        return location
+    mode = context_of(number).mode
+    if mode.is_flat:
+        number &= ~_SPACE
+    elif mode.segments != Segments.REAL:
+        return -1  # numbered as they come
+    return location & _OFFSET | number << CONTEXT_SHIFT
 
 
 class Recall:
@@ -44,7 +66,7 @@ class Recall:
     def __init__(self) -> None:
         self.library: Library | None = None  # of the program; none: nothing is known or kept
         self.records = -1  # that were read; -1: not looked yet
-        self.at: dict[int, list[Recalled]] = {}  # address -> what had a block there, latest last
+        self.at: dict[int, list[Recalled]] = {}  # place -> what had a block there, latest last
         self.formed: deque[Recalled] = deque()  # by this run, latest last
         self.fresh: list[Recalled] = []
 
@@ -53,23 +75,23 @@ class Recall:
         self.__init__()  # type: ignore[misc]
         self.library = library
 
-    def holding(self, pc: int) -> Iterator[Recalled]:
-        """Go through what had a block at an address, the latest first."""
+    def holding(self, location: int) -> Iterator[Recalled]:
+        """Go through what had a block at a location, the latest first."""
         if self.records < 0:
             self._read()
-        yield from reversed(self.at.get(pc, []))
+        yield from reversed(self.at.get(place_of(location), []))
 
-    def knows(self, pc: int) -> bool:
-        """Whether a region had a block at an address."""
+    def knows(self, location: int) -> bool:
+        """Whether a region had a block at a location."""
         if self.records < 0:
             self._read()
-        return pc in self.at
+        return place_of(location) in self.at
 
     def add(self, region: Region, described: tuple[Any, ...]) -> None:
         """Note a region that was formed."""
         most = tuple(node.plan.options.max_insns for node in region.nodes)
-        recalled = Recalled(region.head.plan.pc, described, most)
-        if recalled in self.at.get(recalled.base, ()):
+        recalled = Recalled(place_of(region.head.plan.location), described, most)
+        if recalled.base < 0 or recalled in self.at.get(recalled.base, ()):
             return
         if self.library is not None and len(self.fresh) < REGIONS_MAX:
             self.fresh.append(recalled)
@@ -79,14 +101,14 @@ class Recall:
             self._leave(self.formed.popleft())
 
     def _enter(self, recalled: Recalled) -> None:
-        for pc in recalled.places:
-            self.at.setdefault(pc, []).append(recalled)
+        for place in recalled.places:
+            self.at.setdefault(place, []).append(recalled)
 
     def _leave(self, recalled: Recalled) -> None:
-        for pc in recalled.places:
-            self.at[pc].remove(recalled)
-            if not self.at[pc]:
-                del self.at[pc]
+        for place in recalled.places:
+            self.at[place].remove(recalled)
+            if not self.at[place]:
+                del self.at[place]
 
     def _read(self) -> None:
         self.records = 0
@@ -121,15 +143,15 @@ def _key(number: int) -> bytes:
 
 def again(recalled: Recalled, plan_at: PlanAt) -> Region | None:
     """Build a region as it was; None if its code is another now."""
-    in_host, rows = recalled.described
+    (in_host, rows), head = recalled.described, recalled.head
     nodes = []
     for index, (row, most) in enumerate(zip(rows, recalled.most, strict=True)):
         (pc, *_), _, items, (entry, leave, sources, is_check, need), _ = row
-        plan = plan_at(recalled.base + pc & 0xFFFFFFFF, entry, most)
+        plan = plan_at(head + pc & _OFFSET, entry, most)
         if plan is None or len(plan.items) != len(items):
             return None
         nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
     for node, (*_, edges) in zip(nodes, rows, strict=True):
-        node.edges = {recalled.base + pc & 0xFFFFFFFF: nodes[i] for pc, i in edges}
+        node.edges = {head + pc & _OFFSET: nodes[i] for pc, i in edges}
     region = Region(nodes, in_host)
     return region if regions.plain(region) == recalled.described else None

@@ -245,8 +245,7 @@ class Tiering:
         ):
             return
         described = regions.plain(region)
-        if not self.context.number:  # others have numbers of this run
-            self.recall.add(region, described)
+        self.recall.add(region, described)
         self._compile(region, described)
 
     def _compile(self, region: Region, described: tuple[Any, ...]) -> None:
@@ -284,10 +283,10 @@ class Tiering:
             return False
         self._begin(location)
         for recalled in self.recall.holding(location):
-            if self.tried.get((recalled.base, recalled.entry)):
+            if self.tried.get(self._tried_at(recalled.head, recalled.entry)):
                 continue
             region = again(recalled, self.plan_at)
-            if region is not None and region.holds(location, fpu):
+            if region is not None and region.holds(location & _OFFSET, fpu):
                 self._compile(region, recalled.described)
                 return True
         return False

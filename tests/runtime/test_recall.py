@@ -15,6 +15,7 @@ from runtime.recall import RECORDS_MAX, REGIONS_MAX, Recall
 from runtime.tiering import Tiering
 from tests.runtime.test_tiering import CODE, LOOP, Recorder
 from translator import regions
+from translator.mode import CONTEXT_SHIFT, Mode, context_number
 from translator.tiers.store import Shelf
 
 PROGRAM = b"the first page of a program"
@@ -52,10 +53,10 @@ def formed(tiering: Tiering) -> list[Any]:
     return [regions.plain(job.region) for job in tiering.jobs.values()]
 
 
-def hot(tiering: Tiering, part: int) -> None:
+def hot(tiering: Tiering, part: int, location: int = INSIDE) -> None:
     """Let a part of the threshold run in the loop, until a sample."""
     tiering.slice = tiering.thresholds.hot // part + 1
-    tiering.sample(INSIDE, 0, is_inside=False)
+    tiering.sample(location, 0, is_inside=False)
 
 
 def first_run(runs: Any) -> list[Any]:
@@ -77,6 +78,41 @@ def test_formed_again_at_once(runs: Any) -> None:
     unknown = runs(program=b"another program")
     hot(unknown, 8)
     assert not formed(unknown)
+
+
+def in_space(space: int, *, cpl: int = 3) -> int:
+    """Return the loop's location as code of a machine."""
+    mode = Mode(cpl=cpl, system=True)
+    return INSIDE | context_number(mode, 0x1B, 0, 0xFFFFFFFF, space) << CONTEXT_SHIFT
+
+
+def test_another_address_space(runs: Any) -> None:
+    """A program that a machine starts again has the regions that it had, in the next run, too."""
+    tiering = runs()
+    with tiering.engine.lock:
+        tiering._request(in_space(1), 0)
+    (job,) = tiering.jobs.values()
+    made = formed(tiering)
+    tiering.jobs.clear()
+    hot(tiering, 8, in_space(2))
+    assert formed(tiering) == made
+    (other,) = tiering.jobs.values()
+    assert other.location >> CONTEXT_SHIFT == in_space(2) >> CONTEXT_SHIFT
+    assert other.region.context != job.region.context
+    tiering.recall.save()
+    second = runs()
+    hot(second, 8, in_space(3))
+    assert formed(second) == made
+
+
+def test_another_ring(runs: Any) -> None:
+    """Code of one mode is no guide to that of another."""
+    tiering = runs()
+    with tiering.engine.lock:
+        tiering._request(in_space(1), 0)
+    tiering.jobs.clear()
+    hot(tiering, 8, in_space(0, cpl=0))
+    assert not formed(tiering)
 
 
 def test_other_code(runs: Any) -> None:
