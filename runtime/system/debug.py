@@ -5,6 +5,8 @@ While a breakpoint is enabled, the engine goes insn by insn, as under TF, and as
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from runtime.cpu import STEPPED
@@ -168,6 +170,24 @@ class Debug:
         finally:
             engine.access.memory = inner
 
+    @contextmanager
+    def watching_delivery(self, vector: int) -> Iterator[None]:
+        """Note what the delivery of an interrupt reads and writes: the trap comes in its handler.
+
+        What the delivery of #DB does meets no breakpoint, so that there is an end.
+        """
+        if vector == _DB or not self.match_possible():
+            yield
+            return
+        p, inner, self.hits = self.processor, self.processor.access, 0
+        p.access = Watching(inner, self)  # type: ignore[assignment]
+        try:
+            yield
+            self.pending |= self.hits
+            self._arm()
+        finally:
+            p.access = inner
+
     def match_possible(self) -> bool:
         """Tell whether a data breakpoint is enabled."""
         control = self.processor.cpu.r32[_DR[7]]
@@ -182,7 +202,6 @@ class Watching:
 
     def __init__(self, inner: GuestMemory, debug: Debug) -> None:
         self.inner, self.debug = inner, debug
-        self.load_system, self.store_system = inner.load_system, inner.store_system
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
@@ -196,6 +215,17 @@ class Watching:
     def store(self, address: int, value: int, width: int) -> None:
         """Write."""
         self.inner.store(address, value, width)
+        self.debug.hits |= self.debug.match((_WRITE, _ACCESS), address, width // 8)
+
+    def load_system(self, address: int, width: int) -> int:
+        """Read as ring 0."""
+        value = self.inner.load_system(address, width)
+        self.debug.hits |= self.debug.match((_ACCESS,), address, width // 8)
+        return value
+
+    def store_system(self, address: int, value: int, width: int) -> None:
+        """Write as ring 0."""
+        self.inner.store_system(address, value, width)
         self.debug.hits |= self.debug.match((_WRITE, _ACCESS), address, width // 8)
 
     def cmpxchg(self, address: int, expected: int, new: int, width: int) -> int:

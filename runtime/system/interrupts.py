@@ -60,11 +60,12 @@ def deliver(
     *error* is pushed if given.  Of software interrupts gates are asked for their DPL; what is
     *is_external* is no exception, whatever its number.
     """
-    if not p.cpu.r32[_CR0] & segments.CR0_PE:
-        _deliver_real(p, vector)
-    else:
-        saves_rf = not is_software and not is_external and vector in FAULTS
-        _deliver_protected(p, vector, is_software=is_software, error=error, saves_rf=saves_rf)
+    with p.debug.watching_delivery(vector):
+        if not p.cpu.r32[_CR0] & segments.CR0_PE:
+            _deliver_real(p, vector)
+        else:
+            saves_rf = not is_software and not is_external and vector in FAULTS
+            _deliver_protected(p, vector, is_software=is_software, error=error, saves_rf=saves_rf)
 
 
 def deliver_fault(p: Processor, vector: int, error: int, address: int) -> None:

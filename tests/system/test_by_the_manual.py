@@ -232,6 +232,39 @@ def test_debug_status() -> None:
     assert run(at(b"\x90", eflags=TF | 2))[DR6] & 0xE00F == BS
 
 
+def breakpoint_at(address: int, kind: int) -> bytes:
+    """Put a breakpoint on four bytes of data: 1, writes; 3, all accesses."""
+    control = 0x000C0001 | kind << 16
+    return mov_eax(address) + b"\x0f\x23\xc0" + mov_eax(control) + b"\x0f\x23\xf8"
+
+
+def test_breakpoints_on_what_an_interrupt_does() -> None:
+    """Its pushes, and reads of tables; the trap comes before the handler's first insn."""
+    vector = 0x41
+    for where, kind, hit in (
+        (OWN_TOP - 0x108, 1, True),  # CS in the frame
+        (OWN_TOP - 0x108, 3, True),
+        (OWN_TOP - 0x200, 3, False),
+        (IDT + 8 * vector, 3, True),
+        (IDT + 8 * vector, 1, False),
+        (GDT + SHORT, 3, True),
+    ):
+        code = breakpoint_at(where, kind) + b"\xbc" + imm32(OWN_TOP - 0x100) + b"\xcd\x41"
+        made = at(code).put(IDT + 8 * vector, gate(SHORT, OTHER, 14)).put(OTHER, END)
+        found = run(made.describe(SHORT, descriptor(0, 0xFFFFF, 0x9B, 12)))
+        expected = (DB, OTHER, SHORT) if hit else (0x40, OTHER + 2, SHORT)
+        assert referee.frame(found, 3) == expected, (where, kind)
+        assert found.get(DR6, 0xFF0) & 0xE00F == hit
+
+
+def test_breakpoints_on_what_a_far_call_does() -> None:
+    for where, kind in ((OWN_TOP - 0x104, 1), (GDT + SHORT, 3)):
+        code = breakpoint_at(where, kind) + b"\xbc" + imm32(OWN_TOP - 0x100)
+        made = at(code + far(0x9A, SHORT, TARGET))
+        found = run(made.describe(SHORT, descriptor(0, 0xFFFFF, 0x9B, 12)))
+        assert referee.frame(found, 3) == (DB, TARGET, SHORT), where
+
+
 def test_rf_lasts_one_insn() -> None:
     """An iret with RF passes a breakpoint at its target; the next interrupt saves RF clear."""
     code = mov_eax(TARGET) + b"\x0f\x23\xc0" + mov_eax(1) + b"\x0f\x23\xf8"
