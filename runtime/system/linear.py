@@ -59,6 +59,8 @@ class Linear(Memory):
         )
         self._flush_windows = functions("flush_windows", *arguments, keep_gil=True)
         self._empty_page = functions("empty_page", *arguments, keep_gil=True)
+        self._showing = functions("showing", *[ctypes.c_int64] * 5, keep_gil=True)
+        self._deliver = functions("deliver", *[ctypes.c_int64] * 6, keep_gil=True)
         self._row_now = functions("row_now", *arguments, keep_gil=True)
         self._differing = functions("differing", *[ctypes.c_int64] * 6, keep_gil=True)
         # Called when linear addresses may have become others.
@@ -136,6 +138,10 @@ class Linear(Memory):
     def let_compiled(self) -> None:
         """Let compiled code do what an operating system does all the time (quick/system.py)."""
         self._set(at.COMPILED, 1)
+
+    def deliver(self, state: int, vector: int) -> bool:
+        """Send control to the handler of an interrupt if that is the common case (system.py)."""
+        return bool(self._deliver(self.context_address, state, vector, 0, 0))
 
     def set_fast_call(self, cs: int, esp: int, eip: int) -> None:
         """Keep copies of the registers of sysenter for compiled code."""
@@ -307,12 +313,10 @@ class Linear(Memory):
         if not self.fields[at.ON // 8]:  # with paging off: its own, and below address line 20
             near = {frame, frame ^ _LINE_20}
             return [p for p in near if table[p] and table[p] >> at.FRAME_SHIFT == frame]
-        import numpy as np
-
-        pages = np.asarray(self.lists[view])[: self.fields[at.COUNTS // 8 + view]]
-        found = np.asarray(table)[pages] >> at.FRAME_SHIFT == frame
-        shown: list[int] = np.unique(pages[found]).tolist()
-        return shown
+        shown, index = set(), -1
+        while (index := self._showing(self.context_address, view, frame, index + 1)) >= 0:
+            shown.add(self.lists[view][index])
+        return list(shown)
 
     def _verify(self, *, keep_global: bool) -> None:
         """Drop the code of pages that now are others."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from runtime import native
 from runtime.access import GuestMemory
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
@@ -313,14 +314,20 @@ class Processor:
             requests.end_shadow()
             return self.engine.step(cpu)
         self._halted_at = _NOT_HALTED
+        # Compiled code delivers it if nothing else is asked for; what is asked for meanwhile is
+        # looked at again.
+        native.is_stopped(cpu)
         if vector == NMI:
             requests.begin_nmi()
         else:
             vector = self.acknowledge()
         try:
-            interrupts.deliver(self, vector, is_external=True)
+            if self.linear is None or not self.linear.deliver(cpu.state_address, vector):
+                interrupts.deliver(self, vector, is_external=True)
         except GuestFault as fault:
             self.fault(fault.vector, fault.error, fault.address)
+        if requests.is_urgent:
+            native.poke(cpu)
         return None
 
     def interrupt(self, vector: int) -> None:

@@ -17,6 +17,7 @@ from translator.quick.paging import (
     A_USER,
     BASES,
     COUNTS,
+    FRAME_SHIFT,
     IN_ROWS,
     IS_ACCESSED,
     IS_GLOBAL,
@@ -100,6 +101,17 @@ def flush_view(ctx: int, view: int, keep_global: int) -> int:
 def flush_windows(ctx: int, keep_global: int) -> int:
     """Do what a load of CR3 does to both windows."""
     return flush_view(ctx, 0, keep_global) | flush_view(ctx, 1, keep_global)
+
+
+def showing(ctx: int, view: int, frame: int, first: int) -> int:
+    """Return the index, from one on, in a window's list of a page that shows a frame, or -1."""
+    table = s64(ctx + TABLES + 8 * view)
+    pages = s64(ctx + LISTS + 8 * view)
+    for i in range(first, s64(ctx + COUNTS + 8 * view)):
+        entry = u32(table + 4 * u32(pages + 4 * i))
+        if entry and entry >> FRAME_SHIFT == frame:
+            return i
+    return -1
 
 
 def empty_page(ctx: int, page: int) -> int:
@@ -203,8 +215,8 @@ def forget_page(ctx: int, address: int) -> int:
     return not empty_page(ctx, page)
 
 
-PUBLIC = {"flush_windows", "empty_page", "row_now", "differing"}
+PUBLIC = {"flush_windows", "showing", "empty_page", "row_now", "differing"}
 FUNCTIONS: list[Callable[..., int]] = [
-    still, give_back, flush_view, flush_windows, empty_page, row_now, differing, has_common,
-    keeps_code, load_root, forget_page,
+    still, give_back, flush_view, flush_windows, showing, empty_page, row_now, differing,
+    has_common, keeps_code, load_root, forget_page,
 ]  # fmt: skip
