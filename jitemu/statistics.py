@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from jitemu.hostmemory import HostMemory, measure
 
 if TYPE_CHECKING:
+    from runtime.counting import RegionCounts
     from runtime.personalities.linux import Linux
     from runtime.profiling import Meter
-    from runtime.tiering import RegionCounts
 
 
 class Regions(NamedTuple):

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.blocktable import BlockTable
@@ -57,6 +58,23 @@ class Statistics:
     def exits_by_name(self) -> dict[str, int]:
         """Return how often native code left, by cause."""
         return {Kind.NAMES[kind]: count for kind, count in self.exits.most_common()}
+
+
+@dataclass(slots=True)
+class RegionCounts:
+    """What became of regions."""
+
+    formed: int = 0
+    compiled: int = 0
+    cached: int = 0
+    failed: int = 0
+    dropped: int = 0  # their code changed before they were compiled
+    insns: int = 0
+    compile_seconds: float = 0.0  # of processor time of the compiling process
+    samples: int = 0
+    samples_inside: int = 0  # of them, in regions
+    insns_sampled: int = 0  # that ran between samples
+    insns_inside: int = 0  # of them, in regions
 
 
 def peak_memory(process: int | str) -> int:

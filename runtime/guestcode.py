@@ -75,6 +75,7 @@ class GuestCode:
         self.open_pages = mem.open_pages
         self.pages: dict[int, bytes] = {}  # contents of write-protected pages
         self.peeks: dict[int, Peek] = {}  # address -> what `look` says
+        self.peeks_in: dict[int, set[int]] = {}  # page -> those that depend on it
         self.plans: dict[tuple[int, Options], Plan] = {}  # recent ones, of protected pages
 
     def plan(self, location: int, fpu: int) -> Plan:
@@ -137,6 +138,7 @@ class GuestCode:
     def read_page(self, page: int) -> bytes:
         """Read a page of code after write-protecting it; b"" if it is not executable."""
         self.mem.watch(page)
+        self._forget_peeks(page)  # which could not read it
         code = self.mem.fetch(page << PAGE_SHIFT, PAGE_SIZE)
         if self.mem.is_watched(page):
             self.pages[page] = code
@@ -151,6 +153,8 @@ class GuestCode:
                 found = look(address, partial(self.fetch_in, context), context)
             else:
                 found = look(address, self.fetch)
+            for page in {page for span in found.spans for page in pages_of_span(*span)}:
+                self.peeks_in.setdefault(page, set()).add(place)
             if self.open_pages and any(self.is_open(*span) for span in found.spans):
                 found = UNKNOWN
             if self.marks is not None and any(
@@ -159,6 +163,10 @@ class GuestCode:
                 found = UNKNOWN
             self.peeks[place] = found
         return found
+
+    def _forget_peeks(self, page: int) -> None:
+        for place in self.peeks_in.pop(page, ()):
+            self.peeks.pop(place, None)
 
     def shows(self, address: int, context: Context = USER_CONTEXT) -> bool:
         """Whether the code at an address shows flags by a fault only, which must be recovered."""
@@ -239,7 +247,7 @@ class GuestCode:
         changed = set(pages)
         for page in changed:
             self.pages.pop(page, None)
-        self.peeks.clear()
+            self._forget_peeks(page)
         for key, plan in list(self.plans.items()):
             if not changed.isdisjoint(pages_of(plan)):
                 del self.plans[key]
@@ -248,14 +256,16 @@ class GuestCode:
         """Drop what can be read again."""
         self.pages.clear()
         self.peeks.clear()
+        self.peeks_in.clear()
         self.plans.clear()
         if len(self.writes) > _WRITES_MAX:
             self.writes.clear()
 
     def clear(self) -> None:
         """Drop everything."""
-        for known in (self.writes, self.open_pages, self.pages, self.peeks, self.plans):
-            known.clear()
+        self.trim()
+        self.writes.clear()
+        self.open_pages.clear()
 
 
 def fetch_in(context: Context, offset: int, size: int, fetch: Callable[[int, int], bytes]) -> bytes:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.blocktable import Block
 from runtime.codecache import Full
 from runtime.compiler import Compiler, Descriptors, PlainDescriptors
+from runtime.counting import RegionCounts
 from runtime.following import Follow
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, pages_of
 from runtime.recall import Recall, again
@@ -67,23 +68,6 @@ class Thresholds:
     # The part of a loop's insns that works on the x87 stack from which the guest's x87 registers
     # are in the host's (see tiers/hostx87.py); 0: always.
     x87_share: float = 0.15
-
-
-@dataclass(slots=True)
-class RegionCounts:
-    """What became of regions."""
-
-    formed: int = 0
-    compiled: int = 0
-    cached: int = 0
-    failed: int = 0
-    dropped: int = 0  # their code changed before they were compiled
-    insns: int = 0
-    compile_seconds: float = 0.0  # of processor time of the compiling process
-    samples: int = 0
-    samples_inside: int = 0  # of them, in regions
-    insns_sampled: int = 0  # that ran between samples
-    insns_inside: int = 0  # of them, in regions
 
 
 @dataclass(slots=True)
@@ -139,6 +123,7 @@ class Tiering:
     def reset(self) -> None:
         """Forget what is under way, in a forked child or when the guest is replaced."""
         self.heat: Counter[int] = Counter()  # place >> _BUCKET -> insns
+        self.buckets: dict[int, set[int]] = {}  # page -> of `heat`
         self.seen: Counter[int] = Counter()  # address of a block -> insns, of all samples there
         self.asked: Counter[int] = Counter()  # place >> _BUCKET -> tries
         self.rewritten: Counter[int] = Counter()  # page -> regions that were dropped with it
@@ -151,6 +136,7 @@ class Tiering:
     def trim(self) -> None:
         """Forget where it was hot, as all host code is dropped; what is hot then is tried anew."""
         self.heat.clear()
+        self.buckets.clear()
         self.seen.clear()
         self.tried.clear()
         self.rewritten.clear()
@@ -170,6 +156,8 @@ class Tiering:
             self.slice = max(self.slice // 2, least)
             return
         bucket = location >> _BUCKET
+        if bucket not in self.heat:
+            self.buckets.setdefault(_page(bucket << _BUCKET), set()).add(bucket)
         before = self.slice
         self.heat[bucket] += before
         if len(self.seen) >= _SEEN_MAX:
@@ -444,9 +432,10 @@ class Tiering:
         """Forget regions under way that were made from these pages; blocks were dropped already."""
         changed = set(pages)
         self.planned.clear()
-        for bucket in [n for n in list(self.heat) if _page(n << _BUCKET) in changed]:
-            self.heat.pop(bucket, None)
-            self.asked.pop(bucket, None)
+        for page in changed:
+            for bucket in self.buckets.pop(page, ()):
+                self.heat.pop(bucket, None)
+                self.asked.pop(bucket, None)
         vain = {_page(block.location) for block in dropped if block.parts}
         for number, job in list(self.jobs.items()):
             if not changed.isdisjoint(job.pages):
@@ -456,8 +445,9 @@ class Tiering:
                 vain.add(_page(job.location))
                 self.counts.dropped += 1
         self.rewritten.update(vain)
-        for place in [at for at in self.tried if _page(at[0]) in vain]:
-            del self.tried[place]  # it is other code now
+        if vain:
+            for place in [at for at in self.tried if _page(at[0]) in vain]:
+                del self.tried[place]  # it is other code now
 
     def after_fork_child(self) -> None:
         """Leave the compiling process to the parent."""
