@@ -96,6 +96,23 @@ class GuestCode:
             ),
         )
 
+    def plan_node(self, pc: int, fpu: int, most: int, context: Context) -> Plan | None:
+        """Plan a block of at most so many insns for a region; None where there can be none."""
+        options = Options(
+            fpu,
+            max_insns=min(most, self.max_insns),
+            recovers=self.recovers_flags,
+            context=context,
+        )
+        if not self.open_pages or not self.is_open(context.linear(pc), WINDOW):
+            return self.plan_again(pc, options)
+        if not self.mem.is_alone(context):
+            plan = self.plan_again(pc, options)
+            return None if self.is_open(plan.linear, plan.end - pc) else plan
+        # As `plan` has it: the region grows along the blocks that are there.
+        most = min(options.max_insns, OPEN_INSNS)
+        return self.plan_again(pc, options._replace(ends_at_store=True, max_insns=most))
+
     def plan_again(self, pc: int, options: Options) -> Plan:
         """Plan a block as before, with the options of its first plan."""
         # In precise mode any floating-point insn ahead may raise an exception and show all flags.

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from runtime import hostmap
 from runtime.hostcopy import copy_from, copy_to
 from runtime.regions import PAGE, Region, RegionMap
+from translator.mode import Context
 
 SIZE = 1 << 32
 GUARD = 1 << 16
@@ -291,6 +292,13 @@ class Memory:
             self._pages[address >> 12 : (address + size) >> 12] = bytes([value]) * count
 
     # ---- translated code ----
+
+    def is_alone(self, context: Context) -> bool:
+        """Whether nobody writes to memory while code of a context runs, but at its own addresses.
+
+        A region whose code may be overwritten must see who does that.
+        """
+        return False
 
     def watch(self, page: int) -> None:
         """Write-protect page number *page* because translated code comes from it.

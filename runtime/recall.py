@@ -143,7 +143,7 @@ def _key(number: int) -> bytes:
 
 def again(recalled: Recalled, plan_at: PlanAt) -> Region | None:
     """Build a region as it was; None if its code is another now."""
-    (in_host, rows), head = recalled.described, recalled.head
+    (in_host, rows, is_open), head = recalled.described, recalled.head
     nodes = []
     for index, (row, most) in enumerate(zip(rows, recalled.most, strict=True)):
         (pc, *_), _, items, (entry, leave, sources, is_check, need), _ = row
@@ -153,5 +153,5 @@ def again(recalled: Recalled, plan_at: PlanAt) -> Region | None:
         nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
     for node, (*_, edges) in zip(nodes, rows, strict=True):
         node.edges = {head + pc & _OFFSET: nodes[i] for pc, i in edges}
-    region = Region(nodes, in_host)
+    region = Region(nodes, in_host, is_open)
     return region if regions.plain(region) == recalled.described else None

@@ -25,7 +25,7 @@ from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, pages_of
 from runtime.recall import Recall, again
 from translator import regions
 from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, context_of
-from translator.planner import FetchFault, Options, Plan
+from translator.planner import FetchFault, Plan
 from translator.regions import Region, loads_extended
 from translator.strategies.regions import frame_region
 from translator.tiers import hostx87
@@ -403,25 +403,18 @@ class Tiering:
         plan = self.planned.get(place)
         if plan is None:
             plan = self._plan(pc, fpu, most)
-            if plan is not None:
+            if plan is not None and not plan.code:
                 if len(self.planned) >= _PLANNED_MAX:
                     self.planned.clear()
                 self.planned[place] = plan
         return plan
 
     def _plan(self, pc: int, fpu: int, most: int) -> Plan | None:
-        code = self.engine.code
-        options = Options(
-            fpu,
-            max_insns=min(most, code.max_insns),
-            recovers=code.recovers_flags,
-            context=self.context,
-        )
         try:
-            plan = code.plan_again(pc, options)
+            plan = self.engine.code.plan_node(pc, fpu, most, self.context)
         except FetchFault:
             return None
-        if not plan.items or code.is_open(plan.linear, plan.end - pc):
+        if plan is None or not plan.items:
             return None
         if not regions.is_fit(plan) or plan.called or plan.served or plan.block_call:
             return None

@@ -53,6 +53,7 @@ class Plan:
     options: Any = None  # the Options it was made with
     pieces: Any = None  # what the strategy found for it, once complete
     looked_at: list[tuple[int, int]] = field(default_factory=list)  # linear ranges it depends on
+    code: bytes = b""  # what it was made from, where that may change at any time
 
     @property
     def context(self) -> Context:
@@ -184,6 +185,8 @@ def form(
         rest -= 1
         slots[9] = rest
     plan.end = pc + at
+    if options.ends_at_store:
+        plan.code = code[:at]
     plan.looked_at += context.spans(pc, at)
     if marks is not None:
         first = context.linear(pc)

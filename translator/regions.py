@@ -53,6 +53,9 @@ class Region:
 
     nodes: list[Node]
     x87_in_host: bool = False  # if possible, the guest's x87 registers are in the host's own
+    # Its code may be overwritten: it is compared where the region is entered, and each of its own
+    # stores that hits it leads outside (tiers/openregion.py).
+    is_open: bool = False
 
     @property
     def head(self) -> Node:
@@ -162,7 +165,7 @@ def grow(
     for node in reversed(order):
         if node.is_check:
             node.need = _longest(node)
-    return Region(order)
+    return Region(order, is_open=any(node.plan.code for node in order))
 
 
 def _discover(
@@ -368,6 +371,28 @@ def slots_of(region: Region) -> list[Slots]:
     return found
 
 
+def code_ranges(region: Region, most: int) -> list[tuple[int, int]]:
+    """Return where a region's code lies: offsets from its head, and sizes; no more than *most*.
+
+    Beyond that, what lies between counts as code.
+    """
+    base = region.head.plan.pc
+    spans = sorted({(_signed(n.plan.pc - base), _signed(n.plan.end - base)) for n in region.nodes})
+    found = [spans[0]]
+    for start, end in spans[1:]:
+        if start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    if len(found) > most:
+        found = [(found[0][0], found[-1][1])]
+    return [(start, end - start) for start, end in found]
+
+
+def _signed(offset: int) -> int:
+    return (offset + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
+
+
 # -- as plain values -------------------------------------------------------------------------------
 _MASK = 0xFFFFFFFF
 
@@ -397,12 +422,12 @@ def plain(region: Region) -> tuple[Any, ...]:
                 edges,
             )
         )
-    return region.x87_in_host, tuple(nodes)
+    return region.x87_in_host, tuple(nodes), region.is_open
 
 
 def rebuild(described: tuple[Any, ...]) -> Region:
     """Make a region of its description, its head at address 0."""
-    x87_in_host, rows = described
+    x87_in_host, rows, is_open = described
     nodes = []
     for index, ((pc, end, stops, fpu), needs, items, about, _) in enumerate(rows):
         live, recipe, saved, tallies = needs
@@ -413,4 +438,4 @@ def rebuild(described: tuple[Any, ...]) -> Region:
         nodes.append(Node(plan, entry, leave, {}, sources, index, is_check, need))
     for node, (*_, edges) in zip(nodes, rows, strict=True):
         node.edges = {pc: nodes[index] for pc, index in edges}
-    return Region(nodes, x87_in_host)
+    return Region(nodes, x87_in_host, is_open)

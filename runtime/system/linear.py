@@ -18,6 +18,7 @@ from runtime.memory import SIZE, Memory
 from runtime.system.coderows import CodeRows
 from runtime.system.physical import PAGE, PAGE_SHIFT, Physical
 from translator.faults import GuestFault
+from translator.mode import Context
 from translator.quick import paging as at
 from translator.quick import spaces
 
@@ -153,6 +154,12 @@ class Linear(Memory):
         """Tell compiled code what rdtsc adds to the host's clock, if it shows that."""
         self._set(at.TSC_ON, is_host)
         self._set(at.TSC_OFFSET, (offset + (1 << 63) & 0xFFFFFFFFFFFFFFFF) - (1 << 63))
+
+    def is_alone(self, context: Context) -> bool:
+        """Whether linear memory shows nothing twice; real mode knows what line 20 does."""
+        return not self.fields[at.ON // 8] and (
+            context.mode.is_real or self.fields[at.A20 // 8] == -1
+        )
 
     def set_a20(self, *, enabled: bool) -> None:
         """Let address line 20 through, or hold it at 0."""

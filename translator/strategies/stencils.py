@@ -96,16 +96,24 @@ def _parts(size: int) -> list[tuple[int, int]]:
     return [(0, 2), (2, 1)][: size - 1] if size > 1 else [(0, 1)]
 
 
+def compared(linear: int, code: bytes, pc: int) -> list[Piece]:
+    """Compare code at a linear address with what it was; else go to the label `stale`, at *pc*."""
+    pieces = []
+    for at, size in _parts(len(code)):
+        word = int.from_bytes(code[at : at + size], "little")
+        slots = numbers(pc=pc, address=linear + at, bytes=word)
+        pieces.append(Piece(service(_CHECKS[size]), [slots]))
+    return pieces
+
+
 def frame(plan: Plan, inner: list[Piece], verify: bytes | None) -> Lowered:
     """Put the checks in front of a block's code and its exits behind it."""
     count, pc = len(plan.items), plan.pc
     here = numbers(pc=pc, count=count, fpu=plan.fpu or 0)
-    pieces, tails = [], {}
+    pieces: list[Piece] = []
+    tails = {}
     if verify is not None:
-        for at, size in _parts(len(verify)):
-            word = int.from_bytes(verify[at : at + size], "little")
-            slots = numbers(pc=pc, address=plan.linear + at, bytes=word)
-            pieces.append(Piece(service(_CHECKS[size]), [slots]))
+        pieces = compared(plan.linear, verify, pc)
         tails["stale"] = Piece(service(b"!stale"), [here])
     if plan.fpu is not None:
         pieces.append(Piece(service(b"!guard"), [here]))

@@ -128,6 +128,7 @@ class HostX87Lowering(RegionLowering):
 
     def enter(self) -> None:
         """Take the x87 state over; the region starts here."""
+        super().enter()
         self._routine("x87_in")
 
     def commit(self, live: frozenset[str]) -> None:

@@ -26,7 +26,8 @@ from translator.tiers.emitter import (
     Saved,
 )
 from translator.tiers.links import waiting
-from translator.tiers.region_facts import flags_in, set_first
+from translator.tiers.openregion import OwnCode
+from translator.tiers.region_facts import flags_in, reads_carry, set_first
 from translator.tiers.services import capture
 from translator.tiers.slots import ConstantSlots, RegionSlots
 from translator.tiers.sums import SumsKept
@@ -50,12 +51,16 @@ class RegionLowering(SumsKept):
         super().__init__(name)
         self.region, self.units, self.used = region, units, used
         self.late = waiting(region, units)
+        for unit in (unit for inside in units for unit in inside if region.is_open):
+            unit.repeat = None  # each iteration is looked at
         self.left: dict[int, _Known] = {}  # node -> what its only source knows
         # The node whose last flags are shown by a fault only, if they are still pending; and by
         # that of a node that is entered with them.
         self.saver: RegionSlots | None = None
         self.savers: dict[int, RegionSlots | None] = {}
         self.dropped: dict[str, Pending] = {}  # flags that only a fault shows, of the node so far
+        self.own_code: OwnCode | None = None  # of a region that may be overwritten
+        self.hits = ""  # whether the stores of the node's last insn hit that
         self.pseudo = Unit()  # owner of values that no insn computes
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
@@ -117,6 +122,8 @@ class RegionLowering(SumsKept):
 
     def enter(self) -> None:
         """Emit what must be done before anything else."""
+        if self.region.is_open:
+            self.own_code = OwnCode(self, self.region, self.units[0][0].mode, self.used)
 
     def _survey_flags(self, v: Value) -> None:
         rule = v.attr
@@ -287,7 +294,7 @@ class RegionLowering(SumsKept):
             if plan.tallies:
                 self._count(plan, index, index == (at if node.is_check else 0))
             self.begin_status(unit)
-            self.has_carry = _reads_carry(plan, index + 1)
+            self.has_carry = reads_carry(plan, index + 1)
             self.insn(unit, slots)
             terminal = unit.terminal
             is_fused = index + 1 < len(units) and fuses(items[index][0], items[index + 1][0])
@@ -407,6 +414,15 @@ class RegionLowering(SumsKept):
                 self._sync(node.exit, dead)
             self.do(f"br label %n{other.index}")
 
+        def leave_anyway() -> None:
+            self.commit(flags.ALL)
+            self.tail(link)
+
+        if self.hits and link and other is not None:
+            out, on = self.fresh("out"), self.fresh("on")
+            self.do(f"br i1 {self.hits}, label %{out}, label %{on}, !prof !0")
+            self._on_cold(out, leave_anyway)
+            self.label(on)
         self._exit(leave)
 
     def _end(self, node: Node, terminal: Terminal | None, service: RegionSlots) -> None:
@@ -414,6 +430,8 @@ class RegionLowering(SumsKept):
         plan = node.plan
         numbers = plan.items[-1][1]
         taken = ""
+        self.hits = self.own_code.hit(self.units[node.index][-1]) if self.own_code else ""
+        self.snapshot = self.save()
         if isinstance(terminal, CondLink):
             taken = self.value(terminal.cond)
         written = 0
@@ -446,6 +464,10 @@ class RegionLowering(SumsKept):
         """Compare a computed target with the addresses inside; else look it up."""
         slots = self.slots
         out = self.fresh("out")
+        if self.hits:
+            on = self.fresh("on")
+            self.do(f"br i1 {self.hits}, label %{out}, label %{on}, !prof !0")
+            self.label(on)
         labels = {pc: self.fresh("inside") for pc in node.edges}
         if len(labels) <= _FEW_TARGETS:
             for pc, label in labels.items():
@@ -471,15 +493,6 @@ class RegionLowering(SumsKept):
         self.slots = slots
         self.commit(flags.ALL)
         self._jump(target)
-
-
-def _reads_carry(plan: Plan, start: int) -> bool:
-    """Whether an insn of a block, from some on, reads the carry flag that it starts with."""
-    carry = GROUP_BITS["cf"]
-    for shape, _ in plan.items[start:]:
-        if (shape.reads | shape.writes) & carry:
-            return bool(shape.reads & carry)
-    return bool(plan.live[-1] & carry)
 
 
 def _stored(group: str) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from translator.ir import Op
+from translator.planner import Plan
 from translator.regions import Node
-from translator.shape import ALL_FLAGS
+from translator.shape import ALL_FLAGS, GROUP_BITS
 from translator.tiers.slots import ConstantSlots
 
 
@@ -39,3 +40,12 @@ def flags_in(node: Node) -> int:
             break
         written |= shape.writes
     return needed | ALL_FLAGS & ~written
+
+
+def reads_carry(plan: Plan, start: int) -> bool:
+    """Whether an insn of a block, from some on, reads the carry flag that it starts with."""
+    carry = GROUP_BITS["cf"]
+    for shape, _ in plan.items[start:]:
+        if (shape.reads | shape.writes) & carry:
+            return bool(shape.reads & carry)
+    return bool(plan.live[-1] & carry)
