@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import struct
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 from runtime import codestore, native
@@ -18,7 +19,7 @@ from runtime.codecache import Full, key_of
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SIZE
 from runtime.images import Images
 from runtime.writer import make_stub
-from translator.mode import USER_CONTEXT, Context, is_shared
+from translator.mode import USER_CONTEXT, Context, Model, context_of, is_shared
 from translator.quick import layout as at
 from translator.quick.scan import form_table
 from translator.quick.write import RECIPE_FLAG
@@ -47,7 +48,9 @@ _SERVICES = (
     (at.INTERP, b"!interp"),
     (at.RECIPE, b"!recipe"),
 )
-_FORMS = form_table()
+
+
+_forms = cache(form_table)
 
 
 class Pages(dict[int, bytes]):
@@ -92,8 +95,8 @@ class Quick:
         self.make = cache.arena.function(
             "install", ctypes.c_int64, *[ctypes.c_int64] * 3, keep_gil=True
         )
-        self.forms = bytearray(_FORMS)
-        self._set(at.FORMS, native.address_of(self.forms))
+        self.model = Model.MAX
+        self._use_forms(self.model)
         self._set(at.PAGES, self.pages.address)
         self.recipe_rows = self._area(at.RECIPES, 56 * _RECIPES_MAX)
         self._set(at.RECIPE_LIMIT, _RECIPES_MAX)
@@ -119,6 +122,12 @@ class Quick:
         self.areas.append(area)
         self._set(field, address)
         return memoryview(area)
+
+    def _use_forms(self, model: Model) -> None:
+        """Translate code of a processor from now on."""
+        self.model, self.forms = model, bytearray(_forms(model))
+        self._set(at.FORMS, native.address_of(self.forms))
+        self._set(at.MODEL, model)
 
     def _set(self, field: int, value: int) -> None:
         self.fields[field // 8] = value
@@ -156,6 +165,9 @@ class Quick:
             return None
         if not (self.is_ready or self._prepare()):
             return None
+        model = context_of(location >> CONTEXT_SHIFT).mode.model
+        if model != self.model:
+            self._use_forms(model)
         self.cache.check_room()
         make, address, key = self.make, self.address, key_of(location)
         while (number := make(address, key, fpu)) < 0:

@@ -6,25 +6,16 @@ known shape needs; `decode` builds the Insn with its operands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from translator.dialect import FIXED, UNKNOWN, Dialect, dialect_of
 from translator.insn import Imm, Insn, Mem, Operand, Reg, Special
-from translator.mode import MARK, USER, Mode, Model, split_key
-from translator.opcodes import SSE_OPCODES, TABLE, VEX, Row, table_of
-from translator.state import SEGMENTS
+from translator.mode import MARK, USER, Mode, split_key
+from translator.opcodes import VEX, Row
 
 MAX_LENGTH = 15
 OPERAND_SIZES = {"b": 8, "w": 16, "d": 32, "q": 64, "t": 80, "x": 128}
-FIXED: dict[str, Operand] = {
-    **{name: Reg(i, 8) for i, name in enumerate(("al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"))},
-    **{name: Reg(i, 16) for i, name in enumerate(("ax", "cx", "dx", "bx", "sp", "bp", "si", "di"))},
-    "eax": Reg(0, 32),
-    "1": Imm("one", 8, 1),
-    "st0": Special("st", 0, 80),
-    **{name: Special("seg", i, 16) for i, name in enumerate(SEGMENTS)},
-}
 
 
 class Truncated(Exception):  # noqa: N818
@@ -39,30 +30,6 @@ class Scan(NamedTuple):
     disp: int
     imm: int
     imm2: int
-
-
-# How a prefix byte counts: 1 operand size, 2 address size, 3 repeat, 4 lock, 5 segment that
-# matters (FS GS have a base, CS cannot be written), 6 segment without effect (flat data).
-_PREFIX = {0x66: 1, 0x67: 2, 0xF2: 3, 0xF3: 3, 0xF0: 4, 0x2E: 5, 0x64: 5, 0x65: 5}
-_PREFIX |= dict.fromkeys((0x26, 0x36, 0x3E), 6)
-_PREFIX_SEGMENTED = _PREFIX | dict.fromkeys((0x26, 0x36, 0x3E), 5)
-_PREFIX_OLD = {b: k for b, k in _PREFIX_SEGMENTED.items() if not 0x64 <= b <= 0x67}
-_PREFIX_8086 = _PREFIX_OLD | {0xF1: 4}
-
-
-def _immediates(rows: list[Row]) -> list[tuple[str, ...]]:
-    """Immediate operand letters for each of the eight reg fields."""
-    result = []
-    for reg in range(8):
-        letters: tuple[str, ...] = ()
-        for row in rows:
-            if row.reg in (-1, reg) and (row.exact < 0 or row.exact >> 3 & 7 == reg):
-                letters = tuple(
-                    o for o in row.operands if o[0] in "IJOAK" and o not in FIXED and o != "Av"
-                )
-                break
-        result.append(letters)
-    return result
 
 
 # VEX.mmmmm -> the opcode bytes it stands for; VEX.pp -> the prefix (SDM vol. 2, 2.3.5).
@@ -80,64 +47,8 @@ def _without_vex(opcode: bytes) -> bytes:
     return bytes([VEX]) + _MAPS.get(opcode[1] & 31, b"") + opcode[3:]
 
 
-class _Form(NamedTuple):
-    modrm: bool
-    immediates: list[tuple[str, ...]]
-
-
-def _forms_of(table: dict[bytes, list[Row]]) -> dict[bytes, _Form]:
-    return {op: _Form(any(r.modrm for r in rows), _immediates(rows)) for op, rows in table.items()}
-
-
-_FORMS = _forms_of(TABLE)
-_UNKNOWN = _Form(False, [()] * 8)
-
-
-class _Dialect(NamedTuple):
-    """What bytes mean: differs between modes and processors."""
-
-    prefixes: dict[int, int]
-    table: dict[bytes, list[Row]]
-    forms: dict[bytes, _Form]
-    sensitive: dict[bytes, int]  # opcodes -> reg fields (mask) whose insns ask for the mode
-    is_8086: bool
-    has_vex: bool
-    registers: frozenset[bytes]  # opcodes whose ModRM byte always names registers
-
-
-def _dialect_of(mode: Mode) -> _Dialect:
-    table = table_of(mode.model)
-    prefixes = _PREFIX if mode.is_flat else _PREFIX_SEGMENTED
-    if not mode.has_386:
-        prefixes = _PREFIX_8086 if mode.model == Model.I8086 else _PREFIX_OLD
-    sensitive = {}
-    for opcode, rows in table.items():
-        fields = [row.reg for row in rows if "system" in row.attrs]
-        if fields:
-            sensitive[opcode] = 0xFF if -1 in fields else sum({1 << reg for reg in fields})
-    sensitive |= {} if mode.has_sse else dict.fromkeys(SSE_OPCODES, 0xFF)
-    is_8086 = mode.model == Model.I8086
-    # In real mode it is LES, whatever follows.
-    has_vex = mode.model == Model.MAX and not mode.is_real
-    # Ring 3 cannot tell: these fault.
-    registers = frozenset(bytes([0x0F, n]) for n in range(0x20, 0x24) if mode is not USER)
-    return _Dialect(prefixes, table, _forms_of(table), sensitive, is_8086, has_vex, registers)
-
-
-_dialect = lru_cache(maxsize=None)(_dialect_of)
-_USER = _dialect(USER)
+_USER = dialect_of(USER)
 TOO_LONG = b"\xf0long"
-
-
-def forms() -> Iterator[tuple[bytes, bool, list[tuple[str, ...]]]]:
-    """Yield opcode, whether ModRM follows, and the immediates for each reg field."""
-    for opcode, form in _FORMS.items():
-        yield opcode, form.modrm, form.immediates
-
-
-def sensitive_fields(opcode: bytes) -> int:
-    """Return the reg fields (mask) for which an opcode's insn depends on the mode."""
-    return _USER.sensitive.get(opcode, 0)
 
 
 def scan(code: bytes, at: int = 0, mode: Mode = USER) -> Scan:
@@ -157,7 +68,7 @@ def scan_fields(code: bytes, at: int, mode: Mode = USER) -> tuple[bytes, int, in
 
 def _scan_in(code: bytes, at: int, mode: Mode) -> tuple[bytes, int, int, int, int]:
     """Scan in any mode: the key says which, unless the insn is the same in all flat modes."""
-    dialect, wide = _dialect(mode), not mode.code32
+    dialect, wide = dialect_of(mode), not mode.code32
     limit = mode.max_length if not dialect.is_8086 else 1 << 16
     key, *rest = _scan(code, at, dialect, opsize=wide, addrsize=wide, max_length=limit)
     if not mode.shares_keys or key == TOO_LONG or _asks(key, dialect):
@@ -169,7 +80,7 @@ def _scan_in(code: bytes, at: int, mode: Mode) -> tuple[bytes, int, int, int, in
     return (key, *rest)  # type: ignore[return-value]
 
 
-def _asks(key: bytes, dialect: _Dialect) -> bool:
+def _asks(key: bytes, dialect: Dialect) -> bool:
     """Whether an insn depends on the mode even in flat segments; FS and GS have limits."""
     opcode = _opcode(key, dialect)
     begin = key.index(opcode)
@@ -192,7 +103,7 @@ def _is_watched(key: bytes, mode: Mode) -> bool:
 _LIMITED = frozenset({0x64, 0x65})
 
 
-def _opcode(key: bytes, dialect: _Dialect) -> bytes:
+def _opcode(key: bytes, dialect: Dialect) -> bytes:
     pos = 0
     while key[pos] in dialect.prefixes:
         pos += 1
@@ -202,7 +113,7 @@ def _opcode(key: bytes, dialect: _Dialect) -> bytes:
 
 
 def _scan(
-    code: bytes, at: int, dialect: _Dialect, *, opsize: bool, addrsize: bool, max_length: int
+    code: bytes, at: int, dialect: Dialect, *, opsize: bool, addrsize: bool, max_length: int
 ) -> tuple[bytes, int, int, int, int]:
     prefixes = dialect.prefixes
     pos = at
@@ -234,7 +145,7 @@ def _scan(
     else:
         opcode = code[pos : pos + 1]
         pos += 1
-    form = dialect.forms.get(opcode) or dialect.forms.get(_without_vex(opcode), _UNKNOWN)
+    form = dialect.forms.get(opcode) or dialect.forms.get(_without_vex(opcode), UNKNOWN)
     key += opcode
     disp = imm = imm2 = reg = 0
     if form.modrm:
@@ -346,7 +257,7 @@ def _build(key: bytes) -> _Shape:
         begin = len(_CONDITIONAL) + 1
         return _build(key[begin + size :])._replace(condition=key[begin : begin + size])
     mode, key = split_key(key)
-    dialect = _dialect(mode)
+    dialect = dialect_of(mode)
     pos, prefixes = 0, set()
     if key == TOO_LONG:
         return _Shape("toolong", (), 32, 32, False, 0, -1, mode)
@@ -360,7 +271,7 @@ def _build(key: bytes) -> _Shape:
     opcode = _without_vex(key[pos : pos + size])
     third = key[pos + 2] if is_vex else 0
     pos += size
-    modrm = key[pos] if dialect.forms.get(opcode, _UNKNOWN).modrm else 0
+    modrm = key[pos] if dialect.forms.get(opcode, UNKNOWN).modrm else 0
     rep = 0xF3 if 0xF3 in prefixes else 0xF2 if 0xF2 in prefixes else 0
     full, other = (32, 16) if mode.code32 else (16, 32)
     width = other if 0x66 in prefixes else full

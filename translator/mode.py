@@ -64,7 +64,7 @@ class Mode(_Mode):
             | (not self.has_sse) << 5
             | (3 - self.cpl) << 6
             | self.system << 8
-            | self.model << 9
+            | self.model << MODEL_SHIFT
             | self.watches << 12
             | self.checks_alignment << 14
         )
@@ -86,7 +86,7 @@ class Mode(_Mode):
     @cached_property
     def shares_keys(self) -> bool:
         """Whether insns that know no modes have the keys of USER."""
-        return not self.number & OWN_KEYS
+        return self.has_386 and not self.number & OWN_KEYS
 
     @cached_property
     def unwatched(self) -> Mode:
@@ -118,10 +118,12 @@ WATCH_READS, WATCH_WRITES = 1, 2
 MARK = 0x26
 LINUX_CR0 = 0x80050033  # what smsw shows a program, and its state holds
 MODE_BITS = 15
+MODEL_SHIFT, MODEL_BITS = 9, 3  # of the model, in a mode's number
+ANY_MODEL = (1 << MODEL_BITS) - 1 << MODEL_SHIFT
 USER = Mode()
 NO_SSE = Mode(has_sse=False).number
 # Bits of the number that give most insns shape keys and host code of their own.
-OWN_KEYS = (1 << MODE_BITS) - 1 & ~(NO_SSE | Mode(cpl=0, system=True).number)
+OWN_KEYS = (1 << MODE_BITS) - 1 & ~(NO_SSE | ANY_MODEL | Mode(cpl=0, system=True).number)
 _modes: dict[Mode, Mode] = {USER: USER}
 
 
@@ -142,7 +144,7 @@ def mode_of(number: int) -> Mode:
         vm86=is_real and cpl == 3,
         cpl=cpl,
         system=bool(number >> 8 & 1),
-        model=Model(number >> 9 & 7),
+        model=Model(number >> MODEL_SHIFT & (1 << MODEL_BITS) - 1),
         watches=number >> 12 & 3,
         has_sse=not number >> 5 & 1,
         checks_alignment=bool(number >> 14 & 1),

@@ -17,7 +17,7 @@ from runtime.memory import Memory
 from tests.building import build
 from tests.test_guests import GUESTS
 from translator.decode import Truncated, scan_fields
-from translator.mode import USER, Mode, context_number
+from translator.mode import USER, Mode, Model, context_number
 from translator.planner import FetchFault, Plan
 from translator.quick import layout, scan
 from translator.quick.write import RECIPE_FLAG
@@ -166,7 +166,7 @@ def test_random_bytes() -> None:
 def scanned(code: bytes, size: int, mode: Mode) -> tuple[bytes, int, int, int, int] | str:
     """Run scan.scan as Python, over real memory."""
     buffer = bytearray(code + bytes(32))
-    forms = bytearray(scan.form_table())
+    forms = bytearray(scan.form_table(mode.model))
     context = bytearray(layout.CONTEXT_SIZE)
     struct.pack_into("<Q", context, layout.FORMS, native.address_of(forms))
     number = context_number(mode, 0, 0, 0xFFFFFFFF, 7 if mode.system else 0)
@@ -180,7 +180,11 @@ def scanned(code: bytes, size: int, mode: Mode) -> tuple[bytes, int, int, int, i
     return (key, *rest)
 
 
-@pytest.mark.parametrize("mode", [USER, Mode(cpl=0, system=True), Mode(system=True)])
+MODES = [USER, Mode(cpl=0, system=True), Mode(system=True)]
+MODES += [Mode(system=True, model=model) for model in Model if model > Model.I286]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_scan(mode: Mode) -> None:
     """Also as plain Python: keys, lengths and numbers of random insns."""
     rng = random.Random(5)

@@ -1,4 +1,4 @@
-"""Loops that overwrite themselves, in pages that stay writable: regions see each of their stores."""
+"""Loops that overwrite themselves, in pages that stay writable: regions see all their stores."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import OWN_CODE
+from translator.mode import CONTEXT_MODE_SHIFT, MODEL_BITS, MODEL_SHIFT, OWN_CODE
 from translator.quick import layout as lay
 from translator.quick import table, write
 from translator.quick.compiler import cycles, publish64, put64, s64, swap64, u16, u32
@@ -24,6 +24,7 @@ from translator.state import FIELDS
 _EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
 _CONTEXT = FIELDS["context"].offset
 _OWN_CODE = OWN_CODE << 32
+_MODEL = 32 + CONTEXT_MODE_SHIFT + MODEL_SHIFT  # in a block's key
 _FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
 _CR0, _NO_FPU = FIELDS["cr0"].offset, 0xC  # EM, TS
 _MASKS, _ES, _SSE_MASKS = 0x3F, 0x80, 0x1F80  # as runtime/dispatch.py has them
@@ -43,6 +44,8 @@ def install(ctx: int, pc: int, fpu: int) -> int:
 
 def make(ctx: int, pc: int, fpu: int) -> int:
     """Do what `install` does."""
+    if pc >> _MODEL & (1 << MODEL_BITS) - 1 != s64(ctx + lay.MODEL):
+        return -lay.GIVE_UP
     used = s64(ctx + lay.USED)
     start = (s64(used) + 15) & -16
     if not has_room(ctx, start):

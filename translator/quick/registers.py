@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, NO_SSE, Mode
+from translator.mode import ANY_MODEL, CONTEXT_MODE_SHIFT, NO_SSE, Mode
 from translator.quick.compiler import (
     host_gs,
     put8,
@@ -71,7 +71,7 @@ TF, IF, IOPL, NT, RF, VM = 1 << 8, 1 << 9, 12, 1 << 14, 1 << 16, 1 << 17
 STEPS = TF | 1 << 31  # as runtime/interpreting.py has it: insn by insn
 NO_SHADOW = 0xFFFFFFFF
 FULL = 0xFFFFFFFF
-# Mode of flat code; the privilege level is added, and that there is no SSE.
+# Mode of flat code; the privilege level is added, the model, and that there is no SSE.
 MODE = Mode(cpl=0, system=True).number
 CPL_BITS = 3 << 6
 assert MODE & CPL_BITS == CPL_BITS
@@ -167,7 +167,7 @@ def level_of(st: int) -> int:
 
 def enter_level(ctx: int, st: int, level: int) -> int:
     """Run flat code of a privilege level from now on: context, window, host segment."""
-    kept = s64(st + CONTEXT) >> 32 & NO_SSE << CONTEXT_MODE_SHIFT
+    kept = s64(st + CONTEXT) >> 32 & (NO_SSE | ANY_MODEL) << CONTEXT_MODE_SHIFT
     number = kept | (PLAIN | (3 - level) << 6) << CONTEXT_MODE_SHIFT
     view = 0
     if level == 3:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from translator.decode import forms, sensitive_fields
-from translator.mode import CONTEXT_MODE_SHIFT, MARK, MODE_BITS, NO_SSE
+from translator.dialect import forms
+from translator.mode import CONTEXT_MODE_SHIFT, MARK, MODE_BITS, NO_SSE, Model
 from translator.opcodes import SSE_OPCODES
 from translator.quick import layout as lay
 from translator.quick.compiler import put64, s8, s16, s32, s64, u8, u16, u32
@@ -196,17 +196,17 @@ def scan(ctx: int, code: int, end: int) -> int:
     return 0
 
 
-def form_table() -> bytes:
-    """Return the opcode forms: 1-byte opcodes, then those behind 0F, 0F 38 and 0F 3A."""
+def form_table(model: Model) -> bytes:
+    """Return a processor's opcode forms: of 1 byte, then those behind 0F, 0F 38 and 0F 3A."""
     table = bytearray(4 * 256 * lay.FORM_SIZE)
-    for opcode, has_modrm, immediates in forms():
+    for opcode, has_modrm, immediates, sensitive in forms(model):
         if opcode[0] == _VEX and len(opcode) > 1:
             continue
         page = 0 if len(opcode) == 1 else {0x38: 2, 0x3A: 3}.get(opcode[1], 1)
         if len(opcode) == 2 and page != 1:
             continue
         row = bytearray(lay.FORM_SIZE)
-        row[0], row[lay.F_SENSITIVE] = has_modrm, sensitive_fields(opcode)
+        row[0], row[lay.F_SENSITIVE] = has_modrm, sensitive
         row[lay.F_SSE] = opcode in SSE_OPCODES
         for reg, letters in enumerate(immediates):
             for which, text in enumerate(letters):

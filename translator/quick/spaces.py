@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS, NO_SSE, Mode
+from translator.mode import ANY_MODEL, CONTEXT_MODE_SHIFT, MODE_BITS, NO_SSE, Mode
 from translator.quick import layout as lay
 from translator.quick.compiler import host_mmap, put32, put64, s64, u8, u32
 from translator.quick.paging import (
@@ -156,7 +156,7 @@ def has_common(blocks: int, page: int) -> int:
         at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
         row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * u32(at + lay.N_BLOCK)
         mode = u32(row + lay.B_CONTEXT) >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-        if u32(row + lay.B_STATE) & lay.VALID and mode & ~NO_SSE != _FLAT_USER:
+        if u32(row + lay.B_STATE) & lay.VALID and mode & ~(NO_SSE | ANY_MODEL) != _FLAT_USER:
             return 1
         node = u32(at + lay.N_NEXT)
     return 0

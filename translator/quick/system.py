@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS, NO_SSE
+from translator.mode import (
+    ANY_MODEL,
+    CONTEXT_MODE_SHIFT,
+    MODE_BITS,
+    MODEL_BITS,
+    MODEL_SHIFT,
+    NO_SSE,
+    Model,
+)
 from translator.quick import registers
 from translator.quick.compiler import (
     host_clock,
@@ -108,6 +116,7 @@ from translator.quick.registers import (
 )
 from translator.quick.spaces import forget_page, load_root
 
+MAX, I486, PENTIUM, PENTIUM3 = map(int, (Model.MAX, Model.I486, Model.PENTIUM, Model.PENTIUM3))
 _LONGEST = 8  # bytes of the insns that are known here
 
 
@@ -324,7 +333,13 @@ def is_plain(ctx: int, st: int) -> int:
     if u32(st + ATTENTION) >> 8 or u32(st + STOP) or u32(st + REST) & STEPS:
         return 0
     mode = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-    return mode & ~(CPL_BITS | NO_SSE) == PLAIN
+    return mode & ~(CPL_BITS | NO_SSE | ANY_MODEL) == PLAIN
+
+
+def has(st: int, model: int) -> int:
+    """Whether the processor is a model or a later one."""
+    its = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT + MODEL_SHIFT & (1 << MODEL_BITS) - 1
+    return 1 if its == MAX or its >= model else 0
 
 
 def interrupt(ctx: int, st: int) -> int:
@@ -393,13 +408,13 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         return pop_segment(ctx, st, FS, eip + 2)
     if op == 0xA9:
         return pop_segment(ctx, st, GS, eip + 2)
-    if op == 0x34:
+    if op == 0x34 and has(st, PENTIUM3):
         return sysenter(ctx, st)
-    if op == 0x31:
+    if op == 0x31 and has(st, PENTIUM):
         return read_tsc(ctx, st, eip + 2)
     if level:
         return 0
-    if op == 0x35:
+    if op == 0x35 and has(st, PENTIUM3):
         return sysexit(ctx, st)
     if op == 0x06:
         put32(st + CR0, u32(st + CR0) & ~CR0_TS)
@@ -412,7 +427,8 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         if not load_root(ctx, st, blocks, u32(st + 4 * (modrm & 7))):
             return 0
         return executed(st, eip + 3)
-    if op == 0x01 and modrm >> 3 == 0o7 and modrm & 7 != 4 and modrm & 7 != 5:  # invlpg [r32]
+    if op == 0x01 and modrm >> 3 == 0o7 and modrm & 7 != 4 and modrm & 7 != 5 and has(st, I486):
+        # invlpg [r32]
         if not forget_page(ctx, u32(st + 4 * (modrm & 7))):
             return 0
         return executed(st, eip + 3)
@@ -423,5 +439,5 @@ BY_INT, SAVES_RF, HAS_ERROR = 1, 2, 4
 PUBLIC = {"deliver", "interrupt", "execute"}
 FUNCTIONS: list[Callable[..., int]] = [
     *registers.FUNCTIONS, load_segment, pop_segment, is_plain, deliver, interrupt_return, fixed,
-    sysenter, sysexit, interrupt, read_tsc, verify_write, execute,
+    has, sysenter, sysexit, interrupt, read_tsc, verify_write, execute,
 ]  # fmt: skip
