@@ -71,13 +71,16 @@ class Recipes:
             shape, slots = plan.items[plan.recipe]
             key, item = (shape, *slots[:6]), (shape, slots)
         elif plan.saved >= 0:
-            shape = plan.items[plan.saved][0]
-            key, item = (shape,), (shape, SAVED)
+            # For where a region knows its registers unchanged; the next number is for elsewhere.
+            shape, slots = plan.items[plan.saved]
+            key, item = (shape, *slots[:6], SAVED_OPERANDS), (shape, slots)
         else:
             return
         number = self.numbers.setdefault(key, len(self.items))
         if number == len(self.items):
             self.items.append(item)
+            if plan.recipe < 0:
+                self.items.append((shape, SAVED))
         plan.recipe_id = RECIPE | number
 
     def follow(self, cpu: Cpu) -> None:

@@ -38,12 +38,12 @@ def test_saved_operands(left: int, right: int) -> None:
     plan.recipe, plan.saved = -1, 0
     recipes = Recipes()
     recipes.name(plan)
-    assert recipes.items[0][1] is SAVED
+    assert recipes.items[1][1] is SAVED
     mem = Memory()
     cpu = Cpu(mem)
     for field, value in zip(SAVED_OPERANDS, (left - right, left, right), strict=True):
         cpu.r32[FIELDS[field].offset // 4] = value & 0xFFFFFFFF
-    cpu.r32[SZP_HIGH] = plan.recipe_id
+    cpu.r32[SZP_HIGH] = plan.recipe_id + 1
     assert plan.recipe_id >= RECIPE
     recipes.follow(cpu)
     difference = left - right & 0xFFFFFFFF

@@ -16,8 +16,8 @@ from translator.hooks import BLOCK, CAPTURE, SET
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.planner import Plan, fuses
 from translator.regions import Node, Region, service_slots
-from translator.shape import ALL_FLAGS, GROUP_BITS, SLOT_INDEX
-from translator.state import FIELDS, SAVED_OPERANDS, Exit
+from translator.shape import SLOT_INDEX
+from translator.state import FIELDS, Exit
 from translator.tiers.emitter import (
     PINNED,
     PINNED_XMM,
@@ -27,10 +27,15 @@ from translator.tiers.emitter import (
 )
 from translator.tiers.links import waiting
 from translator.tiers.openregion import OwnCode
-from translator.tiers.region_facts import flags_in, reads_carry, set_first
+from translator.tiers.region_facts import (
+    flags_in,
+    read_by_recovery,
+    reads_carry,
+    set_first,
+)
 from translator.tiers.services import capture
+from translator.tiers.shown import FlagsShown, Saver
 from translator.tiers.slots import ConstantSlots, RegionSlots
-from translator.tiers.sums import SumsKept
 
 _FEW_TARGETS = 3  # of a computed jump, which are compared in their order
 
@@ -44,7 +49,7 @@ class _Known(NamedTuple):
     budget: str
 
 
-class RegionLowering(SumsKept):
+class RegionLowering(FlagsShown):
     """Emit one region."""
 
     def __init__(self, name: str, region: Region, units: list[list[Unit]], used: set[str]) -> None:
@@ -54,17 +59,10 @@ class RegionLowering(SumsKept):
         for unit in (unit for inside in units for unit in inside if region.is_open):
             unit.repeat = None  # each iteration is looked at
         self.left: dict[int, _Known] = {}  # node -> what its only source knows
-        # The node whose last flags are shown by a fault only, if they are still pending; and by
-        # that of a node that is entered with them.
-        self.saver: RegionSlots | None = None
-        self.savers: dict[int, RegionSlots | None] = {}
-        self.dropped: dict[str, Pending] = {}  # flags that only a fault shows, of the node so far
         self.own_code: OwnCode | None = None  # of a region that may be overwritten
         self.hits = ""  # whether the stores of the node's last insn hit that
-        self.pseudo = Unit()  # owner of values that no insn computes
         self.written: dict[str, int] = {}  # fields that the region may change: width
         self.known: dict[str, int] = {}  # fields that have a variable: width
-        self.changed: dict[str, None] = {}  # flag groups that the region may change
         # Nothing leads back to the head: what the insns leave alone stays in the state, unread.
         head, *others = region.nodes
         self.is_straight = head.sources == 1
@@ -154,6 +152,8 @@ class RegionLowering(SumsKept):
             self.allocas.append(f"  %f_{group} = alloca i{width}")
             if not self.is_straight:
                 value = self.t(f"load i{width}, ptr {self.pointer(group)}")
+                if group == "cf":
+                    value = self.t(f"and i8 {value}, 1")  # a number where it is added
                 self.do(f"store i{width} {value}, ptr %f_{group}")
         self.declare_status()
         self.enter()
@@ -187,24 +187,12 @@ class RegionLowering(SumsKept):
             width = flags.GROUP_WIDTHS[group]
             value = self.t(f"load i{_stored(group)}, ptr %f_{group}")
             if width == 1:
-                value = self.t(f"trunc i8 {value} to i1")
-            self.flags[group] = Pending(None, (self._named(value, width),))
+                number = value
+                value = self.t(f"trunc i8 {number} to i1")
+                if group == "cf":
+                    self.numbers[value] = self.t(f"zext i8 {number} to i64")
+            self.flags[group] = Pending(None, (self.named(value, width),))
         self.budget = self.t("load i64, ptr %left")
-
-    def _named(self, name: str, width: int) -> Value:
-        value = self.pseudo.emit(Op.GETFLAG, width, attr="")
-        self.names[value] = name
-        return value
-
-    def _drop(self, groups: int) -> None:
-        """Forget flags that nobody reads; a fault that shows them has them recovered."""
-        for group, bit in GROUP_BITS.items():
-            if groups & bit and group in self.changed:
-                if group in self.flags:
-                    self.dropped[group] = self.flags[group]
-                self.flags[group] = Pending(
-                    None, (self._named("poison", flags.GROUP_WIDTHS[group]),)
-                )
 
     def tail(self, symbol: str) -> None:
         """Emit the tail call that hands the pinned registers on."""
@@ -258,7 +246,7 @@ class RegionLowering(SumsKept):
             width = flags.GROUP_WIDTHS[group]
             name = self._get_flag(group)
             if width == 1 and name != "poison":
-                name = self.t(f"zext i1 {name} to i8")
+                name = self.carry_as(name, 8) or self.t(f"zext i1 {name} to i8")
             self.do(f"store i{_stored(group)} {name}, ptr %f_{group}")
         self.do(f"store i64 {self.budget}, ptr %left")
 
@@ -297,9 +285,11 @@ class RegionLowering(SumsKept):
             self.has_carry = reads_carry(plan, index + 1)
             self.insn(unit, slots)
             terminal = unit.terminal
+            if index == plan.saved:
+                self.behind = list(self.regs)
             is_fused = index + 1 < len(units) and fuses(items[index][0], items[index + 1][0])
             if index + 1 < len(units) and not is_fused:
-                self._drop(items[index][0].writes & ~plan.live[index])
+                self.drop(items[index][0].writes & ~plan.live[index])
         if plan.interp_at is not None:
             self.slots = service
             self._exit(lambda: self._leave(Exit.INTERP, "next", None))
@@ -321,28 +311,6 @@ class RegionLowering(SumsKept):
             else:
                 before = self.t(f"load i64, ptr {pointer}")
                 self.do(f"store i64 {self.t(f'add i64 {before}, 1')}, ptr {pointer}")
-
-    def _recipe(self, service: RegionSlots) -> None:
-        """Say whose flags a fault in the next node shows; see `recipe` in services.py."""
-        wide = self.t(f"zext i32 {service.value('recipe', 32)} to i64")
-        name = self.t(f"shl i64 {wide}, 32")
-        if "szp" in self.changed:
-            self.flags["szp"] = Pending(None, (self._named(name, 64),))
-
-    def _save_operands(self, service: RegionSlots) -> None:
-        """Leave flags that only a fault shows to be computed from what they follow from.
-
-        Three stores in each round of a loop cost less than its flags.
-        """
-        pending = self.flags.get("szp")
-        if pending is None or pending.rule is None:
-            return
-        for field, v in zip(SAVED_OPERANDS, pending.args, strict=True):
-            value = self.value(v)
-            wide = value if v.width == 32 else self.t(f"zext i{v.width} {value} to i32")
-            self.do(f"store i32 {wide}, ptr {self.pointer(field)}")
-        self._drop(ALL_FLAGS)
-        self._recipe(service)
 
     def _first(self, node: Node) -> int:
         """Return the number of a node's own slots; those of its insns follow."""
@@ -401,7 +369,7 @@ class RegionLowering(SumsKept):
                 self.tail(link)
                 return
             # Not even a fault can show these in the next node.
-            self._drop(~flags_in(other))
+            self.drop(~flags_in(other))
             dead = set_first(other)
             for field in dead:
                 self.dirty.pop(field, None)
@@ -410,7 +378,7 @@ class RegionLowering(SumsKept):
                 self.savers[other.index] = self.saver
             else:
                 if self.saver is not None:
-                    self._save_operands(self.saver)
+                    self.save_operands(self.saver, other)
                 self._sync(node.exit, dead)
             self.do(f"br label %n{other.index}")
 
@@ -437,11 +405,14 @@ class RegionLowering(SumsKept):
         written = 0
         for shape, _ in plan.items:
             written |= shape.writes
-        self._drop(written & ~plan.live[-1])
+        self.drop(written & ~plan.live[-1])
         if written:
-            self.saver = service if plan.saved >= 0 else None
+            self.saver = None
+            if plan.saved >= 0:
+                needed = read_by_recovery(plan.items[plan.saved][0])
+                self.saver = Saver(service, needed, self.behind)
         if plan.recipe >= 0:
-            self._recipe(service)
+            self.recipe(service)
         match terminal:
             case None:
                 self._go(node, plan.end & 0xFFFFFFFF, self.slots.link("next"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from translator.ir import Op
 from translator.planner import Plan
 from translator.regions import Node
-from translator.shape import ALL_FLAGS, GROUP_BITS
+from translator.shape import ALL_FLAGS, GROUP_BITS, Shape
 from translator.tiers.slots import ConstantSlots
 
 
@@ -40,6 +40,31 @@ def flags_in(node: Node) -> int:
             break
         written |= shape.writes
     return needed | ALL_FLAGS & ~written
+
+
+def read_by_recovery(shape: Shape) -> int:
+    """Return the registers (mask) that all flags of an insn follow from; 0: they do not."""
+    if shape.recovery is None or shape.recoverable != ALL_FLAGS:
+        return 0
+    return shape.recovery.registers
+
+
+def keeps_until_shown(node: Node, registers: int) -> bool:
+    """Whether what a node can show of the flags that it is entered with follows from registers.
+
+    It does if none of these (mask) is changed before a fault, or a test of the budget, that shows
+    them, and if the node passes none of them on.
+    """
+    changed = written = 0
+    for index, (shape, _) in enumerate(node.plan.items):
+        is_shown = shape.exposes or shape.leaks or index == node.count - 1
+        if is_shown and changed & registers:
+            return False
+        changed |= shape.registers
+        written |= shape.writes
+        if written == ALL_FLAGS:
+            return True
+    return False
 
 
 def reads_carry(plan: Plan, start: int) -> bool:
