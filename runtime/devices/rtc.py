@@ -71,6 +71,8 @@ class Rtc:
         if index == C:
             self._update()
             flags, self.flags = self.flags, 0
+            # The wire falls, whatever has happened meanwhile: the 8259 waits for an edge.
+            self.irq.set(False)
             self._update()
             return flags
         return self.ram[index]
