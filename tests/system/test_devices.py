@@ -56,7 +56,7 @@ class Machine:
         cpu = self.p.cpu
         self.log.clear()
         if self.is_real:
-            for index in (segments.ES, segments.SS, segments.DS):
+            for index in (segments.ES, segments.SS, segments.DS, segments.FS, segments.GS):
                 self.p.set_real_segment(index, rng.choice((0x4000, 0x3F00, 0x3000)))
             self.p.set_real_segment(segments.CS, CODE >> 4)
         for name in ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"):
@@ -77,7 +77,7 @@ class Machine:
 
 def draw(rng: random.Random) -> bytes:
     """Draw a port insn or a move between a register or an immediate and memory."""
-    prefixes = bytes(rng.choices(b"\x66\x67\x26\x36\x3e\x2e", k=rng.choice((0, 0, 1, 2))))
+    prefixes = bytes(rng.choices(b"\x66\x67\x26\x36\x3e\x2e\x64\x65", k=rng.choice((0, 0, 1, 2))))
     if rng.random() < 0.3:
         return prefixes + bytes([rng.choice(b"\xe4\xe5\xe6\xe7\xec\xed\xee\xef"), 0x60]) + b"\xf4"
     opcode = rng.choice(b"\x88\x89\x8a\x8b\xa0\xa1\xa2\xa3\xc6\xc7")

@@ -219,11 +219,13 @@ def access(ctx: int, st: int, row: int) -> int:
     segment = -1
     code = begin
     op = u8(code)
-    while op == 0x66 or op == 0x67 or op == 0x26 or op == 0x2E or op == 0x36 or op == 0x3E:
+    while (op & 0xFC == 0x64) or op == 0x26 or op == 0x2E or op == 0x36 or op == 0x3E:
         if op == 0x66:
             wide = mode & _CODE16 != 0
         elif op == 0x67:
             far = mode & _CODE16 != 0
+        elif op & 0xFE == 0x64:
+            segment = op & 7  # FS GS
         else:
             segment = op >> 3 & 3  # ES CS SS DS
         code += 1

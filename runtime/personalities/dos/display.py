@@ -60,12 +60,16 @@ class Display:
         if self.vga is None:
             from runtime.devices.vga import Vga
             from runtime.firmware.bios import modes
+            from runtime.personalities.dos.machine import VIDEO_MEMORY
 
             machine = self.machine
             for first, count in _PORTS:
                 machine.bus.unmap_ports(first, count)
             machine.physical.remove(_WINDOW, _WINDOW_SIZE)
-            self.vga = machine.bios.vga = Vga(machine.bus, machine.clock)
+            place = machine.framebuffer
+            self.vga = Vga(machine.bus, machine.clock, VIDEO_MEMORY, place)
+            self.vga.place_linear(place)
+            machine.bios.vga = self.vga
             modes.set_mode(machine.bios, machine.bios.call, 3)
             self._put(bytes(self._printed))
             self._printed.clear()

@@ -30,6 +30,7 @@ from translator.mode import Model
 from translator.state import FIELDS
 
 MEMORY = 64 << 20  # bytes; pages that nobody writes to take no room on the host
+VIDEO_MEMORY = 16 << 20  # bytes, of the display adapter
 SMALLEST = 0x110000  # the first MiB and the high memory area
 _SLICE = 5_000_000  # ns: how often a slowed processor waits
 # Code and data share pages in small programs, and blocks of real mode are made by Python: so many
@@ -80,7 +81,9 @@ class DosMachine:
 
     def __init__(self, strategy: str = DEFAULT_STRATEGY, size: int = MEMORY) -> None:
         """Make a machine that has done its POST."""
-        self.physical = Physical(size)
+        # The display adapter's linear framebuffer is behind the RAM.
+        self.framebuffer = size + VIDEO_MEMORY - 1 & -VIDEO_MEMORY
+        self.physical = Physical(size, self.framebuffer + VIDEO_MEMORY)
         self.linear = Linear(self.physical)
         self.processor = _Processor(self.linear, strategy, Model.MAX)
         self.processor.engine.code.rare = _RARE
