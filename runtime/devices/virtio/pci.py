@@ -18,11 +18,45 @@ _IDS = {1: 0x1000, 2: 0x1001, 3: 0x1003, 4: 0x1005, 9: 0x1009}
 _LEGACY = 20  # bytes before the device's own configuration, without MSI-X
 _COMMON, _INTERRUPTS, _CONFIG, _NOTIFY = 0x0000, 0x1000, 0x2000, 0x3000  # in BAR 4
 _AREA, _MEMORY = 0x1000, 0x4000
-_CAPABILITIES = 0x34
+_CAPABILITIES, _WINDOW = 0x34, 0x90  # in configuration space
 _PAGE = 4096
 _LAYOUT = struct.Struct("<IIIIHHBBHHHHHQQQ")
 # Offset in the common configuration -> bytes, attribute of a queue: halves of its addresses.
 _ADDRESSES = {32: "table", 40: "available", 48: "used"}
+
+
+class _Function(Function):
+    """Configuration space with a window (4.1.4.9) through which firmware reaches the BARs."""
+
+    def __init__(self, transport: VirtioPci) -> None:
+        device = transport.device
+        ids, subsystem = (_VENDOR, _IDS[device.kind]), (_VENDOR, device.kind)
+        super().__init__(ids, device.class_code, pin=1, subsystem=subsystem)
+        self.transport = transport
+
+    def _window(self) -> tuple[int, int, int] | None:
+        """Return BAR, offset and bytes that the driver chose; None if that cannot be."""
+        bar, offset, size = (self.get(_WINDOW + at, n) for at, n in ((4, 1), (8, 4), (12, 4)))
+        end = {0: self.transport.port_count, 4: _MEMORY}.get(bar, 0)
+        is_access = size in (1, 2, 4) and not offset % size and offset + size <= end
+        return (bar, offset, size) if is_access else None
+
+    def read(self, offset: int, size: int) -> int:
+        """Read as the guest does; the window is looked through first."""
+        if offset < _WINDOW + 20 and offset + size > _WINDOW + 16:
+            found = self._window()
+            if found is not None:
+                self.put(_WINDOW + 16, self.transport.load_bar(*found), 4)
+        return super().read(offset, size)
+
+    def write(self, offset: int, value: int, size: int) -> None:
+        """Write as the guest does, through the window, too."""
+        super().write(offset, value, size)
+        if offset < _WINDOW + 20 and offset + size > _WINDOW + 16:
+            found = self._window()
+            if found is not None:
+                bar, place, length = found
+                self.transport.store_bar(bar, place, self.get(_WINDOW + 16, length), length)
 
 
 class VirtioPci:
@@ -31,20 +65,15 @@ class VirtioPci:
     def __init__(self, bus: Bus, device: VirtioDevice) -> None:
         """Make the PCI function, which is to be added to the host bridge."""
         self._bus, self.device = bus, device
-        self.function = Function(
-            (_VENDOR, _IDS[device.kind]),
-            device.class_code,
-            pin=1,
-            subsystem=(_VENDOR, device.kind),
-        )
-        self._ports = 32
-        while self._ports < _LEGACY + len(device.config):
-            self._ports *= 2
+        self.function = _Function(self)
+        self.port_count = 32
+        while self.port_count < _LEGACY + len(device.config):
+            self.port_count *= 2
         self.base: int | None = None
         self.memory: int | None = None
         self.selected = 0
         self._offers = self._accepts = 0  # which half of the features is meant
-        self.function.add_bar(0, self._ports, self._map_ports, kind=1)
+        self.function.add_bar(0, self.port_count, self._map_ports, kind=1)
         self.function.add_bar(4, _MEMORY, self._map_memory)
         self._add_capabilities()
         device.on_interrupt = self.function.intx.set
@@ -61,11 +90,14 @@ class VirtioPci:
         ]
         for number, (kind, offset, size) in enumerate(areas):
             length = 20 if kind == 2 else 16
-            following = 0 if number == len(areas) - 1 else at + length
+            following = _WINDOW if number == len(areas) - 1 else at + length
             head = struct.pack("<BBBBB3xII", 9, following, length, kind, 4, offset, size)
             function.config[at : at + 16] = head
             at += length
         # All queues are told of at one place: the multiplier behind the last one is 0.
+        function.config[_WINDOW : _WINDOW + 4] = bytes((9, 0, 20, 5))
+        function.allow(_WINDOW + 4, 0xFF, 1)
+        function.allow(_WINDOW + 8, (1 << 96) - 1, 12)
 
     def reset(self) -> None:
         """Do what RST# does; PciHost resets the function."""
@@ -78,18 +110,26 @@ class VirtioPci:
         queues = self.device.queues
         return queues[self.selected] if self.selected < len(queues) else None
 
+    def load_bar(self, bar: int, offset: int, size: int) -> int:
+        """Read at an offset of a base address register, wherever it is."""
+        return (self._load if bar else self._read)(offset, size)
+
+    def store_bar(self, bar: int, offset: int, value: int, size: int) -> None:
+        """Write at an offset of a base address register."""
+        (self._store if bar else self._write)(offset, value, size)
+
     # -- legacy: ports -----------------------------------------------------------------------------
     def _map_ports(self, base: int | None) -> None:
         if self.base is not None:
-            self._bus.unmap_ports(self.base, self._ports)
+            self._bus.unmap_ports(self.base, self.port_count)
         self.base = None
-        if base is None or any(self._bus.owner_of(base + i) for i in range(self._ports)):
+        if base is None or any(self._bus.owner_of(base + i) for i in range(self.port_count)):
             return
         self.base = base
-        self._bus.map_ports(base, self._ports, self._read, self._write, owner="virtio")
+        self._bus.map_ports(base, self.port_count, self._read, self._write, owner="virtio")
 
     def _read(self, port: int, size: int) -> int:
-        at, device, queue = port & self._ports - 1, self.device, self.queue
+        at, device, queue = port & self.port_count - 1, self.device, self.queue
         if at == 19:
             return device.take_interrupts()
         if at >= _LEGACY:
@@ -108,7 +148,7 @@ class VirtioPci:
         return int.from_bytes(head[at : at + size], "little")
 
     def _write(self, port: int, value: int, size: int) -> None:
-        at, device = port & self._ports - 1, self.device
+        at, device = port & self.port_count - 1, self.device
         value &= (1 << 8 * size) - 1
         if at == 16:
             device.notify(value)

@@ -16,6 +16,39 @@ from tests.runtime.devices.virtiodriver import BASE, EVENT_INDEX, INDIRECT, MEMO
 both = pytest.mark.parametrize("modern", [False, True])
 
 
+@both
+def test_firmware_reaches_the_device_through_configuration_space(modern: bool) -> None:
+    disk = Memory()
+    driver = Driver(VirtioBlock(ram(), disk), modern=modern)
+    function, at = driver.pci.function, 0
+    place = function.read(0x34, 1)
+    while place:
+        assert function.read(place, 1) == 9
+        at = place if function.read(place + 3, 1) == 5 else at
+        place = function.read(place + 1, 1)
+    assert at
+
+    def window(bar: int, offset: int, size: int) -> None:
+        function.write(at + 4, bar, 1)
+        function.write(at + 8, offset, 4)
+        function.write(at + 12, size, 4)
+
+    for bar, offset in ((0, 20), (4, 0x2000)):
+        window(bar, offset, 4)
+        assert function.read(at + 16, 4) == disk.sectors
+    window(4, 0x16, 2)  # which queue is meant
+    function.write(at + 16, 5, 2)
+    assert driver.pci.selected == 5
+    window(0, 14, 2)
+    function.write(at + 16, 0, 2)
+    assert driver.pci.selected == 0
+    for wrong in ((1, 0, 4), (4, 2, 4), (4, 0x4000, 4), (4, 0, 3), (0, 64, 1), (4, 0, 1 << 31)):
+        window(*wrong)
+        function.write(at + 16, 0xFFFFFFFF, 4)
+        function.read(at + 16, 4)
+    assert driver.pci.selected == 0
+
+
 def request(kind: int, sector: int = 0) -> bytes:
     return struct.pack("<IIQ", kind, 0, sector)
 
@@ -116,6 +149,8 @@ def test_capabilities_lead_to_the_registers() -> None:
     at, kinds = config[0x34], []
     while at:
         assert config[at] == 9
+        if config[at + 3] == 5:  # the window, which leads anywhere
+            break
         assert config[at + 4] == 4
         kinds.append((config[at + 3], int.from_bytes(config[at + 8 : at + 12], "little")))
         at = config[at + 1]
