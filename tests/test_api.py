@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.embed.compiling import SHARED
 from tests.building import build
 from tests.commands import BAD, program
 from tests.running import ANY, REPOSITORY, WITH_LIBC, work_directory
@@ -325,3 +326,7 @@ def test_readme_examples(tmp_path: Path) -> None:
     examples.globs["hello"] = str(build(REPOSITORY / "examples" / "hello.c"))
     failed, _ = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples)
     assert not failed
+    if SHARED.compiler is not None:  # of the Uc, whose few insns get hot with --region-threshold
+        SHARED.close()
+        SHARED.compiler.wait()
+        SHARED.after_fork()

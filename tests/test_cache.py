@@ -294,6 +294,8 @@ def test_imports_of_other_versions(work: Path, old: bytes, new: bytes, complaint
 def test_imports_of_damaged_and_hostile_files(work: Path) -> None:
     path = exported(work)
     cache(work, "clear")
+    cache(work, "info")  # --region-threshold makes each process keep its support code
+    before = packs(work)
 
     def flip(name: str, data: bytes) -> tuple[str, bytes]:
         half = len(data) // 2
@@ -308,7 +310,7 @@ def test_imports_of_damaged_and_hostile_files(work: Path) -> None:
     for data in bad:
         (work / "bad.tar").write_bytes(data)
         assert cache(work, "import", str(work / "bad.tar"), status=1).count("\n") == 1
-        assert not packs(work)
+        assert packs(work) == before
     assert not list(work.parent.glob("*.pack"))
 
 
