@@ -69,7 +69,7 @@ def llvm(plan: Plan, strategy: Strategy | None) -> Iterator[str]:
         yield from _functions(backend.optimized(blocks.source([plan])))
     else:
         requests = {request: None for _, request in _requests(strategy.lower(plan, None).pieces)}
-        yield from _functions(stencil.source(list(requests)))
+        yield from _functions(stencil.source([stencil.Job(request) for request in requests]))
 
 
 def region(formed: Region) -> Iterator[str]:

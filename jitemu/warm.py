@@ -7,13 +7,16 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitemu.complain import complain
 from jitemu.options import Parser, UsageError
 from translator.tiers.stencil import Request
 
-_BATCH = 64  # stencils compiled at once; larger batches gain nothing
+if TYPE_CHECKING:
+    from runtime.codestore import Compiled
+
+_BATCH = 64  # patterns of stencils compiled at once; larger batches gain nothing
 _SAVE_EVERY = 2048
 _STEP = 20_000  # bytes between looks at the clock
 
@@ -69,6 +72,7 @@ def build(words: Sequence[str]) -> int:
     """Compile what most programs need into the installation."""
     from runtime import codestore
     from translator import frequent
+    from translator.tiers.family import batches
 
     made = Parser(
         prog="jitemu cache build",
@@ -82,12 +86,11 @@ def build(words: Sequence[str]) -> int:
     )
     jobs = max(made.parse_args(words).jobs, 1)
     wanted = frequent.requests()
-    batches = [wanted[i : i + _BATCH] for i in range(0, len(wanted), _BATCH)]
     with _progress(len(wanted), "compiling", "stencils") as bar:
 
-        def results() -> Iterator[list[Any]]:
-            for batch in _results(batches, jobs):
-                bar.update(len(batch))
+        def results() -> Iterator[Compiled]:
+            for batch in _results(batches(wanted, _BATCH), jobs):
+                bar.update(len(batch.stencils))
                 yield batch
 
         count = codestore.build(wanted, results())
@@ -130,26 +133,26 @@ def _missing(codes: Sequence[Any]) -> list[Request]:
 def _compile(requests: list[Request], jobs: int) -> None:
     """Compile stencils in worker processes, and save them as they come."""
     from runtime import codestore
+    from translator.tiers.family import batches
 
-    batches = (requests[i : i + _BATCH] for i in range(0, len(requests), _BATCH))
     with _progress(len(requests), "compiling", "stencils") as bar:
         fresh = 0
-        for batch in _results(batches, jobs):
+        for batch in _results(batches(requests, _BATCH), jobs):
             codestore.adopt(batch)
-            bar.update(len(batch))
-            fresh += len(batch)
+            bar.update(len(batch.stencils))
+            fresh += len(batch.stencils)
             if fresh >= _SAVE_EVERY:
                 fresh = 0
                 codestore.save()
         codestore.save()
 
 
-def _results(batches: Iterable[list[Request]], jobs: int) -> Iterator[list[Any]]:
+def _results(batches: Iterable[list[Request]], jobs: int) -> Iterator[Compiled]:
     """Yield what worker processes made of batches, as it comes."""
     from runtime import codestore
 
     pool = ProcessPoolExecutor(jobs)
-    running: set[Future[list[Any]]] = set()
+    running: set[Future[Compiled]] = set()
     try:
         for batch in batches:
             running.add(pool.submit(codestore.compiled, batch))

@@ -9,26 +9,28 @@ import re
 import time
 from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from runtime.store import disk, version
 from runtime.store.library import Library
 from runtime.store.pack import Item
 from translator.quick.layout import facts
 from translator.shape import shape_of
-from translator.tiers import stencil
+from translator.tiers import family
 from translator.tiers.services import SERVICES
 from translator.tiers.stencil import Request
-from translator.tiers.store import REGIONS, STORE, Shelf, plain, restore
+from translator.tiers.store import MODELS, REGIONS, STORE, Shelf, plain, restore
 
-SAVE_EVERY = 256  # fresh items after which they are saved although the guest still runs
+SAVE_EVERY = 2048  # fresh items after which they are saved although the guest still runs
 SAVE_AFTER = 5.0  # seconds after which even a few are
 _TRIES, _PAUSE = 4, 0.01  # at the end of a run, where another process is writing
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")  # names of packs have no digits
 _IMAGE = "image"  # with which the kinds of programs' packs begin
 _SUPPORT_KEY = b"support".ljust(16, b"\0")
 
-STENCIL_PACKS, REGION_PACKS, SHAPE_PACKS = (Library(k) for k in ("stencils", "regions", "shapes"))
+STENCIL_PACKS, MODEL_PACKS, REGION_PACKS, SHAPE_PACKS = KINDS = tuple(
+    Library(kind) for kind in ("stencils", "models", "regions", "shapes")
+)
 _facts: dict[bytes, Item] = {}  # of shapes, not saved yet
 _last_save = time.monotonic()
 
@@ -74,7 +76,7 @@ def attach() -> None:
     if STORE.source is None:
         find_stencil = STENCIL_PACKS.find
         STORE.source = lambda request: find_stencil(request_key(request))
-        REGIONS.source = REGION_PACKS.find
+        MODELS.source, REGIONS.source = MODEL_PACKS.find, REGION_PACKS.find
 
 
 def find_facts(shape: bytes) -> tuple[int, ...] | None:
@@ -100,7 +102,7 @@ def images(program: bytes) -> Library:
 
 def library(kind: str) -> Library | None:
     """Return the library of a kind that another installation may have the use of, if it is one."""
-    for known in (STENCIL_PACKS, REGION_PACKS, SHAPE_PACKS):
+    for known in KINDS:
         if kind == known.kind:
             return known
     return Library(kind) if is_image(kind) else None
@@ -140,7 +142,8 @@ def _save() -> bool:
     if _facts and SHAPE_PACKS.save(dict(_facts)):
         _facts.clear()
     stencils = _save_shelf(STORE, STENCIL_PACKS, request_key)
-    return _save_shelf(REGIONS, REGION_PACKS, bytes) and stencils
+    models = _save_shelf(MODELS, MODEL_PACKS, bytes)
+    return _save_shelf(REGIONS, REGION_PACKS, bytes) and stencils and models
 
 
 def _save_shelf(shelf: Shelf[Any], packs: Library, key: Any) -> bool:
@@ -152,31 +155,41 @@ def _save_shelf(shelf: Shelf[Any], packs: Library, key: Any) -> bool:
     return False
 
 
-Compiled = tuple[Request, tuple[Any, ...]]
+class Compiled(NamedTuple):
+    """What a worker process compiled, as plain values."""
+
+    stencils: list[tuple[Request, tuple[Any, ...]]]
+    models: list[tuple[bytes, tuple[Any, ...], int]]
 
 
-def compiled(requests: list[Request]) -> list[Compiled]:
-    """Compile stencils, in a worker process, which hands them over as plain values."""
-    return [
-        (request, plain(made))
-        for request, made in zip(requests, stencil.build(requests), strict=True)
-    ]
+def compiled(requests: list[Request]) -> Compiled:
+    """Compile stencils, in a worker process."""
+    made = family.make(requests, MODELS)
+    models = MODELS.take_fresh().items()
+    return Compiled(
+        [(request, plain(stencil)) for request, stencil in zip(requests, made, strict=True)],
+        [(name, plain(model), insns) for name, (model, insns) in models],
+    )
 
 
-def adopt(batch: list[Compiled]) -> None:
+def adopt(batch: Compiled) -> None:
     """Take over what a worker process compiled."""
-    for request, value in batch:
+    for name, value, insns in batch.models:
+        MODELS.add(name, restore(value), insns)
+    for request, value in batch.stencils:
         STORE.add(Request(*request), restore(value), len(request[0]))
 
 
-def build(requests: list[Request], batches: Iterable[list[Compiled]]) -> int:
+def build(requests: list[Request], batches: Iterable[Compiled]) -> int:
     """Put stencils and the support code where the installation keeps them. OSError if it cannot."""
-    made = {
-        request_key(Request(*request)): Item(value, len(request[0]))
-        for batch in batches
-        for request, value in batch
-    }
+    made: dict[bytes, Item] = {}
+    models: dict[bytes, Item] = {}
+    for batch in batches:
+        models |= {name: Item(value, insns) for name, value, insns in batch.models}
+        for request, value in batch.stencils:
+            made[request_key(Request(*request))] = Item(value, len(request[0]))
     STENCIL_PACKS.build(made)
+    MODEL_PACKS.build(models)
     keys = {key for request in requests for key in request.keys if key not in SERVICES}
     SHAPE_PACKS.build({_shape_name(key): Item(facts(shape_of(key)), 0) for key in keys})
     Library("support").build({_SUPPORT_KEY: Item(_build_support(), 0)})
@@ -185,15 +198,15 @@ def build(requests: list[Request], batches: Iterable[list[Compiled]]) -> int:
 
 def before_fork() -> None:
     """Hold what must not be half done in the child."""
-    STORE.lock.acquire()
-    REGIONS.lock.acquire()
+    for shelf in (STORE, MODELS, REGIONS):
+        shelf.lock.acquire()
 
 
 def after_fork(*, is_child: bool) -> None:
     """Let go; what is not saved yet is the parent's to save."""
-    REGIONS.lock.release()
-    STORE.lock.release()
+    for shelf in (REGIONS, MODELS, STORE):
+        shelf.lock.release()
+        if is_child:
+            shelf.take_fresh()
     if is_child:
-        STORE.take_fresh()
-        REGIONS.take_fresh()
         _facts.clear()

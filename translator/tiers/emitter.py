@@ -6,6 +6,7 @@ Guest registers, state fields and flags are values; `commit` stores what is pend
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from translator import flags
@@ -88,6 +89,7 @@ class Emitter:
         self.lines = self.hot
         self.count = 0
         self.names: dict[Value, str] = {}
+        self.order: Sequence[int] = range(8)  # of the guest's registers among the arguments
         self.regs = [f"%q{i}" for i in range(8)]  # current SSA value, i32
         self.vectors = [f"%x{i}" for i in range(PINNED_XMM)]
         self.vector_of: dict[str, tuple[str, str]] = {}  # i128 name -> vector type, name

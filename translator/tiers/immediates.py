@@ -6,6 +6,7 @@ LLVM itself would first load the symbol that stands for the slot into a register
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from translator.hostops_x86_immediate import BINARY, LESS, MOVE
 from translator.ir import Op, Unit, Value
@@ -19,11 +20,16 @@ class HoleLowering(Lowering):
     """Emit the host function of a stencil.
 
     *has_flags*: some are stored. Then LLVM does better by computing them with the result.
+    *places*: which argument each guest register is.
     """
 
-    def __init__(self, name: str, *, has_flags: bool = True) -> None:
+    def __init__(
+        self, name: str, *, has_flags: bool = True, places: Sequence[int] = range(8)
+    ) -> None:
         super().__init__(name)
         self.has_flags = has_flags
+        self.regs = [f"%q{place}" for place in places]
+        self.order = [places.index(place) for place in range(8)]
         self.results: set[Value] = set()  # what becomes a register's value
 
     def insn(self, unit: Unit, slots: Slots) -> None:

@@ -241,7 +241,7 @@ class Lowering(Emitter):
             symbol = "@" + symbol
         regs = ", ".join(
             [
-                *(f"i64 {self.zext64(r)}" for r in self.regs),
+                *(f"i64 {self.zext64(self.regs[r])}" for r in self.order),
                 *(f"{VECTOR} {x}" for x in self.vectors),
             ]
         )

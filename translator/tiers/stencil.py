@@ -7,6 +7,7 @@ are the holes.  Xu and Kjolstad, "Copy-and-Patch Compilation", OOPSLA 2021.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from translator.ir import Terminal
@@ -15,6 +16,7 @@ from translator.shape import GROUP_BITS, SLOT_INDEX, shape_of
 from translator.tiers import backend, elf
 from translator.tiers.immediates import HoleLowering
 from translator.tiers.llvm import module
+from translator.tiers.renaming import Field
 from translator.tiers.services import SERVICES
 from translator.tiers.slots import HoleSlots
 
@@ -74,6 +76,8 @@ class Stencil(NamedTuple):
     branches: tuple[Branch, ...]
     faults: tuple[Fault, ...]
     constants: tuple[tuple[int, int, bytes], ...]  # (offset of a relative field, addend, data)
+    # Where it names guest registers, if it is the model of a pattern and that is known.
+    fields: tuple[Field, ...] | None = None
 
 
 class Request(NamedTuple):
@@ -83,8 +87,16 @@ class Request(NamedTuple):
     live: int  # mask by GROUP_BITS, of the groups that the insns write
 
 
-def lower(name: str, request: Request, used: set[str]) -> HoleLowering:
+class Job(NamedTuple):
+    """A stencil to compile: with the places that guest registers have among the arguments."""
+
+    request: Request
+    places: Sequence[int] = range(8)
+
+
+def lower(name: str, job: Job, used: set[str]) -> HoleLowering:
     """Lower the insns of a request into one function."""
+    request = job.request
     service = SERVICES.get(request.keys[0])
     if service is not None:
         lowering = HoleLowering(name)
@@ -92,7 +104,7 @@ def lower(name: str, request: Request, used: set[str]) -> HoleLowering:
         service(lowering)
         return lowering
     live = frozenset(g for g, bit in GROUP_BITS.items() if request.live & bit)
-    lowering = HoleLowering(name, has_flags=bool(live))
+    lowering = HoleLowering(name, has_flags=bool(live), places=job.places)
     terminal: Terminal | None = None
     for index, key in enumerate(request.keys):
         unit = lift(shape_of(key).insn)  # lowering adds values to it
@@ -102,22 +114,24 @@ def lower(name: str, request: Request, used: set[str]) -> HoleLowering:
     return lowering
 
 
-def source(requests: list[Request]) -> str:
+def source(jobs: Sequence[Job]) -> str:
     """Return the LLVM module of some stencils, function `s0`, `s1`... for each."""
     used: set[str] = set()
     symbols: set[str] = set()
     functions = []
-    for i, request in enumerate(requests):
-        lowering = lower(f"s{i}", request, used)
+    for i, job in enumerate(jobs):
+        lowering = lower(f"s{i}", job, used)
         functions.append(lowering.text())
         symbols |= lowering.symbols
     return module(functions, symbols, used)
 
 
-def build(requests: list[Request]) -> list[Stencil]:
+def build(jobs: Sequence[Job]) -> list[Stencil]:
     """Compile stencils, in one batch."""
-    obj = elf.parse(backend.compile_object(source(requests), optimize=False))
-    names = [f"s{i}" for i in range(len(requests))]
+    if not jobs:
+        return []
+    obj = elf.parse(backend.compile_object(source(jobs), optimize=False))
+    names = [f"s{i}" for i in range(len(jobs))]
     return [extract(obj, code) for code in elf.functions(obj, names)]
 
 

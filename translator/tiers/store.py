@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil, build
+from translator.tiers.family import make
+from translator.tiers.renaming import Field
+from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil
 
 Key = TypeVar("Key", bytes, Request)
 
@@ -89,13 +91,13 @@ class Store(Shelf[Request]):
         if not missing:
             return
         with self.lock:
-            for request, stencil in zip(missing, build(missing), strict=True):
+            for request, stencil in zip(missing, make(missing, MODELS), strict=True):
                 self.add(request, stencil, len(request.keys))
 
 
 def restore(plain: tuple[Any, ...]) -> Stencil:
     """Rebuild a stencil from the tuples that were saved."""
-    code, cold, holes, branches, faults, constants = plain
+    code, cold, holes, branches, faults, constants, fields = plain
     return Stencil(
         code,
         cold,
@@ -103,6 +105,7 @@ def restore(plain: tuple[Any, ...]) -> Stencil:
         tuple(Branch(*b) for b in branches),
         tuple(Fault(*f) for f in faults),
         constants,
+        None if fields is None else tuple(Field(*f) for f in fields),
     )
 
 
@@ -112,4 +115,5 @@ def plain(value: Any) -> Any:
 
 
 STORE = Store(1 << 16)
+MODELS = Shelf[bytes](1 << 14)  # of patterns, by their names
 REGIONS = Shelf[bytes](1 << 10)  # compiled regions, by a digest of all that each depends on
