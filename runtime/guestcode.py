@@ -17,7 +17,16 @@ from runtime.memory import EXEC, Memory
 from translator.hooks import Marks
 from translator.mode import CONTEXT_SHIFT as CONTEXT_SHIFT
 from translator.mode import USER_CONTEXT, Context, context_of
-from translator.planner import WINDOW, Options, Peek, Plan, form, look
+from translator.planner import (
+    TOLD_INSNS,
+    TOLD_WINDOW,
+    WINDOW,
+    Options,
+    Peek,
+    Plan,
+    form,
+    look,
+)
 from translator.shape import ALL_FLAGS
 
 PAGE_SHIFT, PAGE_SIZE = 12, 4096
@@ -78,6 +87,12 @@ class GuestCode:
         self.peeks_in: dict[int, set[int]] = {}  # page -> those that depend on it
         self.plans: dict[tuple[int, Options], Plan] = {}  # recent ones, of protected pages
 
+    @property
+    def longest(self) -> int:
+        """Insns of the longest block."""
+        is_told = self.marks is not None and self.marks.counts_blocks
+        return TOLD_INSNS if is_told else self.max_insns
+
     def plan(self, location: int, fpu: int) -> Plan:
         """Plan the block at a location for an x87 stack."""
         pc = location & 0xFFFFFFFF
@@ -90,7 +105,7 @@ class GuestCode:
                 fpu,
                 bool(location & LOCATION_PRECISE),
                 is_open,
-                OPEN_INSNS if is_open else self.max_insns,
+                OPEN_INSNS if is_open else self.longest,
                 self.recovers_flags,
                 context,
             ),
@@ -100,7 +115,7 @@ class GuestCode:
         """Plan a block of at most so many insns for a region; None where there can be none."""
         options = Options(
             fpu,
-            max_insns=min(most, self.max_insns),
+            max_insns=min(most, self.longest),
             recovers=self.recovers_flags,
             context=context,
         )
@@ -117,11 +132,12 @@ class GuestCode:
         """Plan a block as before, with the options of its first plan."""
         # In precise mode any floating-point insn ahead may raise an exception and show all flags.
         context = options.context
+        size = TOLD_WINDOW if options.max_insns == TOLD_INSNS else WINDOW
         if not context.number:
             peek = _unknown if options.precise else self.peek
-            return form(pc, self.fetch(pc, WINDOW), options, peek, self.marks)
+            return form(pc, self.fetch(pc, size), options, peek, self.marks)
         peek = _unknown if options.precise else partial(self.peek, context=context)
-        return form(pc, self.fetch_in(context, pc, WINDOW), options, peek, self.marks)
+        return form(pc, self.fetch_in(context, pc, size), options, peek, self.marks)
 
     def plan_known(self, pc: int, options: Options) -> Plan:
         """Plan a block as before, for those who look only, and again and again."""

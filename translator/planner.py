@@ -18,6 +18,8 @@ from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_
 
 MAX_INSNS = 64
 WINDOW = 384  # bytes fetched at once; more than MAX_INSNS usual insns
+# The same where somebody wants to know where blocks begin: there Unicorn's are as long.
+TOLD_INSNS, TOLD_WINDOW = 512, 4096
 PEEK = 12  # insns looked at in a successor
 PEEK_BYTES = 8 * PEEK
 
@@ -175,7 +177,9 @@ def form(
         if marks is not None and marks.insn_counts:
             plan.tallies += [(len(items), how, place) for how, place in marks.of_insn(where)]
         items.append((shape, slots))
-        if (shape.terminal is not None and not who) or after < here:
+        # What is served goes on behind itself, unless somebody wants to know where blocks begin.
+        goes_on = who and not (marks is not None and marks.counts_blocks)
+        if (shape.terminal is not None and not goes_on) or after < here:
             break
         if options.ends_at_store and shape.stores:
             break

@@ -43,6 +43,11 @@ def uc_arch_supported(atype: int) -> bool:
     return atype == unicorn_const.UC_ARCH_X86
 
 
+def ucsubclass(cls: type[Uc]) -> type[Uc]:
+    """Decorate a class derived from Uc, which needs nothing here."""
+    return cls
+
+
 def debug() -> str:
     """Return a line about this library."""
     return f"jitemu, interface of unicorn {__version__}, architectures: x86 (16- and 32-bit code)"
@@ -51,6 +56,6 @@ def debug() -> str:
 __all__ = [
     "Uc", "UcContext", "UcError", "arm64_const", "arm_const", "debug", "m68k_const", "mips_const",
     "ppc_const", "riscv_const", "s390x_const", "sparc_const", "tricore_const", "uc_arch_supported",
-    "uc_version", "unicorn_const", "version_bind", "x86_const",
+    "uc_version", "ucsubclass", "unicorn_const", "version_bind", "x86_const",
     *[name for name in vars(unicorn_const) if name.startswith("UC_")],
 ]  # fmt: skip

@@ -16,8 +16,9 @@ _MODULES = (
 def install() -> None:
     """Let `import unicorn` find this package from now on."""
     package = importlib.import_module("jitemu.unicorn")
-    sys.modules["unicorn"] = package
-    sys.modules["unicorn.unicorn"] = package
+    for name in ("", ".unicorn", ".unicorn_py3", ".unicorn_py3.unicorn"):
+        sys.modules["unicorn" + name] = package
+    vars(package).update(unicorn=package, unicorn_py3=package)  # what these names lead to
     for name in _MODULES:
         sys.modules[f"unicorn.{name}"] = importlib.import_module(f"jitemu.unicorn.{name}")
 

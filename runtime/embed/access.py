@@ -95,7 +95,7 @@ class Access(GuestMemory):
         device = self.devices.get(address >> 12)
         if device is not None and device.read is not None and not self.is_watched:
             size = width >> 3
-            if address & 0xFFF <= 4096 - size and size <= 8:
+            if address & 0xFFF <= 4096 - size and size <= 4:
                 owner, offset = self.machine.owner, address - device.origin
                 return device.read(owner, offset, size, device.read_data) & _MASKS[size]
         call = native.loads.get(width)
@@ -120,7 +120,7 @@ class Access(GuestMemory):
         device = self.devices.get(address >> 12)
         if device is not None and device.write is not None and not self.is_watched:
             size = width >> 3
-            if address & 0xFFF <= 4096 - size and size <= 8:
+            if address & 0xFFF <= 4096 - size and size <= 4:
                 owner, offset = self.machine.owner, address - device.origin
                 device.write(owner, offset, size, value, device.write_data)
                 return

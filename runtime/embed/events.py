@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.cpu import Cpu
 from runtime.embed.access import Failure, Stopped
-from runtime.system import control
+from runtime.system import control, interrupts
 from translator.faults import GuestFault
 from translator.insn import Insn
 from translator.mode import split_key
@@ -23,6 +23,9 @@ _EIP = FIELDS["eip"].offset // 4
 _ZF, _IF = 0x40, 0x200
 _CR2 = FIELDS["cr2"].offset // 4
 _TRAP, _INVALID, _PF = 1, 6, 14
+# Exceptions that double, and how often hooks are told of one (SDM vol. 3, table 6-5).
+_DOUBLING, _TIMES_MAX = frozenset({0, 10, 11, 12, 13, 14}), 2
+_GENERAL = FIELDS["eip"].offset + 4  # bytes of the general registers and EIP
 # Insns behind which a block begins.
 _JUMPS = (
     "b",
@@ -45,7 +48,8 @@ _JUMPS = (
 TRANSFERS = frozenset(
     [
         *("jmp", "jmpi", "jmpf", "jmpfi", "call", "calli", "callf", "callfi", "ret", "retf"),
-        *("iret", "loop", "loope", "loopne", "jcxz", "int", "int1", "int3", "into", "hlt"),
+        *("iret", "loop", "loope", "loopne", "jcxz", "int", "int1", "int3", "hlt"),
+        *("sysenter", "sysexit", "ud", "ud0", "ud1", "ud2"),
         *("j" + condition for condition in _JUMPS),
     ]
 )
@@ -80,8 +84,24 @@ def exception(machine: Stepping, vector: int, error: int = 0, address: int = 0) 
         delivery.exception(vector, error, address, is_told=is_invalid)
     elif is_invalid:
         raise Failure("invalid")
-    else:
+    elif vector not in _DOUBLING or not machine.hooks.by_kind["interrupt"]:
         interrupt(machine, vector)
+    elif (times := _times(machine, vector)) <= _TIMES_MAX:
+        interrupt(machine, vector if times == 1 else interrupts.DOUBLE)
+    else:
+        machine.stop()
+
+
+def _times(machine: Stepping, vector: int) -> int:
+    """Return how many times in a row an exception was met with the same registers.
+
+    A hook that leaves all as it was gets a double fault; then the processor shuts down.  Unicorn
+    does the same, but does not ask whether anything happened between the exceptions.
+    """
+    now = vector, bytes(machine.cpu.r8[:_GENERAL])
+    before, times = machine.stuck
+    machine.stuck = now, times + 1 if now == before else 1
+    return machine.stuck[1]
 
 
 def fault(machine: Stepping, found: GuestFault) -> None:

@@ -395,10 +395,15 @@ def _pages_of(host: int, size: int) -> tuple[int, int]:
     return first, (host + size - first + PAGE - 1) & -PAGE
 
 
+def _device_size(offset: int, size: int) -> int:
+    """Return how many bytes a device's next call is for: 4, 2 or 1, at a multiple of that."""
+    return next(n for n in (4, 2, 1) if n <= size and not offset % n)
+
+
 def _read_device(device: Device, offset: int, size: int) -> bytes:
     data = b""
     while size:
-        count = next(n for n in (8, 4, 2, 1) if n <= size)
+        count = _device_size(offset, size)
         number = 0
         if device.read is not None:
             number = device.read(device.owner(), offset, count, device.read_data)
@@ -409,7 +414,7 @@ def _read_device(device: Device, offset: int, size: int) -> bytes:
 
 def _write_device(device: Device, offset: int, data: bytes) -> None:
     while data:
-        count = next(n for n in (8, 4, 2, 1) if n <= len(data))
+        count = _device_size(offset, len(data))
         if device.write is not None:
             value = int.from_bytes(data[:count], "little")
             device.write(device.owner(), offset, count, value, device.write_data)

@@ -23,7 +23,7 @@ from translator.decode import Truncated, decode
 from translator.faults import GuestFault
 from translator.hooks import CAPTURE, COUNT, HOST, RING, SET, Marks
 from translator.insn import Insn
-from translator.planner import FetchFault, Plan
+from translator.planner import TOLD_INSNS, TOLD_WINDOW, FetchFault, Plan
 from translator.semantics import STRINGS
 from translator.shape import DISP, IMM, IMM2, NEXT, PC, TARGET, Slots, shape_of
 from translator.state import FIELDS, WATCHED
@@ -75,6 +75,8 @@ class Stepping:
         self._seen: set[int] = set()  # blocks that hooks for edges were told of
         self._handlers: dict[bytes, events.Handler | None] = {}
         self.delivery = Delivery(self)
+        # The exception that hooks were told of last, with the registers then; how often in a row.
+        self.stuck: tuple[tuple[int, bytes], int] = ((-1, b""), 0)
         self.watched: dict[int, int] = {}  # insns whose accesses were watched: how often of late
         self._watched_at = 0  # the budget then
 
@@ -402,9 +404,9 @@ class Stepping:
 
     def _walk(self, pc: int) -> Block:
         """Decode to the end of the block at an address."""
-        end, code, count = pc, self.engine.mem.fetch(pc, 1024), 0
+        end, code, count = pc, self.engine.mem.fetch(pc, TOLD_WINDOW), 0
         mode = self.engine.context(self.cpu).mode
-        while end - pc < 1000:
+        while count < TOLD_INSNS:
             try:
                 insn = decode(code, end - pc, mode)
             except Truncated:

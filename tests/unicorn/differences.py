@@ -39,7 +39,6 @@ DIFFERENCES = {
             _state(EAX="0x1", EIP="0x100001", EFLAGS="0x2"),
             "('error', 10)",
             _state(EAX="0x2", EIP="0x100001", EFLAGS="0x2"),
-            "('int', 8, '0x100003', 9)",
         ],
         [
             "('error', 21)",
@@ -47,7 +46,6 @@ DIFFERENCES = {
             "('int', 1, '0x100002', 9)",
             "('done',)",
             _state(EAX="0x3", EIP="0x100003", EFLAGS="0x6"),
-            "('int', 0, '0x100003', 9)",
             "('int', 0, '0x100003', 9)",
         ],
     ),

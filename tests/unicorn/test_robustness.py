@@ -386,6 +386,9 @@ def test_scripts_run_unmodified(tmp_path: Path) -> None:
     script.write_text(
         "import sys\nfrom unicorn import *\nfrom unicorn.x86_const import *\n"
         "from unicorn import arm_const\nimport unicorn\n"
+        "import unicorn.unicorn\nfrom unicorn.unicorn_py3.unicorn import UcError as Same\n"
+        "assert Same is unicorn.unicorn.UcError is UcError\n"
+        "@unicorn.ucsubclass\nclass Uc(unicorn.Uc):\n    pass\n"
         "uc = Uc(UC_ARCH_X86, UC_MODE_32)\nuc.mem_map(0x1000, 0x1000)\n"
         "uc.mem_write(0x1000, b'\\x40')\nuc.emu_start(0x1000, 0x1001)\n"
         "print(uc.reg_read(UC_X86_REG_EAX), sys.argv[1:], unicorn.__name__)\n"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jitemu import unicorn as ours
-from tests.unicorn import calls, paging, protected, watching  # noqa: F401  (they register some)
+from tests.unicorn import calls, paging, protected, usage, watching  # noqa: F401  (they register some)
 from tests.unicorn.differences import DIFFERENCES
 from tests.unicorn.referee import unicorn
 from tests.unicorn.scenarios import SCENARIOS, Scenario
