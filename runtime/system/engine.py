@@ -101,8 +101,10 @@ class LinearAccess(GuestMemory):
     def _probe(self, address: int, width: int) -> None:
         """Fault before a store of two parts if its second part would."""
         kind = at.A_WRITE | (at.A_USER if self.view == USER else 0)
-        for part in {address, address + width // 8 - 1 & 0xFFFFFFFF}:
-            self.linear.walk(part, kind)
+        self.linear.walk(address, kind)
+        last = address + width // 8 - 1 & 0xFFFFFFFF
+        if (last ^ address) >> 12:
+            self.linear.walk(last & ~0xFFF, kind)
 
     def _fill(self, address: int, size: int, kind: int, view: int) -> bool:
         """Map the pages of an access; False if a device takes part in it."""

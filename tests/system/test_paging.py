@@ -110,6 +110,21 @@ def test_faults(machine: Machine, cpl: int, bits: int, code: str, error: int) ->
     assert machine.p.cpu.eip == CODE
 
 
+def test_fault_address_of_wide_stores(machine: Machine) -> None:
+    """CR2 is the first byte that cannot be written: of the access, or of its second page."""
+    machine.map(DATA, 0x300000, P | RW)
+    machine.map(DATA + 0x1000, 0, 0)
+    machine.cr4 = segments.CR4_OSFXSR
+    machine.start(0)
+    for offset in (*range(0xFF0, 0x1000), *range(0x1000, 0x1020, 3)):
+        place = DATA + offset
+        for code, size in (("0f1105", 16), ("d9eedb3d", 10)):  # movups [place]; fstp [place]
+            expected = max(place, DATA + 0x1000) if offset + size > 0x1000 else None
+            done = machine.run(f"{code} {place.to_bytes(4, 'little').hex()} dbe3 f4")
+            found = done.address if done.kind == "fault" else None
+            assert found == expected, (offset, size)
+
+
 def test_supervisor_writes_to_read_only_pages_unless_wp(machine: Machine) -> None:
     machine.map(DATA, 0x300000, P | US)
     machine.start(0)
