@@ -64,6 +64,8 @@ class _Run:
         self.status: int | None = None
 
     def run(self) -> int:
+        from jitemu.serialports import Stdio
+
         with self.clean:
             script = self._script()
             peers = [self._connect(text) for text in self.options.serial]
@@ -72,6 +74,8 @@ class _Run:
             )
             pc = self._build(peers, console_peer)
             for number, peer in enumerate(peers):
+                if isinstance(peer, Stdio):
+                    peer.on_quit = lambda: pc.loop.stop("quit")
                 if peer is not None:
                     port = pc.serial[number]
                     peer.start(lambda data, port=port: pc.loop.post(lambda: port.receive(data)))  # type: ignore[misc]
@@ -174,7 +178,7 @@ class _Run:
         """Open the display; without an option a terminal shows the screen if it is free."""
         kind = self.options.display
         if kind is None:
-            is_used = self.options.script or "stdio" in self.options.serial
+            is_used = self.options.script or {"stdio", "mon:stdio"} & set(self.options.serial)
             kind = "text" if not is_used and os.isatty(0) and os.isatty(1) else "none"
 
         def quit() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from jitemu import drives, paravirtual
+from jitemu import drives, paravirtual, qemuwords
 from jitemu.models import MODELS
 from jitemu.options import Parser, UsageError, count, seconds
 from runtime.machines.paravirtual import Share
@@ -94,6 +94,11 @@ def boot_order(text: str) -> str:
     return "acdn"
 
 
+def _all_drives(first: str) -> str:
+    """Return a boot order that begins so."""
+    return "".join(dict.fromkeys(first + "acdn"))
+
+
 def rtc_base(text: str) -> datetime | None:
     """Read -rtc: base=utc (None), localtime or a date."""
     value = "utc"
@@ -114,11 +119,32 @@ def rtc_base(text: str) -> datetime | None:
 
 
 def display(text: str) -> str:
-    """Read --display."""
+    """Read --display; QEMU's names for what is alike are understood."""
+    text = {"curses": "text", "gtk": "window", "sdl": "window"}.get(text.partition(",")[0], text)
     kind, _, path = text.partition(":")
     if text not in ("text", "none", "window") and not (kind == "png" and path):
         raise argparse.ArgumentTypeError(f"{text!r}: choose {DISPLAYS}")
     return text
+
+
+def machine(text: str) -> str:
+    """Read -machine: an i440FX PC, whatever its version; keys of which only accel matters."""
+    first, *keys = text.removeprefix("type=").split(",")
+    if first.startswith(("accel=", "usb=")):
+        first, keys = "pc", [first, *keys]
+    if first != "pc" and not first.startswith("pc-i440fx"):
+        raise argparse.ArgumentTypeError(f"{first!r}: there is pc")
+    for key in keys:
+        if key.startswith("accel="):
+            accelerator(key.removeprefix("accel="))
+    return "pc"
+
+
+def accelerator(text: str) -> str:
+    """Read -accel: translation is all there is."""
+    if "tcg" not in text.partition(",")[0].split(":"):
+        raise argparse.ArgumentTypeError(f"{text!r}: guest code is translated here (tcg)")
+    return "tcg"
 
 
 def one(text: str) -> int:
@@ -139,26 +165,28 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     add = made.add_argument_group("what it starts").add_argument
+    add("image", nargs="?", metavar="IMAGE", help="image of the first hard disk, as -hda")
     for name, what in (("fda", "first diskette"), ("fdb", "second diskette")):
         add(f"-{name}", metavar="FILE", help=f"image of the {what}")
     for name in ("hda", "hdb", "hdc", "hdd"):
         add(f"-{name}", metavar="FILE", help="image of a hard disk")
     add("-cdrom", metavar="FILE", help="image of a CD, in the drive of -hdc")
     add("-drive", action="append", default=[], metavar="KEYS",
-        help="file=FILE,if=ide|floppy|virtio,index=N,media=disk|cdrom,...")  # fmt: skip
+        help="file=FILE,if=ide|floppy|virtio,index=N,media=disk|cdrom,...; with if=none,id=ID "
+        "for -device ide-hd|ide-cd|virtio-blk-pci|floppy,drive=ID")  # fmt: skip
     add("-snapshot", action="store_true", help="forget all that is written to images (default)")
     add("-kernel", metavar="FILE", help="start a Linux (bzImage) or Multiboot kernel")
     add("-initrd", metavar="FILE", help="initial file system, or module, of the kernel")
     add("-append", default="", metavar="TEXT", help="command line of the kernel")
     add("-bios", metavar="FILE", help="firmware image, instead of the built-in BIOS")
     add("-vgabios", metavar="FILE", help="its video BIOS (vgabios-stdvga.bin beside -bios)")
-    add("-boot", type=boot_order, default="acdn", metavar="LETTERS",
+    add("-boot", type=boot_order, default=None, metavar="LETTERS",
         help="where to boot from: a diskette, c disk, d CD (acdn)")  # fmt: skip
     add = made.add_argument_group("the machine").add_argument
     add("-m", type=memory_size, default=128 << 20, metavar="SIZE", help="MiB of memory (128)")
     add("-cpu", choices=tuple(MODELS), default="max", help="processor (max)")
     add("-smp", type=one, help="1")
-    add("-M", "-machine", choices=("pc",), default="pc", help="pc")
+    add("-M", "-machine", type=machine, default="pc", metavar="pc", help="an i440FX PC")
     add("-serial", action="append", default=[], metavar="WHERE",
         help="stdio, file:PATH, tcp:HOST:PORT[,server], unix:PATH[,server], null, none; "
         "each for one port")  # fmt: skip
@@ -166,20 +194,35 @@ def parser() -> Parser:
     add("-debugcon", metavar="WHERE", help="where bytes sent to port E9h go: stdio or file:PATH")
     add("-device", action="append", default=[], metavar="NAME",
         help="isa-debug-exit[,iobase=PORT]: a port at which the guest ends the machine; "
-        "virtio-rng-pci: random bytes of the host")  # fmt: skip
+        "virtio-rng-pci: random bytes of the host; also for what -drive if=none, -netdev, "
+        "-chardev and -fsdev define: ide-hd, ide-cd, virtio-blk-pci, floppy, virtio-net-pci, "
+        "virtio-9p-pci, virtconsole, isa-serial, isa-debugcon")  # fmt: skip
+    for name in ("chardev", "netdev", "fsdev"):
+        add(f"-{name}", action="append", default=[], metavar="KIND,id=ID",
+            help="what a -device names")  # fmt: skip
     add("-virtfs", action="append", default=[], metavar="local,path=DIR,mount_tag=TAG",
         help="share a folder, by 9p; with readonly=on the guest changes nothing")  # fmt: skip
     add("-virtioconsole", metavar="WHERE", help="a console (hvc0); WHERE as for -serial")
     add("-nic", default="none", metavar="user|none",
         help="user: a virtio network card; the guest reaches what the host reaches, "
         "its own servers as 10.0.2.2 (default: none)")  # fmt: skip
+    add("-net", action="append", default=[], metavar="nic|user|none",
+        help="the same in two words: -net nic -net user")  # fmt: skip
     add("-rtc", type=rtc_base, metavar="base=WHEN", help="utc (default), localtime or a date")
     add("--clock", choices=("host", "icount"), default="host",
         help="guest time is the host's, or 1 ns for each insn, so that runs are alike")  # fmt: skip
     add("-no-reboot", action="store_true", help="end when the guest resets the machine")
+    add("-vga", choices=("std",), help="std: the only adapter")
+    add("-accel", type=accelerator, metavar="tcg", help="tcg")
+    add("-monitor", choices=("none", "null"), help="none")
+    add("-name", metavar="TEXT", help="means nothing here, as the following")
+    for name in ("-nodefaults", "-no-user-config", "-no-hpet", "-no-fd-bootchk", "-usb"):
+        add(name, action="store_true", help=argparse.SUPPRESS)
     add = made.add_argument_group("seeing and steering it").add_argument
     add("-display", "--display", type=display, metavar="WHERE", help=DISPLAYS)
-    add("-nographic", action="store_true", help="no screen; the first serial port is the terminal")
+    add("-nographic", action="store_true",
+        help="no screen; the first serial port is the terminal, in which Ctrl-A X "
+        "ends the machine")  # fmt: skip
     add("--script", metavar="FILE", help="do what its lines say (jitemu/script.py)")
     add("--timeout", type=seconds, metavar="SECONDS", help="end the machine after this time")
     add = made.add_argument_group("translation").add_argument
@@ -203,18 +246,37 @@ def parse(words: Sequence[str]) -> BootOptions:
         "hdd": ("ide", 3, "disk"),
         "cdrom": ("ide", 2, "cdrom"),
     }
+    if found.image is not None:
+        if found.hda is not None:
+            raise UsageError(f"{found.image} is -hda, which is given, too")
+        found.hda = found.image
     try:
+        spelled = qemuwords.resolve(
+            drives=found.drive,
+            devices=found.device,
+            chardevs=found.chardev,
+            netdevs=found.netdev,
+            fsdevs=found.fsdev,
+            serial=found.serial,
+            shares=found.virtfs,
+        )
         specs = [
             drives.parse(getattr(found, name), interface=interface, index=index, media=media)
             for name, (interface, index, media) in places.items()
             if getattr(found, name) is not None
         ]
-        specs += [drives.parse(text) for text in found.drive]
-        shares = [paravirtual.share(text) for text in found.virtfs]
-        devices = dict(paravirtual.device(text) for text in found.device)
-        has_network = paravirtual.network(found.nic)
+        specs += [drives.parse(text) for text in spelled.drives]
+        shares = [paravirtual.share(text) for text in spelled.shares]
+        devices = dict(paravirtual.device(text) for text in spelled.devices)
+        networks = [
+            paravirtual.network(found.nic),
+            qemuwords.network(found.net),
+            spelled.has_network,
+        ]
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if sum(networks) > 1:
+        raise UsageError("a machine has one network card")
     if found.snapshot:
         for spec in specs:
             if spec.access == "write":
@@ -223,7 +285,7 @@ def parse(words: Sequence[str]) -> BootOptions:
         raise UsageError("-initrd goes with -kernel")
     if found.append and found.kernel is None:
         raise UsageError("-append goes with -kernel")
-    serial = list(found.serial)
+    serial = list(spelled.serial)
     if found.nographic and not serial:
         serial = ["stdio"]
     return BootOptions(
@@ -235,15 +297,15 @@ def parse(words: Sequence[str]) -> BootOptions:
         append=found.append,
         bios=found.bios,
         vgabios=found.vgabios,
-        boot=found.boot,
+        boot=found.boot or _all_drives(spelled.boot),
         serial=serial,
         parallel=found.parallel,
-        debug=found.debugcon,
+        debug=found.debugcon or spelled.debug,
         debug_exit=devices.get(paravirtual.DEBUG_EXIT),
         shares=shares,
         has_entropy=paravirtual.ENTROPY in devices,
-        has_network=has_network,
-        console=found.virtioconsole,
+        has_network=any(networks),
+        console=found.virtioconsole or spelled.console,
         display="none" if found.nographic else found.display,
         reboots=not found.no_reboot,
         rtc=found.rtc,

@@ -18,6 +18,10 @@ from runtime.machines.storage import Drives
 _KEYS = frozenset(
     {"file", "if", "index", "media", "format", "snapshot", "readonly", "overlay", "backing"}
 )
+# Keys of QEMU's that change nothing that a guest could see.
+_IGNORED = frozenset(
+    {"id", "cache", "aio", "discard", "detect-zeroes", "werror", "rerror", "serial"}
+)
 _SWITCHES = {"on": True, "off": False}
 _PLACES = {"ide": 4, "floppy": 2, "virtio": 16}
 
@@ -41,7 +45,7 @@ def keys_of(text: str, first: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, part in enumerate(text.replace(",,", "\0").split(",")):
         name, sign, value = part.replace("\0", ",").partition("=")
-        if number == 0 and name not in _KEYS:
+        if number == 0 and name not in _KEYS | _IGNORED:
             name, sign, value = first, "=", part.replace("\0", ",")
         if not sign or name in found:
             raise ValueError(f"{text!r}: expected key=value after each comma")
@@ -53,12 +57,14 @@ def parse(
     text: str, *, interface: str = "ide", index: int | None = None, media: str = "disk"
 ) -> DriveSpec:
     """Read "FILE[,key=value...]"; ValueError says what is wrong."""
-    keys = keys_of(text, "file")
+    keys = {key: value for key, value in keys_of(text, "file").items() if key not in _IGNORED}
     if unknown := keys.keys() - _KEYS:
         raise ValueError(
             f"{text!r}: unknown {', '.join(sorted(unknown))}: {', '.join(sorted(_KEYS))}"
         )
     interface = keys.get("if", interface)
+    if interface == "none":
+        raise ValueError(f"{text!r}: if=none needs id= and a -device with drive=")
     if interface not in _PLACES:
         raise ValueError(f"{text!r}: if={interface}: choose {', '.join(_PLACES)}")
     media = keys.get("media", media)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
-_READ = 4096
-FORMS = "stdio, null, none, file:PATH, tcp:HOST:PORT[,server] or unix:PATH[,server]"
+_READ, _COMMAND = 4096, 1  # bytes; Ctrl-A
+FORMS = "stdio, mon:stdio, null, none, file:PATH, tcp:HOST:PORT[,server] or unix:PATH[,server]"
 
 
 class Peer(Protocol):
@@ -60,18 +61,29 @@ class File(Null):
 
 
 class Stdio:
-    """The terminal, or whatever stdin and stdout are."""
+    """The terminal, or whatever stdin and stdout are.
 
-    def __init__(self, *, keys: bool = True) -> None:
-        """Take stdin over, if it is a terminal: *keys* come as they are pressed, without echo."""
+    In a terminal keys go to the guest as they are pressed, and Ctrl-A is for us, as in QEMU: then X
+    ends the machine, another Ctrl-A or A is one for the guest.
+    """
+
+    def __init__(self, *, keys: bool = True, quits: bool = True) -> None:
+        """Take stdin over, if it is a terminal: *keys* come without echo.
+
+        *quits*: Ctrl-C ends the machine; else it is for the guest.
+        """
         self._saved: list[object] | None = None
+        self.on_quit: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGINT)
+        self._is_command = False
         if keys and sys.stdin is not None and os.isatty(0):
             import termios
 
             self._saved = termios.tcgetattr(0)
             mode = termios.tcgetattr(0)
             mode[0] &= ~(termios.ICRNL | termios.IXON)
-            mode[3] &= ~(termios.ICANON | termios.ECHO)  # Ctrl-C still ends the machine
+            mode[3] &= ~(termios.ICANON | termios.ECHO)
+            if not quits:
+                mode[3] &= ~termios.ISIG
             termios.tcsetattr(0, termios.TCSADRAIN, mode)
 
     def write(self, data: bytes) -> None:
@@ -85,9 +97,27 @@ class Stdio:
         def read() -> None:
             with contextlib.suppress(OSError, ValueError):
                 while data := os.read(0, _READ):
-                    receive(data)
+                    rest = data if self._saved is None else self.filter(data)
+                    if rest:
+                        receive(rest)
 
         threading.Thread(target=read, name="stdin", daemon=True).start()
+
+    def filter(self, data: bytes) -> bytes:
+        """Take our commands out of what was typed."""
+        found = bytearray()
+        for key in data:
+            if self._is_command:
+                self._is_command = False
+                if key in b"xX":
+                    self.on_quit()
+                elif key in (_COMMAND, *b"aA"):
+                    found.append(_COMMAND)
+            elif key == _COMMAND:
+                self._is_command = True
+            else:
+                found.append(key)
+        return bytes(found)
 
     def close(self) -> None:
         """Give the terminal back as it was."""
@@ -167,7 +197,7 @@ def connect(text: str) -> Peer | None:
     """Open what -serial names; None for "none". ValueError for what it cannot be, OSError."""
     kind, _, rest = text.partition(":")
     if text in ("stdio", "mon:stdio"):
-        return Stdio()
+        return Stdio(quits=text == "stdio")
     if text == "null":
         return Null()
     if text == "none":

@@ -159,8 +159,8 @@ def test_options() -> None:
     assert parse(["-nographic"]).serial == ["stdio"]
     assert parse(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]).debug_exit == 0xF4
     assert parse(["-snapshot", "-hda", "x,snapshot=off"]).drives[0].access == "snapshot"
-    bad = "-smp 2;-m 0;-boot z;-rtc base=noon;-append x;-device e1000;-cpu arm;--display png:;extra"
-    for words in bad.split(";"):
+    bad = "-smp 2;-m 0;-boot z;-rtc base=noon;-append x;-device e1000;-cpu arm;--display png:"
+    for words in [*bad.split(";"), "x -hda y"]:
         with pytest.raises(UsageError):
             parse(words.split())
 

@@ -1,0 +1,199 @@
+"""QEMU's long spellings (-device, -netdev, -chardev, -fsdev, -net, -accel) -> the short ones.
+
+In: what the command line said. Out: lists in the forms of -drive, -serial, -virtfs and -nic, so
+that what they mean is read in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from jitemu.paravirtual import DEBUG_EXIT, ENTROPY, device
+
+_DRIVES = {
+    "ide-hd": "if=ide,media=disk",
+    "ide-cd": "if=ide,media=cdrom",
+    "virtio-blk-pci": "if=virtio",
+    "virtio-blk": "if=virtio",
+    "floppy": "if=floppy",
+}
+_LETTERS = {"ide-hd": "c", "ide-cd": "d", "virtio-blk-pci": "c", "virtio-blk": "c", "floppy": "a"}
+_CARDS = ("virtio-net-pci", "virtio-net")
+_PRESENT = ("VGA", "virtio-serial-pci", "virtio-serial", "isa-fdc", "piix3-ide", "i8042")
+_KNOWN = (*_DRIVES, *_CARDS, ENTROPY, DEBUG_EXIT, "virtio-9p-pci", "virtconsole", "isa-serial")
+_KNOWN += ("isa-debugcon", "VGA")
+_NOT_PLACES = ("if", "index", "bus", "unit", "media")  # of -drive: the device says them
+Keys = dict[str, str]
+
+
+@dataclass
+class Words:
+    """What -drive, -device, -serial and so on came to."""
+
+    drives: list[str]
+    serial: list[str]
+    shares: list[str]
+    devices: list[str] = field(default_factory=list)  # that paravirtual.device knows
+    console: str | None = None
+    debug: str | None = None
+    has_network: bool = False
+    boot: str = ""  # letters in the order of bootindex=; "": nobody said
+
+
+def keys_of(text: str, option: str) -> tuple[str, Keys]:
+    """Take apart "NAME,key=value,..."; a key alone is "on". ValueError."""
+    name, *parts = (part.replace("\0", ",") for part in text.replace(",,", "\0").split(","))
+    keys: Keys = {}
+    if "=" in name:
+        parts, name = [name, *parts], ""
+    for part in parts:
+        key, sign, value = part.partition("=")
+        if not key or key in keys:
+            raise ValueError(f"{option} {text}: expected NAME,key=value,... each key once")
+        keys[key] = value if sign else "on"
+    return name, keys
+
+
+def text_of(keys: Keys) -> str:
+    """Build "key=value,key=value"."""
+    return ",".join(f"{key}={value.replace(',', ',,')}" for key, value in keys.items())
+
+
+class _Named:
+    """Things with id=, each of which one device takes."""
+
+    def __init__(self, option: str, texts: Iterable[str]) -> None:
+        self.option = option
+        self.found: dict[str, tuple[str, Keys]] = {}
+        for text in texts:
+            name, keys = keys_of(text, option)
+            number = keys.pop("id", "")
+            if not number or number in self.found:
+                raise ValueError(f"{option} {text}: an id= of its own is needed")
+            self.found[number] = name, keys
+
+    def take(self, keys: Keys, key: str, text: str) -> tuple[str, Keys]:
+        """Return and remove what *key* names."""
+        if keys.get(key) not in self.found:
+            raise ValueError(f"-device {text}: {key}= has to name a {self.option}")
+        return self.found.pop(keys[key])
+
+    def check_all_taken(self) -> None:
+        """ValueError for what nobody uses."""
+        for number in self.found:
+            raise ValueError(f"{self.option} with id={number}: no -device uses it")
+
+
+def place_of(kind: str, keys: Keys) -> str:
+    """Return -serial's form of a -chardev."""
+    server = ",server=on" if keys.get("server", "off") == "on" else ""
+    if kind in ("stdio", "null"):
+        return "mon:stdio" if kind == "stdio" and keys.get("mux") == "on" else kind
+    if kind == "file" and keys.get("path"):
+        return f"file:{keys['path']}"
+    if kind == "socket" and keys.get("path"):
+        return f"unix:{keys['path']}{server}"
+    if kind == "socket" and keys.get("port"):
+        return f"tcp:{keys.get('host', '')}:{keys['port']}{server}"
+    raise ValueError(f"-chardev {kind}: choose stdio, null, file,path= or socket,path=|port=")
+
+
+def network(net: Iterable[str]) -> bool:
+    """Read -net: "nic" and "user" together are a network, "none" is none; ValueError."""
+    kinds = set()
+    for text in net:
+        kind, keys = keys_of(text, "-net")
+        model = keys.pop("model", "virtio")
+        if kind not in ("nic", "user", "none") or keys or not model.startswith("virtio"):
+            raise ValueError(f"-net {text}: choose nic,model=virtio with user, or none")
+        kinds.add(kind)
+    if kinds and kinds not in ({"none"}, {"nic", "user"}):
+        raise ValueError("-net: nic and user belong together")
+    return "user" in kinds
+
+
+def resolve(
+    *,
+    drives: Iterable[str],
+    devices: Iterable[str],
+    chardevs: Iterable[str] = (),
+    netdevs: Iterable[str] = (),
+    fsdevs: Iterable[str] = (),
+    serial: Iterable[str] = (),
+    shares: Iterable[str] = (),
+) -> Words:
+    """Bring devices together with what they name; ValueError says what does not fit."""
+    alone: list[str] = []
+    named: list[str] = []
+    for text in drives:
+        (named if keys_of(text, "-drive")[1].get("if") == "none" else alone).append(text)
+    disks, lines = _Named("-drive if=none", named), _Named("-chardev", chardevs)
+    networks, folders = _Named("-netdev", netdevs), _Named("-fsdev", fsdevs)
+    words = Words(alone, [], list(shares))
+    order: list[tuple[int, str]] = []
+
+    def line(keys: Keys, text: str) -> str:
+        return place_of(*lines.take(keys, "chardev", text))
+
+    def disk(name: str, keys: Keys, text: str) -> None:
+        path, drive = disks.take(keys, "drive", text)
+        if path:
+            drive["file"] = path
+        made = {key: value for key, value in drive.items() if key not in _NOT_PLACES}
+        if "bus" in keys or "unit" in keys:
+            bus = keys.get("bus", "ide.0").removeprefix("ide.")
+            if name[:3] == "ide" and not (bus + keys.get("unit", "0")).isdecimal():
+                raise ValueError(f"-device {text}: expected bus=ide.0|ide.1,unit=0|1")
+            if name[:3] == "ide":
+                made["index"] = str(2 * int(bus) + int(keys.get("unit", "0")))
+        if keys.get("bootindex", "0").isdecimal() and "bootindex" in keys:
+            order.append((int(keys["bootindex"]), _LETTERS[name]))
+        words.drives.append(f"{text_of(made)},{_DRIVES[name]}")
+
+    def card(name: str, keys: Keys, text: str) -> None:
+        kind, rest = networks.take(keys, "netdev", text)
+        if kind != "user" or rest or words.has_network:
+            raise ValueError("-netdev: one user,id=ID, without forwarding, is all there is")
+        words.has_network = True
+
+    def folder(name: str, keys: Keys, text: str) -> None:
+        kind, rest = folders.take(keys, "fsdev", text)
+        words.shares.append(f"{kind},{text_of(rest | {'mount_tag': keys.get('mount_tag', '')})}")
+
+    def console(name: str, keys: Keys, text: str) -> None:
+        if words.console is not None:
+            raise ValueError(f"-device {text}: there is one console")
+        words.console = line(keys, text)
+
+    def debug(name: str, keys: Keys, text: str) -> None:
+        if int(keys.get("iobase", "0xe9"), 0) != 0xE9:
+            raise ValueError(f"-device {text}: its port is E9h")
+        words.debug = line(keys, text)
+
+    makers: dict[str, Callable[[str, Keys, str], None]] = {
+        **dict.fromkeys(_DRIVES, disk),
+        **dict.fromkeys(_CARDS, card),
+        "virtio-9p-pci": folder,
+        "virtconsole": console,
+        "isa-serial": lambda name, keys, text: words.serial.append(line(keys, text)),
+        "isa-debugcon": debug,
+    }
+    for place in serial:
+        kind, _, number = place.partition(":")
+        words.serial.append(line({"chardev": number}, place) if kind == "chardev" else place)
+    for text in devices:
+        name, keys = keys_of(text, "-device")
+        if name in makers:
+            makers[name](name, keys, text)
+        elif name == ENTROPY:
+            words.devices.append(name)
+        elif name == DEBUG_EXIT:
+            device(text)
+            words.devices.append(text)
+        elif name not in _PRESENT:
+            raise ValueError(f"-device {name}: not there; there are {', '.join(_KNOWN)}")
+    for group in (disks, networks, folders):
+        group.check_all_taken()
+    words.boot = "".join(dict.fromkeys(letter for _, letter in sorted(order)))
+    return words
