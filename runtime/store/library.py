@@ -145,9 +145,11 @@ class Library:
                     if is_mine:
                         self._add(folder, records, insns)
                     return is_mine
-        except (place.Unusable, OSError) as error:
-            text = error.strerror if isinstance(error, OSError) else str(error)
-            place.warn(f"compiled code cannot be kept: {text} ({place.base()})")
+        except place.Unusable as error:
+            place.warn(f"no compiled code is kept or used: {error}")  # as `open` says: once
+            return True
+        except OSError as error:
+            place.warn(f"compiled code cannot be kept: {error.strerror} ({place.base()})")
             return True
 
     def _add(self, folder: int, records: dict[bytes, bytes], insns: dict[bytes, int]) -> None:
