@@ -20,6 +20,21 @@ from runtime.disks.raw import Raw
 
 FORMATS = ("raw", "qcow2")
 _CALLED_QCOW2 = (".qcow2", ".qcow", ".qc2", ".overlay")
+# What else images begin with (at an offset), which is no disk's first sector.
+_FOREIGN = {
+    "VMDK": (0, (b"KDMV", b"COWD", b"# Disk DescriptorFile")),
+    "VDI": (0x40, (b"\x7f\x10\xda\xbe",)),
+    "VHD": (0, (b"conectix",)),
+    "VHDX": (0, (b"vhdxfile",)),
+    "QED": (0, (b"QED\0",)),
+}
+_PACKED = {
+    "gzip": b"\x1f\x8b\x08",
+    "xz": b"\xfd7zXZ\0",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "bzip2": b"BZh",
+    "zip": b"PK\3\4",
+}
 _DEPTH = 16  # images behind one another
 Access = Literal["read", "snapshot", "write"]
 
@@ -155,6 +170,9 @@ def _open(path: str, form: str | None, trust: Trust, *, write: bool, depth: int 
         if not size_of(fd):
             raise DiskError(f"{path}: the image is empty")
         return Raw(fd, write=write)
+    except OSError as error:
+        os.close(fd)
+        raise DiskError(f"{path}: {error.strerror}") from None
     except BaseException:
         os.close(fd)
         raise
@@ -165,7 +183,22 @@ def _format_of(fd: int, path: str) -> str:
     looks = read_at(fd, 0, 4) == qcow2_header.MAGIC
     if looks and not is_called:
         raise DiskError(f"{path}: begins like a qcow2 image; say format=qcow2 or format=raw")
+    if not is_called:
+        _check_known(read_at(fd, 0, SECTOR), path)
     return "qcow2" if is_called else "raw"
+
+
+def _check_known(first: bytes, path: str) -> None:
+    """DiskError for what would be a disk of garbage if it were read as raw."""
+    for name, (offset, magics) in _FOREIGN.items():
+        if first.startswith(magics, offset):
+            raise DiskError(
+                f"{path}: begins like a {name} image, which is not known here: "
+                "qemu-img convert -O qcow2 makes one that is; else say format=raw"
+            )
+    for name, magic in _PACKED.items():
+        if first.startswith(magic):
+            raise DiskError(f"{path}: begins like a {name} file: unpack it; else say format=raw")
 
 
 def _open_qcow2(fd: int, path: str, trust: Trust, *, write: bool, depth: int) -> Disk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import random
 import shutil
@@ -364,6 +365,32 @@ def test_a_chain_without_end(tmp_path: Path) -> None:
     a.write_bytes(b.read_bytes())  # its backing file is a.qcow2
     with pytest.raises(DiskError, match="behind one another"):
         open_disk(str(b))
+
+
+FOREIGN = {"vmdk": "VMDK", "vdi": "VDI", "vhdx": "VHDX", "vpc": "VHD", "qed": "QED"}
+
+
+@needs_qemu_img
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_images_of_other_formats_are_no_raw_disks(tmp_path: Path, kind: str) -> None:
+    path = str(tmp_path / "disk.img")
+    qemu_img("create", "-q", "-f", kind, path, "4M")
+    with pytest.raises(DiskError, match=f"begins like a {FOREIGN[kind]} image.*qemu-img convert"):
+        open_disk(path)
+    open_disk(path, "raw").close()
+
+
+def test_packed_images_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "fd.img.gz"
+    path.write_bytes(gzip.compress(noise(9)))
+    with pytest.raises(DiskError, match="gzip"):
+        open_disk(str(path))
+    open_disk(str(path), "raw").close()
+
+
+def test_files_that_cannot_be_read_are_named() -> None:
+    with pytest.raises(DiskError, match="/proc/self/mem: "):
+        open_disk("/proc/self/mem")
 
 
 def test_backing_files_elsewhere(tmp_path: Path) -> None:
