@@ -131,9 +131,9 @@ class Controls:
         """Return how many exits there are."""
         return len(self._exits())
 
-    def ctl_get_exits(self) -> list[int]:
+    def ctl_get_exits(self) -> tuple[int, ...]:
         """Return the exits."""
-        return sorted(self._exits())
+        return tuple(sorted(self._exits()))
 
     def ctl_set_exits(self, exits: Iterable[int]) -> None:
         """Choose the addresses where emulation ends."""

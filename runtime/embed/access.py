@@ -177,13 +177,23 @@ class Access(GuestMemory):
             done += count
 
     def _parts(self, kind: str, address: int, size: int, value: int) -> list[tuple[Part, int, int]]:
-        """Return what an access touches, once hooks have made that possible; Failure."""
+        """Return what an access touches, once hooks have made that possible; Failure.
+
+        Of a second page hooks are told where it begins: a read is as long as before, of a write it
+        is the byte there.
+        """
         found: list[tuple[Part, int, int]] = []
         at, left = address, size
         first = self.place(address, kind)
         while left:
             place = self.place(at, kind) if at != address else first
-            part = self.permitted(kind, place, first, size, value)
+            if place == first:
+                part = self.permitted(kind, place, first, size, value)
+            elif kind == "write":
+                byte = value >> 8 * (size - left) & 0xFF
+                part = self.permitted(kind, place, place, 1, byte)
+            else:
+                part = self.permitted(kind, place, place, size, 0)
             count = min(left, part.end - place)
             if self.linear is not None:
                 count = min(count, 0x1000 - (at & 0xFFF))

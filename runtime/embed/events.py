@@ -126,12 +126,9 @@ def _next(machine: Stepping, insn: Insn, eip: int) -> None:
 
 # -- ports -----------------------------------------------------------------------------------------
 def port_in(machine: Stepping, port: int, size: int) -> int:
-    """Read a port: what the last hook says; 0 without hooks."""
-    value = 0
-    for hook in tuple(machine.hooks.by_kind["in"]):
-        value = hook.callback(machine.owner, port, size, hook.data)
-        if machine.stopping:
-            break
+    """Read a port: what the first hook says, the only one that is called; 0 without hooks."""
+    hooks = machine.hooks.by_kind["in"]
+    value = hooks[0].callback(machine.owner, port, size, hooks[0].data) if hooks else 0
     return int(value or 0) & (1 << 8 * size) - 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.unicorn.scenarios import (
     CODE,
     DATA,
@@ -53,11 +55,11 @@ def faults_that_nobody_mends(lib: Lib, log: Log) -> None:
         uc = machine(lib, code)
         calls: list[int] = []
 
-        def told(uc: object, number: int, data: object, calls: list[int] = calls) -> None:
+        def told(uc: Any, number: int, data: object, calls: list[int] = calls) -> None:
             log("exception", number)
             calls.append(number)
             if len(calls) > 5:
-                uc.emu_stop()  # type: ignore[attr-defined]
+                uc.emu_stop()
 
         uc.hook_add(lib.UC_HOOK_INTR, told)
         run(lib, log, uc, until=CODE + size(code))
@@ -118,3 +120,56 @@ def contexts_in_a_loop(lib: Lib, log: Log) -> None:
         log(uc.reg_read(register(lib, "XMM0")), uc.mem_read(DATA, 4).hex())
     uc.context_update(saved)
     log(saved.reg_read(register(lib, "EAX")))
+
+
+@scenario
+def pages_that_hooks_map(lib: Lib, log: Log) -> None:
+    """An access that crosses into a page: hooks map the page of the address that they are told."""
+    place = 0x40FFE
+    end = place.to_bytes(4, "little").hex()
+    codes = {
+        "a1": end, "66a1": (place + 1).to_bytes(4, "little").hex(), "a3": end, "ff05": end,
+        "f30f7e05": (place - 3).to_bytes(4, "little").hex(),
+        "660fd605": (place - 3).to_bytes(4, "little").hex(),
+        "0f1005": (place - 9).to_bytes(4, "little").hex(),
+        "0f1105": (place - 9).to_bytes(4, "little").hex(),
+        "db2d": (place - 4).to_bytes(4, "little").hex(), "50": "", "58": "", "8705": end,
+    }  # fmt: skip
+    for mapped in ((), (0x40000,), (0x41000,)):
+        for operation, operand in codes.items():
+            code = operation + operand
+            top = place + 4 if operation == "50" else place
+            uc = machine(lib, code, eax=0x11223344, esp=top)
+            uc.reg_write(register(lib, "XMM0"), 0x112233445566778899AABBCCDDEEFF00)
+            for page in mapped:
+                uc.mem_map(page, 0x1000)
+
+            def told(
+                uc: Any, access: int, address: int, count: int, value: int, data: object
+            ) -> bool:
+                log(access, hex(address), count, hex(value & (1 << 64) - 1))
+                uc.mem_map(address & ~0xFFF, 0x1000)
+                return True
+
+            uc.hook_add(lib.UC_HOOK_MEM_UNMAPPED, told)
+            run(lib, log, uc, until=CODE + size(code))
+            log(uc.mem_read(0x40FF0, 0x20).hex())
+
+
+@scenario
+def several_hooks_of_ports(lib: Lib, log: Log) -> None:
+    """Of those for IN the first one answers; those for OUT are all called."""
+    code = "e410 66ed ed e620 66ef ef"
+    uc = machine(lib, code, edx=0x3F8)
+    for number in (1, 2):
+        uc.hook_add(
+            lib.UC_HOOK_INSN,
+            lambda uc, port, count, data: log("in", hex(port), count, data) or 0xA1B2C3D4 * data,
+            number, 1, 0, lib.x86_const.UC_X86_INS_IN,
+        )  # fmt: skip
+        uc.hook_add(
+            lib.UC_HOOK_INSN,
+            lambda uc, port, count, value, data: log("out", hex(port), count, hex(value), data),
+            number, 1, 0, lib.x86_const.UC_X86_INS_OUT,
+        )  # fmt: skip
+    run(lib, log, uc, until=CODE + size(code))
