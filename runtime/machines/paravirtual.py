@@ -78,6 +78,8 @@ class ParavirtualDevices:
             devices.append(card)
         if len(devices) > len(_SLOTS):
             raise ValueError(f"a PC has room for {len(_SLOTS)} paravirtual devices")
+        for device in devices:
+            device.post = post
         self.transports = [VirtioPci(bus, device) for device in devices]
         for slot, transport in zip(_SLOTS, self.transports, strict=False):
             pci.add(slot, 0, transport.function)

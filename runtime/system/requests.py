@@ -66,10 +66,10 @@ class Requests:
 
     # -- for the guest's thread --------------------------------------------------------------------
     def run_calls(self) -> None:
-        """Call what was asked for."""
+        """Call what was asked for; what a call asks for is called behind the next insn."""
         if self.cpu.r8[_CALLS]:
             self.cpu.r8[_CALLS] = 0
-            while self.calls:
+            for _ in range(len(self.calls)):
                 self.calls.popleft()()
 
     def next_interrupt(self) -> int:

@@ -30,6 +30,9 @@ class VirtioDevice:
         self.generation = 0  # of the configuration
         self.reason = ""  # why it stopped
         self.interrupts = 0
+        # Lets a call be made between two insns, so that no driver holds the machine up with what
+        # it asks for at once; None: the rest follows immediately.
+        self.post: Callable[[Callable[[], object]], None] | None = None
         self.on_interrupt: Callable[[bool], None] = lambda level: None  # the transport's
 
     def reset(self) -> None:
@@ -68,12 +71,18 @@ class VirtioDevice:
         if number >= len(self.queues) or self.status & NEEDS_RESET:
             return
         queue = self.queues[number]
-        try:
-            self.handle(number, queue)
-        except BrokenQueueError as error:
-            self._break(str(error))
-            return
-        self.tell(queue)
+        queue.is_cut = True
+        while queue.is_cut:
+            queue.begin_turn()
+            try:
+                self.handle(number, queue)
+            except BrokenQueueError as error:
+                self._break(str(error))
+                return
+            self.tell(queue)
+            if queue.is_cut and self.post is not None:
+                self.post(lambda: self.notify(number))
+                return
 
     def handle(self, number: int, queue: Queue) -> None:
         """Do what a queue holds."""

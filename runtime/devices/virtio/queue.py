@@ -16,6 +16,9 @@ _NO_INTERRUPT = 1  # flag of the available ring
 LARGEST = 1 << 26  # bytes of a chain that a device moves; more is a broken driver
 
 
+TURN = 1 << 24  # bytes of all chains that are moved before the guest goes on
+
+
 class BrokenQueueError(Exception):
     """A driver's queue that makes no sense; the device stops until it is reset."""
 
@@ -48,7 +51,13 @@ class Queue:
         self.is_ready = False
         self.has_event_index = False
         self.seen = self.done = 0  # indices of both rings, modulo 65536
+        self.begin_turn()
         self._told = 0  # index of the used ring when the driver was interrupted last
+
+    def begin_turn(self) -> None:
+        """Let chains be popped until they come to `TURN` bytes."""
+        self.spent = 0
+        self.is_cut = False  # there are more, for another turn
 
     # -- memory ------------------------------------------------------------------------------------
     def _check(self, address: int, size: int) -> None:
@@ -83,6 +92,9 @@ class Queue:
                 offered = self._number(self.available + 2)
             if offered == self.seen:
                 return None
+        if self.spent >= TURN:
+            self.is_cut = True
+            return None
         if offered - self.seen & 0xFFFF > self.size:
             raise BrokenQueueError("more buffers than the queue has")
         head = self._number(self.available + 4 + 2 * (self.seen % self.size))
@@ -115,6 +127,7 @@ class Queue:
                 self._check(address, length)
                 (found.writable if flags & _WRITE else found.readable).append((address, length))
             if not flags & _NEXT:
+                self.spent += total
                 return found
             index = following
 

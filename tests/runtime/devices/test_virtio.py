@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 
 import pytest
 
 from runtime.devices.virtio.block import VirtioBlock
 from runtime.devices.virtio.console import VirtioConsole
 from runtime.devices.virtio.entropy import VirtioEntropy
+from runtime.devices.virtio.net import VirtioNet
 from tests.runtime.devices.test_ide import CONTENTS, Memory
 from tests.runtime.devices.virtiodriver import BASE, EVENT_INDEX, INDIRECT, MEMORY, Driver, ram
 
@@ -208,6 +210,29 @@ def test_broken_chains(modern: bool, table: bytes) -> None:
     assert driver.interrupts() == (2 if modern else 0)
     driver.set_status(0)
     assert device.status == 0
+
+
+@both
+def test_a_driver_that_asks_for_much_lets_the_machine_go_on(modern: bool) -> None:
+    """40 MiB in one queue are moved in turns, between which Ctrl-C and timers are seen."""
+    device = VirtioNet(ram(), lambda frame: None)
+    calls: list[Callable[[], object]] = []
+    device.post = calls.append
+    driver = Driver(device, modern=modern)
+    table = b"".join(struct.pack("<QIHH", 1 << 20, 1 << 20, 0, 0) for _ in range(40))
+    driver.physical.write(driver.places(1)[0], table)
+    for head in range(40):
+        driver.make_available(1, head)
+    driver.notify(1)
+    turns = []
+    while True:
+        turns.append(len(driver.used(1)))
+        if not calls:
+            break
+        calls.pop()()
+    assert sum(turns) == 40
+    assert len(turns) == 3
+    assert max(turns) == 16
 
 
 def test_queues_where_no_ram_is() -> None:
