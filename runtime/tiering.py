@@ -47,6 +47,7 @@ _OFFSET = 0xFFFFFFFF  # in CS, in a location
 # the threshold grow with what has been run: it is so many (a power of two) of the shortest slices,
 _SLICES = 14
 _SHARES = 13  # and so many of what makes a place hot
+_SETTLED = 32  # samples in regions, one after the other, until slices may get longer
 _PLANNED_MAX = 1 << 14
 _SEEN_MAX = 1 << 16
 _BUCKET = 7  # bits of an address within one place that is hot
@@ -60,7 +61,7 @@ class Thresholds:
     hot: int = 600_000  # run around one place until it becomes a region; 0: at once
     observed: int = 50_000  # for which computed jumps are looked at, before it is formed
     first_slice: int = 100_000  # between samples
-    last_slice: int = 4_000_000  # when nearly everything runs in regions
+    last_slice: int = 4_000_000  # when most runs in regions; four times that when all does
     max_insns: int = 600  # of one region
     at_once: int = 64  # insns of one that is compiled before it runs
     long_insns: int = 2400  # of a loop of long blocks that is longer than that
@@ -92,6 +93,7 @@ class Tiering:
         self.counts = RegionCounts()
         self.descriptors: Descriptors = PlainDescriptors()
         self.slice = self.thresholds.first_slice if mode == "when hot" else 0
+        self.inside = 0  # samples in regions since the last elsewhere
         self.number = 0  # of the last job; never used again, as results may come late
         self.compiler: Compiler | None = None
         self.planned: dict[tuple[int, int, int], Plan] = {}  # until any code changes
@@ -148,8 +150,12 @@ class Tiering:
         """Note where a slice ended; the caller holds no lock."""
         self.count(is_inside=is_inside)
         if is_inside:
-            self.slice = min(self.slice * 5 // 4, self.thresholds.last_slice)
+            # Where nothing else has run for long, nothing new is to be seen soon.
+            self.inside += 1
+            most = self.thresholds.last_slice << min(self.inside // _SETTLED, 2)
+            self.slice = min(self.slice * 5 // 4, most)
             return
+        self.inside = 0
         thresholds, ran = self.thresholds, self.counts.insns_sampled
         least = max(thresholds.first_slice, min(ran >> _SLICES, thresholds.hot))
         if location & LOCATION_PRECISE:
@@ -178,7 +184,7 @@ class Tiering:
             self.slice = min(self.slice * 5 // 4, most)
             return
         missing = (hot << patience) - self.heat[bucket]
-        self.slice = max(self.slice // 2, min((missing - hot) // _SAMPLES, most), least)
+        self.slice = max(min(self.slice // 2, most), min((missing - hot) // _SAMPLES, most), least)
         if self.observed >= 0:
             self.observed += before
         if missing > 0:

@@ -74,7 +74,7 @@ def test_late_result_of_a_replaced_program(tiering: Tiering) -> None:
     assert not tiering.jobs
     second = ask(tiering)
     assert second != first
-    tiering._done(first, ((b"\xcc", b"", (), (), (), ()), 0.1))
+    tiering._done(first, ((b"\xcc", b"", (), (), (), (), None), 0.1))
     assert list(tiering.jobs) == [second]
     assert not tiering.engine.cache.blocks
     tiering.engine.mem.close()
@@ -88,7 +88,7 @@ def test_code_that_changes_meanwhile(tiering: Tiering) -> None:
     assert tiering.counts.dropped == 1
     assert ask(tiering) != number
     assert tiering.counts.formed == 2
-    tiering._done(number, ((b"\xcc", b"", (), (), (), ()), 0.1))
+    tiering._done(number, ((b"\xcc", b"", (), (), (), (), None), 0.1))
     assert tiering.counts.dropped == 1
     assert not tiering.engine.cache.blocks
     tiering.engine.mem.close()
@@ -98,7 +98,7 @@ def test_late_result_is_used_if_the_code_comes_back(tiering: Tiering) -> None:
     """Data beside it was written: the next time it is hot, the region is there."""
     number = ask(tiering)
     tiering.engine.mem.write(CODE + 0x800, b"x")
-    tiering._done(number, ((b"\xcc", b"", (), (), (), ()), 0.1))
+    tiering._done(number, ((b"\xcc", b"", (), (), (), (), None), 0.1))
     assert not tiering.engine.cache.blocks
     with tiering.engine.lock:
         tiering._request(CODE + 5, 0)
@@ -348,3 +348,18 @@ def test_samples_are_where_the_insns_are(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (cpu.eip, cpu.eax, cpu.ebx) == (behind + 9, 30 * 1_000_001, 15 * 1_000_000 + 9)
     assert 0.55 < sum(seen) / len(seen) < 0.75  # of 47 insns 31 are the region's
     mem.close()
+
+
+def test_slices_of_a_guest_that_stays_in_regions(tiering: Tiering) -> None:
+    """They get longer still, until something else is seen."""
+    last = tiering.thresholds.last_slice
+    for _ in range(30):
+        tiering.sample(CODE, 0, is_inside=True)
+    assert tiering.slice == last
+    for _ in range(100):
+        tiering.sample(CODE, 0, is_inside=True)
+    assert tiering.slice == 4 * last
+    tiering.sample(CODE + 0x800, 0, is_inside=False)
+    assert tiering.slice <= last
+    tiering.sample(CODE, 0, is_inside=True)
+    assert tiering.slice <= last
