@@ -32,7 +32,7 @@ class VirtioDevice:
         self.interrupts = 0
         # Lets a call be made between two insns, so that no driver holds the machine up with what
         # it asks for at once; None: the rest follows immediately.
-        self.post: Callable[[Callable[[], object]], None] | None = None
+        self.post: Callable[[Callable[[], None]], None] | None = None
         self.on_interrupt: Callable[[bool], None] = lambda level: None  # the transport's
 
     def reset(self) -> None:
