@@ -1,8 +1,8 @@
 """Programs in assembly, one for each family of services, print what they get.
 
 `expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, system), or
-DOSBox 0.74 (ems, exec), but for what `DIFFERENCES` says; cpm, dpmi, vesa and xms are by the
-manuals, as DOSBox ignores locks and both fail at the call of CP/M programs.
+DOSBox 0.74 (ems, exec), but for what `DIFFERENCES` says; cpm, dpmi, upper, vesa and xms are by
+the manuals, as DOSBox ignores locks and both fail at the call of CP/M programs.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def execute(name: str, *words: str, stdin: bytes = b"", options: tuple[str, ...]
         ("files", 7),
         ("memory", 0),
         ("system", 0),
+        ("upper", 0),
         ("vesa", 0),
         ("xms", 0),
     ],

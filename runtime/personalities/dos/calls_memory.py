@@ -41,12 +41,14 @@ def resize(dos: Kernel, call: Call) -> None:
 
 @service(0x58)
 def strategy(dos: Kernel, call: Call) -> None:
-    """AL=0, 1: tell or set the strategy of allocation; AL=2, 3: there are no upper blocks."""
+    """AL=0, 1: tell or set the strategy of allocation; 2, 3: whether upper memory is linked."""
     if call.al == 0:
         call.ax = dos.arena.strategy
     elif call.al == 1 and call.bl & 0x3F <= 2:
         dos.arena.strategy = call.bl
     elif call.al == 2:
-        call.ax = 0
+        call.al = int(dos.arena.is_linked)
+    elif call.al == 3 and call.bx <= 1:
+        dos.arena.link(is_linked=bool(call.bx))
     else:
         raise DosError(INVALID_FUNCTION)

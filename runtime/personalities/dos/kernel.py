@@ -93,7 +93,9 @@ class Kernel:
         self.skip_carry = False  # the function running has left its caller
         self._idle = 0
         self.tables = tables.build(self)
-        self.arena = Arena(self.memory, self.tables.first_block, tables.END_OF_MEMORY)
+        self.arena = Arena(
+            self.memory, self.tables.first_block, tables.END_OF_MEMORY, tables.UPPER_MEMORY
+        )
         tables.finish(self)
         self.answer: Callable[[Call], Result | None] = self.serve  # INT 21h; or who looks on
         self.interrupts = Interrupts(self)

@@ -104,12 +104,12 @@ def _image(data: bytes) -> mz.MzImage | None:
 
 def _memory(dos: Kernel, image: mz.MzImage | None, length: int, owner: int) -> tuple[int, int]:
     """Allocate a program's block: its segment and size in paragraphs."""
-    largest = dos.arena.largest()
     if image is None:
         need = layout.SIZE_PARAGRAPHS + (length + _STACK_RESERVE + 15 >> 4)
-        size = largest
+        size = largest = dos.arena.largest(need)
     else:
         need = layout.SIZE_PARAGRAPHS + image.paragraphs + image.min_extra
+        largest = dos.arena.largest(need)
         wanted = layout.SIZE_PARAGRAPHS + image.paragraphs + image.max_extra
         size = min(max(wanted, need), largest)
         if not image.min_extra and not image.max_extra:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SEGMENT = 0x0080
 END_OF_MEMORY = EBDA_SEGMENT  # behind conventional memory
+UPPER_MEMORY = 0xC800, 0xE000  # between where video ROMs are and the page frame of EMS
 _LISTS = 0x26  # offset of the list of lists
 _INDOS, _CRITICAL = 0x0321, 0x0320  # in the swappable data area, as DOS 4 to 6 have them
 _SDA, SDA_SIZE, SDA_KEPT = 0x0320, 0x0460, 0x001A

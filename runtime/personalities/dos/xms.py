@@ -1,4 +1,4 @@
-"""XMS 3.0: extended memory blocks, the high memory area, address line 20.
+"""XMS 3.0: extended memory blocks, the high memory area, address line 20, upper memory.
 
 Source: Extended Memory Specification (XMS), version 3.0, Microsoft, Lotus, Intel and AST, 1991.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.firmware.call import Call
+from runtime.personalities.dos.errors import DosError
 from runtime.personalities.dos.memory import linear
 from runtime.system.segments import DS
 
@@ -22,7 +23,7 @@ _NOT_IMPLEMENTED, _HMA_IN_USE, _HMA_NOT_ALLOCATED = 0x80, 0x91, 0x93
 _NO_MEMORY, _NO_HANDLES, _BAD_HANDLE = 0xA0, 0xA1, 0xA2
 _BAD_SOURCE, _BAD_SOURCE_OFFSET, _BAD_TARGET, _BAD_TARGET_OFFSET = 0xA3, 0xA4, 0xA5, 0xA6
 _BAD_LENGTH, _NOT_LOCKED, _IS_LOCKED, _LOCKS_FULL = 0xA7, 0xAA, 0xAB, 0xAC
-_NO_UPPER, _BAD_UPPER = 0xB1, 0xB2
+_SMALLER_UPPER, _NO_UPPER, _BAD_UPPER = 0xB0, 0xB1, 0xB2
 _HANDLES, _FIRST, _STEP = 64, 0x100, 10  # handles look like offsets, as a driver's are
 _LOCKS = 255
 _FAR_MAX = 0x110000  # what segment:offset reaches
@@ -223,10 +224,35 @@ class Xms:
         block.size = size
         call.ax, call.bl = 1, 0
 
-    def upper(self, call: Call) -> None:
-        """Tell that there are no upper memory blocks."""
-        call.dx = 0
-        raise XmsError(_BAD_UPPER if call.ah == 0x11 else _NO_UPPER)
+    # -- upper memory ------------------------------------------------------------------------------
+    def allocate_upper(self, call: Call) -> None:
+        """BX, DX = segment and size of DX paragraphs; DX = the largest size if that fails."""
+        arena = self.dos.arena
+        try:
+            call.bx = arena.allocate_upper(call.dx)
+        except DosError:
+            call.dx = arena.largest_upper()
+            raise XmsError(_SMALLER_UPPER if call.dx else _NO_UPPER) from None
+        call.ax = 1
+
+    def _upper(self, segment: int) -> None:
+        if not self.dos.arena.owns_upper(segment):
+            raise XmsError(_BAD_UPPER)
+
+    def free_upper(self, call: Call) -> None:
+        """Free the upper memory at segment DX."""
+        self._upper(call.dx)
+        self.dos.arena.free(call.dx)
+        call.ax = 1
+
+    def resize_upper(self, call: Call) -> None:
+        """Let the upper memory at segment DX have BX paragraphs; DX = how many there could be."""
+        self._upper(call.dx)
+        got = self.dos.arena.resize(call.dx, call.bx)
+        if got < call.bx:
+            call.dx = got
+            raise XmsError(_SMALLER_UPPER)
+        call.ax = 1
 
 
 _FUNCTIONS: dict[int, Callable[[Xms, Call], None]] = {
@@ -250,7 +276,7 @@ _FUNCTIONS: dict[int, Callable[[Xms, Call], None]] = {
     0x8E: Xms.information,
     0x0F: Xms.resize,
     0x8F: Xms.resize,
-    0x10: Xms.upper,
-    0x11: Xms.upper,
-    0x12: Xms.upper,
+    0x10: Xms.allocate_upper,
+    0x11: Xms.free_upper,
+    0x12: Xms.resize_upper,
 }

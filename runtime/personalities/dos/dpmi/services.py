@@ -24,6 +24,9 @@ UNSUPPORTED, NO_DESCRIPTORS, NO_MEMORY, BAD_VALUE, BAD_SELECTOR = (
 )  # fmt: skip
 BAD_HANDLE, NO_CALLBACKS, BAD_CALLBACK = 0x8023, 0x8015, 0x8024
 _CALLBACKS = 16
+# Functions of DPMI 1.0 and of makers of hosts that start-up codes try, to do without: exceptions
+# with more registers, attributes of pages, "MS-DOS".
+_OPTIONAL = frozenset((0x0210, 0x0211, 0x0212, 0x0213, 0x0504, 0x0506, 0x0507, 0x0508, 0x0A00))
 
 
 class DpmiError(Exception):
@@ -96,7 +99,8 @@ class Services:
         call.carry = False
         try:
             if found is None:
-                self.host.dos.report.unknown(0x31, call.ax)
+                if call.ax not in _OPTIONAL:
+                    self.host.dos.report.unknown(0x31, call.ax)
                 raise DpmiError(UNSUPPORTED)
             found(self, call)
         except DpmiError as error:
