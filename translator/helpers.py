@@ -53,6 +53,7 @@ declare("far_return", (32, 8))
 declare("interrupt_return", (32, 8))
 declare("sysenter", ())
 declare("sysexit", ())
+declare("loadall", ())
 # CS in real mode
 declare("load_paragraph", (32,))
 declare("load_ldt", (32,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.helpers import helper
-from runtime.system import control, descriptors, returns, segments, tasks, transfers
+from runtime.system import control, descriptors, old, returns, segments, tasks, transfers
 from translator import flags
 from translator.faults import GuestFault
 from translator.state import FIELDS
@@ -120,6 +120,12 @@ def sysenter(cpu: Any, mem: Any) -> None:
 def sysexit(cpu: Any, mem: Any) -> None:
     """Return to ring 3."""
     control.sysexit(cpu.system)
+
+
+@helper("loadall")
+def loadall(cpu: Any, mem: Any) -> None:
+    """Load all registers of an 80286."""
+    old.loadall(cpu.system)
 
 
 # -- registers -------------------------------------------------------------------------------------

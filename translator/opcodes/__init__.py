@@ -167,7 +167,7 @@ def table_of(model: Model) -> Table:
         rows = [row for row in _parse(integer.ROWS + x87.ROWS) if _is_286(row)]
         if model == Model.I8086:
             both = [row for row in rows if row.opcode[:1] not in old.NEW_186]
-            rows = _parse(old.ROWS_8086) + both
-        return _table(rows)
+            return _table(_parse(old.ROWS_8086) + both)
+        return _table(rows + _parse(old.ROWS_286))
     came = first_processors()
     return _table([r for r in ROWS if came.get(r, Model.MAX) != Model.MAX and came[r] <= model])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Two-byte opcodes of the 80286; the rest of the map begins with the 80386.
 TWO_BYTE_286 = frozenset({b"\x0f\x00", b"\x0f\x01", b"\x0f\x02", b"\x0f\x03", b"\x0f\x06"})
+ROWS_286 = "0f 05 loadall ; system\n"
 # Opcodes that came with the 80186 or later: on the 8086 they are other names of what follows below.
 NEW_186 = frozenset(
     {*(bytes([op]) for op in range(0x60, 0x70)), b"\xc0", b"\xc1", b"\xc8", b"\xc9", b"\x0f"}

@@ -243,6 +243,14 @@ def sysexit(b: Builder) -> None:
         b.unit.terminal = Jump(b.call("eip", 32))
 
 
+@insn("loadall")
+def loadall(b: Builder) -> None:
+    """All registers of an 80286 ← memory at 800h."""
+    if _is_allowed(b):
+        b.call("loadall", 0)
+        b.unit.terminal = Jump(b.call("eip", 32))
+
+
 @insn("cpuid")
 def cpuid(b: Builder) -> None:
     """EAX EBX ECX EDX ← facts of leaf EAX, subleaf ECX."""
