@@ -47,7 +47,8 @@ def build(source: Path, folder: Path, rounds: int) -> Path:
         command = ["bcc", "-Md", "-0", "-O", f"-DROUNDS={rounds}", "-o", target.name, source]
     else:
         # An assembled loop runs once at least.
-        command = ["nasm", "-f", "bin", f"-DROUNDS={rounds or 1}", "-o", target.name, source]
+        defines = f"-DROUNDS={rounds or 1}"
+        command = ["nasm", "-f", "bin", "-I", f"{_SOURCES}/", defines, "-o", target.name, source]
     if shutil.which(str(command[0])) is None:
         raise UnavailableError(f"{command[0]} is missing (Debian packages bcc and nasm)")
     subprocess.run(command, check=True, cwd=folder)

@@ -20,18 +20,5 @@ next:   mov eax, [buffer + di]
         loop next
         dec bp
         jnz round
-        mov cx, 8
-digit:  rol ebx, 4
-        mov al, bl
-        and al, 15
-        add al, "0"
-        cmp al, "9"
-        jbe put
-        add al, 7
-put:    mov dl, al
-        mov ah, 2
-        int 21h
-        loop digit
-        mov ax, 4C00h
-        int 21h
+%include "result.inc"
 buffer:

@@ -49,20 +49,7 @@ ended:  fstp st0
         dec word [rounds]
         jnz again
         mov ebx, [sum]
-        mov cx, 8
-digit:  rol ebx, 4
-        mov al, bl
-        and al, 15
-        add al, "0"
-        cmp al, "9"
-        jbe put
-        add al, 7
-put:    mov dl, al
-        mov ah, 2
-        int 21h
-        loop digit
-        mov ax, 4C00h
-        int 21h
+%include "result.inc"
 step:   dd 0.046875
 left:   dd 2.0
 top:    dd 1.125

@@ -1,5 +1,17 @@
 ; Programs that run programs: itself with arguments, overlays, exit codes, what a parent keeps.
 %include "print.inc"
+; Runs this program with the parameters at `block`; AX is its exit code then.
+%macro  run_self 0
+        mov ax, 4B00h
+        mov dx, self
+        mov bx, block
+        int 21h
+        mov sp, stack
+        push cs
+        pop ds
+        mov ah, 4Dh
+        int 21h
+%endmacro
 start:
         mov sp, stack
         cmp byte [80h], 2
@@ -52,15 +64,7 @@ start:
         push cs
         pop es
         mov byte [tail + 1], "r"        ; the child stays resident
-        mov ax, 4B00h
-        mov dx, self
-        mov bx, block
-        int 21h
-        mov sp, stack
-        push cs
-        pop ds
-        mov ah, 4Dh
-        int 21h
+        run_self
         result "resident"
         mov ax, 3577h
         int 21h
@@ -72,18 +76,8 @@ start:
         push cs
         pop es
         mov byte [tail + 1], "a"        ; the child ends by int 20h
-        mov ax, 4B00h
-        mov dx, self
-        mov bx, block
-        int 21h
-        mov sp, stack
-        push cs
-        pop ds
-        mov ah, 4Dh
-        int 21h
+        run_self
         result "int 20h"
-        mov ah, 4Ah
-        mov bx, 1
         mov ax, 4B00h
         push cs
         pop es
