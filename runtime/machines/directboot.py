@@ -1,4 +1,4 @@
-"""Starting a kernel instead of what the drives hold, when the built-in BIOS has done its part."""
+"""Starting a kernel instead of what the drives hold, when the firmware has done its part."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def prepare(pc: Pc) -> None:
     config = pc.config
     ranges = memory_map(pc.physical.size)
     start: Start | setupcode.RealStart
-    if bzimage.is_bzimage(config.kernel) and setupcode.is_needed(config.kernel, config.append):
+    is_linux = bzimage.is_bzimage(config.kernel)
+    # Setup code asks the firmware for all that a 32-bit entry point would have to be told.
+    if is_linux and (config.bios or setupcode.is_needed(config.kernel, config.append)):
         start = setupcode.load(
             pc.physical,
             config.kernel,
@@ -61,7 +63,7 @@ def prepare(pc: Pc) -> None:
             initrd=config.initrd,
             command_line=config.append,
         )
-    elif bzimage.is_bzimage(config.kernel):
+    elif is_linux:
         start = bzimage.load(
             pc.physical,
             config.kernel,

@@ -30,6 +30,7 @@ from runtime.firmware.bios.bios import Bios
 from runtime.firmware.typeahead import key_reader
 from runtime.machines import builtin, directboot, rom, video
 from runtime.machines.extras import Extras
+from runtime.machines.kernelrom import SLOT, KernelRom
 from runtime.machines.loop import Budgeted, Loop
 from runtime.machines.paravirtual import Paravirtual, ParavirtualDevices
 from runtime.machines.storage import Drives, Storage
@@ -148,7 +149,8 @@ class Pc:
         self.speaker = Speaker(bus, clock, self.pit.counters[2])
         self.rtc = Rtc(bus, line(8), clock, config.start or _utc())
         cmos.set_memory_size(self.rtc.ram, config.memory)
-        cmos.set_boot_order(self.rtc.ram, config.boot)
+        first = "n" if config.bios and config.kernel else ""  # as an expansion ROM
+        cmos.set_boot_order(self.rtc.ram, first + config.boot.replace(first or "-", ""))
         self.extras = Extras(processor, self.physical, clock, self.rtc.now)
         processor.extras = self.extras
         reset = self.ask_reset
@@ -181,6 +183,9 @@ class Pc:
         self.physical.remove(_VIDEO, _VIDEO_SIZE)
         self.display = Display(bus, clock, config.vgabios)
         self.pci.add(2, 0, self.display)
+        if config.bios and config.kernel:
+            start = KernelRom(bus, lambda: processor.post(lambda: directboot.prepare(self)))
+            self.pci.add(SLOT, 0, start.function)
         self.paravirtual = ParavirtualDevices(
             bus, self.pci, clock, self.loop.post, config.paravirtual
         )

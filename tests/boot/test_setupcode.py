@@ -10,9 +10,14 @@ from runtime.loaders import setupcode
 from runtime.loaders.bzimage import LoadError
 from runtime.machines.pc import Pc, PcConfig
 from tests.assembling import assemble
+from tests.boot import test_multiboot
+from tests.boot.test_boot_disks import SEABIOS, firmware
 
 # Sends its command line, the video mode, what INT 15h says and the first byte of its second part.
 SETUP = """
+    mov dx, 0x3FB               # eight bits a character
+    mov al, 3
+    out dx, al
     mov esi, fs:[0x228]
     cmp word ptr fs:[0x20], 0xA33F
     jne 1f
@@ -43,9 +48,8 @@ SETUP = """
     mov es, bx
     mov al, es:[OFFSET]
     call send
-    mov dx, 0x604
-    mov ax, 0x2000
-    out dx, ax
+    mov dx, 0xF4
+    out dx, al
     hlt
 send: mov dx, 0x3F8
     out dx, al
@@ -79,12 +83,33 @@ def test_setup_code_finds_what_boot_loaders_promise(
 ) -> None:
     out = bytearray()
     kernel = image(version, flags, place)
-    pc = Pc(PcConfig(4 << 20, kernel=kernel, append=LINE, serial=[out.extend]))
+    config = PcConfig(4 << 20, kernel=kernel, append=LINE, serial=[out.extend], debug_exit=0xF4)
+    pc = Pc(config)
     try:
-        assert pc.run(20) == "power off"
+        assert pc.run(20) == "exit"
     finally:
         pc.close()
     assert bytes(out) == LINE.encode() + b"\x17+K"
+
+
+@firmware
+def test_kernels_start_under_both_firmwares(bios: str) -> None:
+    """Linux images at their setup code, Multiboot kernels where they say."""
+    rom = SEABIOS.read_bytes() if bios == "seabios" else b""
+    for made, expected in (
+        (image(0x20F, 1, HIGH), LINE.encode() + b"\x17+K"),
+        (test_multiboot.kernel(test_multiboot.EXIT), LINE.encode() + b"!"),
+    ):
+        out = bytearray()
+        config = PcConfig(
+            16 << 20, kernel=made, append=LINE, serial=[out.extend], bios=rom, debug_exit=0xF4
+        )
+        pc = Pc(config)
+        try:
+            assert pc.run(200) == "exit"
+        finally:
+            pc.close()
+        assert bytes(out).endswith(expected)
 
 
 def test_an_initrd_is_where_the_header_says() -> None:
