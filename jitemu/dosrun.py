@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.personalities.dos.system import Dos, End
     from runtime.screen.console import Console
 
-_COM, _EXE = (".com", ".exe")
+_COM, _EXE, _BAT = (".com", ".exe", ".bat")
 _IMPATIENT = 2.0  # s in which a second Ctrl-C ends a program that handles the first
 
 
@@ -33,7 +33,7 @@ class Display(Protocol):
 
 
 def is_dos(program: str) -> bool:
-    """Whether a file is for DOS: an MZ executable, or by its name an image without a header."""
+    """Whether a file is for DOS: an MZ executable, or by its name a .COM image or a batch file."""
     try:
         with open(program, "rb") as file:
             head = file.read(4)
@@ -41,7 +41,7 @@ def is_dos(program: str) -> bool:
         return False
     if head[:2] in (b"MZ", b"ZM"):
         return True
-    return program.lower().endswith((_COM, _EXE)) and not head.startswith((b"\x7fELF", b"#!"))
+    return program.lower().endswith((_COM, _EXE, _BAT)) and not head.startswith((b"\x7fELF", b"#!"))
 
 
 def start(config: Config, started: float) -> int:

@@ -104,6 +104,19 @@ def test_nobody_answers(freedos: dict[str, bytes], tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["KEPT.TXT"]
 
 
+def test_batch_file(freedos: dict[str, bytes]) -> None:
+    """A batch file is run by the COMMAND.COM beside it; without one a line says what is missing."""
+    batch = b"@echo off\r\nif not %1==go goto end\r\necho [%2] here\r\n:end\r\n"
+    with work_directory({"job.bat": batch}) as work:
+        missing = run([*jitemu(ANY), "job.bat"], work=work)
+        (work / "Command.Com").write_bytes(freedos["command.com"])
+        got = run([*jitemu(ANY), "job.bat", "go", "two"], work=work)
+    assert missing.status == 126
+    assert b"needs a COMMAND.COM" in missing.stderr
+    assert got.stdout.strip() == b"[two] here", got.stderr
+    assert got.status == 0
+
+
 def test_attrib(freedos: dict[str, bytes]) -> None:
     """ATTRIB shows and changes attributes; the read-only one is the host's."""
     with work_directory({"attrib.com": freedos["attrib.com"], "file.txt": b"x"}) as work:

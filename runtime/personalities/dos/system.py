@@ -36,6 +36,7 @@ from translator import DEFAULT_STRATEGY
 
 _LIMIT = 1 << 60
 NOT_FOUND, CANNOT_RUN = 127, 126
+BATCH = ".bat"
 CRASHED = 255  # exit status of a program that went wrong, as of one that divides by zero
 
 
@@ -72,6 +73,9 @@ class Dos:
         strategy: str = DEFAULT_STRATEGY,
     ) -> None:
         """Load a program (a host path) with its arguments. LoadError, ValueError."""
+        batch = program if program.lower().endswith(BATCH) else ""
+        if batch:
+            program = _interpreter(batch)
         data = _check(program)
         kind = mz.describe_other(data)
         self.note = f"{program} is for {kind}; what runs is its part for DOS" if kind else ""
@@ -99,6 +103,9 @@ class Dos:
             self.kernel.has_user = self.buffered is not None
             self._add_drivers()
             self._mount(options.mounts, program)
+            if batch:
+                name = self._place(batch).text().decode("cp437")
+                arguments = ["/C", name, *arguments]
             self._start(program, arguments)
             self.machine.processor.engine.begin(data)
         except BaseException:
@@ -245,6 +252,17 @@ _WHY = {
     NO_MEMORY: "needs more conventional memory than there is",
     BAD_FORMAT: "is no program for DOS",
 }
+
+
+def _interpreter(batch: str) -> str:
+    """Return the COMMAND.COM that runs a batch file: beside it, or here. LoadError."""
+    if not os.path.isfile(batch):
+        raise LoadError(f"{batch}: no such file", status=NOT_FOUND)
+    for folder in (os.path.dirname(batch) or ".", "."):
+        for name in sorted(os.listdir(folder)):
+            if name.lower() == "command.com":
+                return os.path.join(folder, name)
+    raise LoadError(f"{batch}: a batch file needs a COMMAND.COM (FreeDOS's, say) beside it")
 
 
 def _check(program: str) -> bytes:
