@@ -101,6 +101,7 @@ class Bios:
         self.deadline: int | None = None  # ns, of INT 15h function 86h
         self.cd_boot: Boot | None = None
         self.gave_up = self.is_power_connected = False
+        self.left_to_boot = ""  # letters of what INT 18h tries yet
         self.video_tables: tuple[int, int] | None = None
         self.static_table: tuple[int, int] | None = None  # of INT 10h function 1Bh
         self.mouse_bytes = bytearray()
@@ -170,6 +171,7 @@ class Bios:
         from runtime.firmware.bios import post
 
         self.gave_up = self.is_power_connected = False
+        self.left_to_boot = self.config.boot  # for a kernel that is started instead of a disk
         self.deadline = self.mouse_handler = None
         self.mouse_bytes.clear()
         post.run(self)

@@ -1,4 +1,7 @@
-"""INT 19h and 18h: load a boot sector, in the order asked for, or say that there is none."""
+"""INT 19h and 18h: load a boot sector, in the order asked for, or say that there is none.
+
+BIOS Boot Specification 1.01, 6.5: who cannot go on calls INT 18h, which tries what is next.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,16 @@ def say(bios: Bios, call: Call, text: str) -> None:
 
 def boot(bios: Bios, call: Call) -> None:
     """INT 19h: go on in the first boot sector that can be loaded; else at INT 18h."""
+    bios.left_to_boot = bios.config.boot
+    bios.gave_up = False
+    _boot_next(bios, call)
+
+
+def _boot_next(bios: Bios, call: Call) -> None:
+    """Go on in the next boot sector that can be loaded; else at INT 18h."""
     eltorito.end(bios)
-    for letter in bios.config.boot:
+    while bios.left_to_boot:
+        letter, bios.left_to_boot = bios.left_to_boot[0], bios.left_to_boot[1:]
         if letter not in _LETTERS:
             continue
         number, name = _LETTERS[letter]
@@ -77,7 +88,10 @@ def _try(bios: Bios, call: Call, number: int, name: str) -> str:
 
 
 def no_system(bios: Bios, call: Call) -> Result | None:
-    """INT 18h: say it once and wait for Ctrl-Alt-Del."""
+    """INT 18h: boot from what is next; without, say it once and wait for Ctrl-Alt-Del."""
+    if bios.left_to_boot:
+        _boot_next(bios, call)
+        return None
     if not bios.gave_up:
         bios.gave_up = True
         say(bios, call, "No bootable device.\n")

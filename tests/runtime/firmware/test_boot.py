@@ -64,6 +64,20 @@ def test_the_order_of_devices(boot: str, number: int) -> None:
     assert said == bytes([number])
 
 
+def test_who_cannot_go_on_lets_the_next_device_start() -> None:
+    """INT 18h of a diskette: the CD is empty, the hard disk starts; its own finds nothing more."""
+    gives_up = "mov al, dl; out 0xe9, al; int 0x18"
+    drives = Drives(
+        [Memory(sector(gives_up) + bytes(719 << 10))],
+        [Memory(sector(gives_up) * 2000), CdRom(Memory(bytes(1 << 20)))],
+    )
+    pc, said = start(drives, boot="adc")
+    assert pc.run(timeout=2) == "timeout"
+    assert said == b"\0\x80"
+    assert "No bootable device" in Screen(pc.display.vga.frame).text
+    pc.close()
+
+
 def test_what_cannot_be_started_is_said() -> None:
     """Empty drives, disks without a boot sector, CDs without catalogue; INT 18h waits."""
     drives = Drives([None], [Memory(bytes(1 << 20)), CdRom(Memory(bytes(1 << 20)))])
