@@ -71,6 +71,10 @@ class BiosConfig:
         low = [Range(0, end, 1), Range(end, 0xA0000 - end, 2), Range(0xF0000, 0x10000, 2)]
         return low + ([Range(1 << 20, self.memory - (1 << 20), 1)] if self.memory > 1 << 20 else [])
 
+    def extended(self) -> int:
+        """Return the bytes of RAM from 1 MiB on, without what tables take at its end."""
+        return sum(part.size for part in self.memory_map() if part.start == 1 << 20)
+
 
 class Bios:
     """Services, and the state that real ones keep outside of the guest's memory."""

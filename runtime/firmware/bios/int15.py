@@ -45,7 +45,7 @@ def _fail(call: Call, status: int = _UNKNOWN) -> None:
 @service(0x88)
 def extended_memory(bios: Bios, call: Call) -> None:
     """AX: KiB from 1 MiB on, at most 63 MiB."""
-    call.ax = min(max(bios.config.memory - _MEBI, 0) >> 10, 63 << 10)
+    call.ax = min(bios.config.extended() >> 10, 63 << 10)
     call.carry = False
 
 
@@ -55,7 +55,7 @@ def memory_map(bios: Bios, call: Call) -> None:
     if call.al == 0x20:
         _e820(bios, call)
     elif call.al in (0x01, 0x81):
-        above = max(bios.config.memory - _MEBI, 0)
+        above = bios.config.extended()
         low = min(above, 15 * _MEBI) >> 10
         high = max(above - 15 * _MEBI, 0) >> 16
         if call.al == 0x81:
