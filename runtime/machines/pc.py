@@ -46,7 +46,7 @@ from translator.mode import Model
 
 SPAN = 1 << 32  # physical addresses
 MEBI = 1 << 20
-LARGEST = 3 << 30  # bytes of RAM: above are devices
+LARGEST = 3584 * MEBI  # bytes of RAM, as of QEMU's pc: above are devices
 _VIDEO, _VIDEO_SIZE = 0xA0000, 0x20000
 _WITH_APIC = (Model.PENTIUM, Model.PENTIUM3, Model.MAX)
 _SERIAL = ((0x3F8, 4), (0x2F8, 3), (0x3E8, 4), (0x2E8, 3))
@@ -81,7 +81,7 @@ class PcConfig:
     def check(self) -> None:
         """ValueError for what cannot be."""
         if not MEBI <= self.memory <= LARGEST or self.memory % MEBI:
-            raise ValueError("memory must be 1M to 3G, in whole MiB")
+            raise ValueError("memory must be 1M to 3584M, in whole MiB")
         if self.clock not in ("host", "icount"):
             raise ValueError(f"clock {self.clock!r}: choose host or icount")
         if self.bios:
