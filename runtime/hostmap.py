@@ -44,10 +44,49 @@ def reserve(size: int, guard: int) -> int:
     return base
 
 
+class _Spare:
+    """Mappings to do without where the host has no more (`vm.max_map_count`).
+
+    Then mmap fails even where it would leave fewer than there were, and munmap of the range first
+    would leave a hole that another thread's mmap may take.
+    """
+
+    _COUNT = 4  # what replacing the middle of a mapping needs, and another thread's
+
+    def __init__(self) -> None:
+        self._pages: list[int] = []
+        self.fill()
+
+    def fill(self) -> None:
+        """Map the pages that are not there."""
+        while len(self._pages) < self._COUNT:  # shared ones: never merged with a neighbour
+            page = _host_mmap(None, _mmap.PAGESIZE, 0, _SHARED | _ANON, -1, 0)
+            if page is None or page == _FAILED:
+                return
+            self._pages.append(page)
+
+    def give(self) -> bool:
+        """Unmap the pages; False if there are none."""
+        if not self._pages:
+            return False
+        while self._pages:
+            _host_munmap(self._pages.pop(), _mmap.PAGESIZE)
+        return True
+
+
+_spare = _Spare()
+
+
 def reserve_again(address: int, size: int) -> None:
     """Turn a range back into reserved, inaccessible memory, without ever leaving a hole."""
-    if _host_mmap(address, size, 0, _PRIVATE | _ANON | _NORESERVE | _FIXED, -1, 0) != address:
-        raise MemoryError(f"cannot give back memory: {os.strerror(ctypes.get_errno())}")
+    flags = _PRIVATE | _ANON | _NORESERVE | _FIXED
+    if _host_mmap(address, size, 0, flags, -1, 0) == address:
+        return
+    why = ctypes.get_errno()
+    is_done = _spare.give() and _host_mmap(address, size, 0, flags, -1, 0) == address
+    _spare.fill()
+    if not is_done:
+        raise MemoryError(f"cannot give back memory: {os.strerror(why)}")
 
 
 def release(address: int, size: int) -> None:
