@@ -173,7 +173,8 @@ class Player:
         self.log: list[Any] = []
         self.handles: list[int] = []
         self.saved: Any = None
-        self.is_nested = False
+        self.is_nested = self.nests_in_loop = False
+        self.nested_at: set[int] = set()  # insns of this run whose hooks ran code
         self.is_vague = False  # there was an exception
         self.uc = uc = lib.Uc(lib.UC_ARCH_X86, layout.mode)
         for start in (layout.code, layout.data_at, layout.stack):
@@ -218,6 +219,7 @@ class Player:
         code = self.layout.code
         self.put("EFLAGS", 2)
         failed, self.is_vague = 0, False
+        self.nested_at.clear()
         try:
             self.uc.emu_start(code + begin, code + until, count=count or 300)
         except self.lib.UcError as error:
@@ -250,7 +252,9 @@ class Player:
             elif action == "eax":
                 self.put("EAX", 0x1234)
             elif action == "nest" and kind == "CODE" and not self.is_nested:
-                self.is_nested = True
+                self.is_nested, place = True, self.get("EIP")
+                self.nests_in_loop |= place in self.nested_at
+                self.nested_at.add(place)
                 with contextlib.suppress(lib.UcError):
                     uc.emu_start(layout.code, layout.code + self.sequence.starts[1], count=2)
                 self.is_nested = False
