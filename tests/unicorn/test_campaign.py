@@ -195,8 +195,8 @@ FOUND_SEQUENCES = (
 def check_sequence(sequence: Sequence) -> None:
     mine = Player(ours, sequence)
     log = mine.play()
-    hypothesis.assume(not mine.nests_in_loop)
-    assert log == Player(unicorn(), sequence).play()
+    if not mine.nests_in_loop:
+        assert log == Player(unicorn(), sequence).play()
 
 
 def test_what_was_found() -> None:
