@@ -255,8 +255,8 @@ def test_elf_kernels() -> None:
         (struct.pack("<III", 0x1BADB002, 0x10000, -0x1BAEB002 & 0xFFFFFFFF), "truncated"),
         (elf([(0xFFFFF000, PLAIN, 99)]), "no memory"),
         (elf([(LOAD, PLAIN, 1 << 30)]), "no memory"),
-        (b"\0" * 0x202 + b"HdrS" + b"\0" * 50, "bzImage"),
-        (b"\0" * 0x202 + b"HdrS\x02\x02" + b"\0" * 1000, "too old"),
+        (b"\0" * 0x202 + b"HdrS" + b"\0" * 50, "truncated"),
+        (b"\0" * 0x202 + b"HdrS\x02\x02" + b"\0" * 1000, "truncated"),
     ],
 )  # fmt: skip
 def test_what_is_no_kernel(image: bytes, message: str) -> None:
