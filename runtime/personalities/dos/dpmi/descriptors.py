@@ -73,7 +73,7 @@ class Tables:
         memory.write(area, bytes(AREA))
         self._put_global(CODE0, Segment(_ROM, 0xFFFF, 0x9A, _BIG))
         self._put_global(DATA0, Segment(0, 0xFFFFFFFF, 0x92, _BIG))
-        self._put_global(TASK, Segment(area + TSS, _TSS_LIMIT, 0x89, 0))
+        self.reset_task()
         self._put_global(LOCAL, Segment(area + LDT, 8 * ENTRIES - 1, 0x82, 0))
         self._put_global(CODE16, Segment(_ROM, 0xFFFF, CODE_ACCESS, 0))
         self._put_global(CODE32, Segment(_ROM, 0xFFFF, CODE_ACCESS, _BIG))
@@ -83,6 +83,10 @@ class Tables:
         memory.put16(area + TSS + 0x66, _TSS_LIMIT + 1)
         self.used = bytearray(ENTRIES)
         self.used[:16] = b"\1" * 16  # DPMI: for function 000Dh
+
+    def reset_task(self) -> None:
+        """Let the task be available: a client before this one has made it busy."""
+        self._put_global(TASK, Segment(self.area + TSS, _TSS_LIMIT, 0x89, 0))
 
     def _put_global(self, selector: int, segment: Segment) -> None:
         self.memory.write(self.area + GDT + (selector & ~7), segment.encode())

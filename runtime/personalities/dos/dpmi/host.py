@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.firmware.call import Call
 from runtime.firmware.callbacks import Function
@@ -19,7 +19,7 @@ from runtime.personalities.dos import programs
 from runtime.personalities.dos import psp as layout
 from runtime.personalities.dos.dpmi import descriptors as at
 from runtime.personalities.dos.dpmi.descriptors import Segment, Tables, gate
-from runtime.personalities.dos.dpmi.services import Services
+from runtime.personalities.dos.dpmi.services import Held, Services
 from runtime.personalities.dos.dpmi.switch import IF, IOPL3, Switch
 from runtime.personalities.dos.errors import DosError
 from runtime.system import segments
@@ -43,8 +43,24 @@ HOOKED = frozenset((*range(0x08, 0x10), *range(0x70, 0x78), 0x1C, 0x23, 0x24))
 _CRASHED = 255  # exit code
 
 
+class _Waiting(NamedTuple):
+    """A client that runs another one."""
+
+    client: int
+    stack: int
+    environment: int
+    held: Held
+    is_wide: bool
+    real_stack: tuple[int, int]
+    host_esp: int
+    frames: int
+    gates: bytes
+    hooks: dict[int, tuple[int, int]]
+    vectors: dict[int, int]  # of real mode, as its hooks are
+
+
 class Host:
-    """DPMI for one program at a time."""
+    """DPMI for a program, and for those that it runs."""
 
     def __init__(self, dos: Kernel, pool: ExtendedMemory) -> None:
         """Answer INT 2Fh function 1687h."""
@@ -53,6 +69,8 @@ class Host:
         dos.multiplex[0x1687] = self._is_there
         self.is_built = False
         self.client = 0  # PSP of the program in protected mode; 0: none
+        self._waiting: list[_Waiting] = []  # clients that run other clients
+        self._hooks: dict[int, tuple[int, int]] = {}  # stubs of real mode
 
     def _is_there(self, call: Call) -> None:
         """AX = 0; where to go to protected mode, and what with."""
@@ -89,7 +107,7 @@ class Host:
     # -- a client begins and ends ------------------------------------------------------------------
     def _enter(self, call: Call) -> None:
         """Switch to protected mode for the caller: CF if that is impossible. AX bit 0: 32-bit."""
-        if self.client or not self._build():
+        if self.client == self.dos.psp or not self._build():
             call.carry, call.ax = True, 0x8011
             return
         dos, switch = self.dos, self.switch
@@ -98,6 +116,8 @@ class Host:
         except DosError:
             call.carry, call.ax = True, 0x8013
             return
+        if self.client:
+            self._wait()
         self.stack = stack
         is_wide = bool(call.ax & 1)
         cs, ip = call.caller
@@ -120,11 +140,13 @@ class Host:
         self.services.begin(is_wide=is_wide)
         switch.is_wide = is_wide
         switch.real_stack = stack, _STACK * 16
-        switch.host_esp = at.STACK3_SIZE
-        switch.frames.clear()
+        if not self._waiting:
+            switch.host_esp = at.STACK3_SIZE
+            switch.frames.clear()
+            self._acknowledge = self.machine.processor.acknowledge
+            self.machine.processor.acknowledge = self._take_irq
+            dos.on_program_end.append(self._program_ended)
         self._fill_gates()
-        self._acknowledge = self.machine.processor.acknowledge
-        self.machine.processor.acknowledge = self._take_irq
         cpu = self.machine.processor.cpu
         switch.load_tables()
         switch.enter(is_protected=True)
@@ -133,7 +155,40 @@ class Host:
         cpu.esp, cpu.eip = sp, ip
         cpu.eflags = cpu.eflags & ~1 | IOPL3
         segments.update_context(cpu)
-        dos.on_program_end.append(self._program_ended)
+
+    def _wait(self) -> None:
+        """Put the client aside that has called real mode to run another one."""
+        tables, switch, memory = self.tables, self.switch, self.dos.memory
+        vectors = {vector: memory.u32(4 * vector) for vector in self.real_hooks}
+        for vector, (segment, offset) in self.real_hooks.items():
+            memory.put32(4 * vector, segment << 16 | offset)
+        waiting = _Waiting(
+            self.client,
+            self.stack,
+            self.environment,
+            self.services.held(),
+            switch.is_wide,
+            switch.real_stack,
+            switch.host_esp,
+            len(switch.frames),
+            memory.read(tables.idt[0], tables.idt[1] + 1),
+            self.real_hooks,
+            vectors,
+        )
+        self._waiting.append(waiting)
+        self.real_hooks = {}
+
+    def _go_on(self) -> None:
+        """Let the client have its host again that has waited last."""
+        was, switch, memory = self._waiting.pop(), self.switch, self.dos.memory
+        self.client, self.stack, self.environment = was.client, was.stack, was.environment
+        self.services.give(was.held)
+        switch.is_wide, switch.real_stack, switch.host_esp = was[4:7]
+        del switch.frames[was.frames :]
+        memory.write(self.tables.idt[0], was.gates)
+        self.real_hooks = was.hooks
+        for vector, far in was.vectors.items():
+            memory.put32(4 * vector, far)
 
     def _program_ended(self, psp: int) -> None:
         """Clean up behind the client, if it was the one that ends."""
@@ -147,18 +202,22 @@ class Host:
         if not self.client:
             return
         dos.memory.put16((self.client << 4) + layout.ENVIRONMENT, self.environment)
-        self.machine.processor.acknowledge = self._acknowledge
         for vector, (segment, offset) in self.real_hooks.items():
             dos.memory.put32(4 * vector, segment << 16 | offset)
         self.real_hooks.clear()
         self.services.end()
         self.client = 0
-        dos.on_program_end.remove(self._program_ended)
+        if not self._waiting:
+            self.machine.processor.acknowledge = self._acknowledge
+            dos.on_program_end.remove(self._program_ended)
         cpu = self.machine.processor.cpu
         switch.enter(is_protected=False)
         for index in (ES, CS, SS, DS, FS, GS):
             switch.set_real(index, dos.psp)
-        switch.frames.clear()
+        if self._waiting:
+            self._go_on()
+        else:
+            switch.frames.clear()
         cpu.eflags = cpu.eflags & ~IOPL3
         segments.update_context(cpu)
 
@@ -202,7 +261,9 @@ class Host:
         if is_on and vector not in self.real_hooks:
             far = memory.u32(4 * vector)
             self.real_hooks[vector] = far >> 16, far & 0xFFFF
-            callbacks.set_vector(vector, callbacks.add(self._from_real(vector)))
+            if vector not in self._hooks:
+                self._hooks[vector] = callbacks.add(self._from_real(vector))
+            callbacks.set_vector(vector, self._hooks[vector])
         elif not is_on and vector in self.real_hooks:
             segment, offset = self.real_hooks.pop(vector)
             memory.put32(4 * vector, segment << 16 | offset)

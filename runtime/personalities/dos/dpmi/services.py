@@ -6,7 +6,7 @@ Source: DOS Protected Mode Interface (DPMI) Specification, version 0.9, DPMI Com
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.firmware.call import Call
 from runtime.personalities.dos.dpmi import descriptors as at
@@ -51,8 +51,24 @@ def service(*numbers: int) -> Callable[[Service], Service]:
     return add
 
 
+class Held(NamedTuple):
+    """What a client has."""
+
+    is_wide: bool
+    interrupts: dict[int, tuple[int, int]]
+    exceptions: dict[int, tuple[int, int]]
+    blocks: dict[int, int]
+    dos_blocks: dict[int, tuple[int, int]]
+    aliases: dict[int, int]
+    selectors: bytes  # which were used before it came
+    callbacks: list[bool]  # the same
+
+
 class Services:
-    """What the client of a host has."""
+    """What the client of a host has; one that runs another one has it again afterwards.
+
+    Selectors and callbacks are of one table for all.
+    """
 
     def __init__(self, host: Host) -> None:
         """Wait for a client."""
@@ -71,6 +87,8 @@ class Services:
         self.slots = [self._callback(i) for i in range(_CALLBACKS)]
         self.handlers: list[tuple[int, int, int, int] | None] = [None] * _CALLBACKS
         self.stacks: list[int | None] = [None] * _CALLBACKS  # selectors of real mode's stack
+        self._selectors = bytes(at.ENTRIES)
+        self._taken = [False] * _CALLBACKS
 
     def begin(self, *, is_wide: bool) -> None:
         """Take a client."""
@@ -78,20 +96,39 @@ class Services:
         host = self.host
         code = at.CODE32 if is_wide else at.CODE16
         self.interrupts = {v: (code, host.defaults[v]) for v in range(256)}
-        self.exceptions = {}
+        self.exceptions, self.blocks, self.dos_blocks, self.aliases = {}, {}, {}, {}
+        self._selectors = bytes(self.tables.used)
+        self._taken = [handler is not None for handler in self.handlers]
 
     def end(self) -> None:
         """Give back what the client had."""
         for start in self.blocks:
             self.pool.free(start)
-        self.blocks.clear()
-        self.dos_blocks.clear()
-        self.aliases.clear()
-        self.handlers = [None] * _CALLBACKS
-        self.stacks = [None] * _CALLBACKS
+        self.blocks, self.dos_blocks, self.aliases = {}, {}, {}
+        for index, was_taken in enumerate(self._taken):
+            if not was_taken:
+                self.handlers[index] = self.stacks[index] = None
         for index in range(16, at.ENTRIES):
-            if self.tables.used[index]:
+            if self.tables.used[index] and not self._selectors[index]:
                 self.tables.free(index << 3)
+
+    def held(self) -> Held:
+        """Return what the client has, before it runs another one."""
+        return Held(
+            self.is_wide,
+            self.interrupts,
+            self.exceptions,
+            self.blocks,
+            self.dos_blocks,
+            self.aliases,
+            self._selectors,
+            self._taken,
+        )
+
+    def give(self, held: Held) -> None:
+        """Let a client have what it had."""
+        self.is_wide, self.interrupts, self.exceptions = held[:3]
+        self.blocks, self.dos_blocks, self.aliases, self._selectors, self._taken = held[3:]
 
     def serve(self, call: Call) -> None:
         """Serve INT 31h."""

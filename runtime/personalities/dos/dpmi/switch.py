@@ -131,7 +131,8 @@ class Switch:
         cpu.r32[_R32["idtr_base"]], cpu.r16[_R16["idtr_limit"]] = base, limit
 
     def load_tables(self) -> None:
-        """Load GDTR, LDTR and TR, once."""
+        """Load GDTR, LDTR and TR."""
+        self.tables.reset_task()
         cpu, access = self.cpu, self.machine.processor.access
         base, limit = self.tables.gdt
         cpu.r32[_R32["gdtr_base"]], cpu.r16[_R16["gdtr_limit"]] = base, limit
