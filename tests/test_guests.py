@@ -27,7 +27,7 @@ GUESTS = sorted((Path(__file__).parent / "guests").glob("*.c"))
 # Too slow for the interp tier within the tests' patience.
 LONG = {"fpu_signals", "sig_hot", "sig_libc", "sse", "x87", "flags", "strings", "smc", "atomics"}
 TIMEOUT = 300
-# LLVM compiles what a guest writes 19,000 times anew each time, in 12 ms of an idle processor.
+# LLVM compiles what a guest writes again and again: a minute of an idle processor for smc.c.
 PATIENT = {"block", "region"}
 KILLED = re.compile(rb"^jitemu: guest killed by \w+ at .*\n", re.MULTILINE)
 
