@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from runtime.bus import Bus, Line
 from runtime.clock import Clock
+from runtime.devices.ioapic import Message
 
 BASE, _SIZE = 0xFEE00000, 0x1000
 _ID, _VERSION, _TPR, _APR, _PPR, _EOI = 0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0
@@ -43,6 +44,7 @@ class LocalApic:
         """Drive *intr*; *acknowledge* asks the 8259; *is_on*: the MSR APIC_BASE enables it."""
         self.clock, self.intr, self.nmi, self.is_on = clock, intr, nmi, is_on
         self.acknowledge_external = acknowledge
+        self.on_end: Callable[[int], object] = lambda vector: None  # EOI of a level interrupt
         self.lint0 = Line(lambda level: self.update())  # INTR of the 8259
         self.timer = clock.timer(self._expired)
         self.reset()
@@ -108,13 +110,22 @@ class LocalApic:
         self.update()
         return vector
 
-    def deliver(self, vector: int) -> None:
-        """Request a vector, as an edge."""
+    def take(self, message: Message) -> None:
+        """Receive what an I/O APIC sends, if it is for this processor."""
+        if not self.is_on() or not self._is_me(message.destination, is_logical=message.is_logical):
+            return
+        if message.mode in (_FIXED, _LOWEST) and self._is_enabled:
+            self.deliver(message.vector, is_level=message.is_level)
+        elif message.mode == _NMI:
+            self.nmi()
+
+    def deliver(self, vector: int, *, is_level: bool = False) -> None:
+        """Request a vector."""
         if vector < 16:
             self._fail(_ILLEGAL_RECEIVED)
             return
         self.irr |= 1 << vector
-        self.tmr &= ~(1 << vector)
+        self.tmr = self.tmr & ~(1 << vector) | is_level << vector
         self.update()
 
     def _fail(self, error: int) -> None:
@@ -197,7 +208,10 @@ class LocalApic:
         registers = self.registers
         if register == _EOI:
             if self.isr:
-                self.isr &= ~(1 << self.isr.bit_length() - 1)
+                vector = self.isr.bit_length() - 1
+                self.isr &= ~(1 << vector)
+                if self.tmr >> vector & 1:
+                    self.on_end(vector)
         elif register == _TPR:
             registers[_TPR] = value & 0xFF
         elif register in (_ID, _LDR):

@@ -16,6 +16,7 @@ SCI = 9
 SIZE = 0x10000  # of memory that is reserved for the tables
 RSDP = 0xE0000  # one of the places where systems look for it
 LAPIC, IOAPIC = 0xFEE00000, 0xFEC00000
+IOAPIC_ID, TIMER_PIN = 1, 2  # IRQ 0 comes at this pin, as on most boards
 _OEM = b"JITEMU"
 _FACS_SIZE = 64
 # AML opcodes (16.2.3)
@@ -174,6 +175,11 @@ def _fadt(facs: int, dsdt: int) -> bytes:
 def _madt() -> bytes:
     body = struct.pack("<II", LAPIC, 1)  # there are 8259s, too
     body += struct.pack("<BBBBI", 0, 8, 0, 0, 1)
+    body += struct.pack("<BBBBII", 1, 12, IOAPIC_ID, 0, IOAPIC, 0)
+    body += struct.pack("<BBBBIH", 2, 10, 0, 0, TIMER_PIN, 0)
+    for irq in sorted({SCI, *INTERRUPTS}):
+        body += struct.pack("<BBBBIH", 2, 10, 0, irq, irq, 0xD)  # by level, active high
+    body += struct.pack("<BBBHB", 4, 6, 0xFF, 0, 1)  # NMI comes at LINT1
     return _table(b"APIC", 1, body)
 
 

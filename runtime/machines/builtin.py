@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from runtime.devices.cdrom import CdRom
 from runtime.firmware.bios.bios import Bios, BiosConfig, Range
 from runtime.firmware.bios.drives import FIRST_CD, FIRST_DISK, Drive, Kind
-from runtime.machines import directboot
+from runtime.machines import directboot, mptable
+from translator import cpuid
 
 if TYPE_CHECKING:
     from runtime.machines.pc import Pc
@@ -42,4 +43,10 @@ def make(pc: Pc) -> Bios:
         on_post=lambda: directboot.set_up(pc),
         power_off=lambda: pc.loop.stop("power off"),
     )
-    return Bios(pc.bus, pc.processor, pc.clock, config, vga=pc.display.vga)
+    bios = Bios(pc.bus, pc.processor, pc.clock, config, vga=pc.display.vga)
+    if pc.apic is not None:
+        signature, _, _, features = pc.extras.cpuid(1, cpuid.leaf(1, 0, pc.config.model))
+        segment, offset = bios.callbacks.place(bytes(mptable.SIZE), 16)
+        place = (segment << 4) + offset
+        bios.callbacks.put(offset, mptable.build(place, signature, features))
+    return bios

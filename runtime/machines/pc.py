@@ -18,6 +18,7 @@ from runtime.devices.acpi import PowerManagement
 from runtime.devices.apic import LocalApic
 from runtime.devices.chipset import HostBridge, IsaBridge
 from runtime.devices.debugport import DebugExit, DebugPort
+from runtime.devices.ioapic import IoApic
 from runtime.devices.parallel import Parallel
 from runtime.devices.pci import PciHost
 from runtime.devices.pic import Pic
@@ -29,6 +30,7 @@ from runtime.devices.uart import Uart
 from runtime.firmware.bios.bios import Bios
 from runtime.firmware.typeahead import key_reader
 from runtime.machines import builtin, directboot, rom, video
+from runtime.machines.acpitables import TIMER_PIN
 from runtime.machines.extras import Extras
 from runtime.machines.kernelrom import SLOT, KernelRom
 from runtime.machines.loop import Budgeted, Loop
@@ -139,6 +141,10 @@ class Pc:
             )
             self.pic = Pic(bus, self.apic.lint0)
             processor.acknowledge = self.apic.acknowledge
+            self.ioapic = IoApic(bus, self.apic.take)
+            self.apic.on_end = self.ioapic.end
+            for irq in {*range(16)} - {2}:
+                self.ioapic.connect(self.pic.line(irq), irq, *([] if irq else [TIMER_PIN]))
         else:
             self.pic = Pic(bus, Line(processor.set_intr))
             processor.acknowledge = self.pic.acknowledge
@@ -233,6 +239,7 @@ class Pc:
         self.parallel.reset()
         if self.apic is not None:
             self.apic.reset()
+            self.ioapic.reset()
         self.rtc.reset()
         self.a20.reset()
         self.ps2.restart()
