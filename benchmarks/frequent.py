@@ -1,7 +1,9 @@
 """What programs need -> translator/frequent.txt, the list of stencils that installing compiles.
 
     python -m benchmarks.frequent SYSROOT translator/frequent.txt [STATIC-PROGRAM...]
+    python -m benchmarks.frequent --boot "-fda dos.img --script FILE" ... translator/frequent.txt
 
+The second form adds to the list what machines need, by the options of `jitemu boot`.
 In the list are all stencils that some runs of usual programs need, and those that occur often in
 their code and that of their libraries.
 """
@@ -9,11 +11,14 @@ their code and that of their libraries.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
+import shlex
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
-from jitemu import Process, image
+from jitemu import Process, boot, image
 from translator import frequent
 from translator.ahead import Walk
 from translator.planner import Plan, fuses
@@ -54,13 +59,40 @@ def of_run(sysroot: Path, words: tuple[str, ...]) -> set[tuple[tuple[bytes, ...]
     return {(request.keys, request.live) for request in STORE.known}
 
 
+def of_boot(words: list[str]) -> set[tuple[tuple[bytes, ...], int]]:
+    """Boot a machine until it or its script ends; return what was translated."""
+    with contextlib.suppress(SystemExit):
+        boot.boot(words)
+    return {(request.keys, request.live) for request in STORE.known}
+
+
+def write(path: Path, wanted: Collection[Request]) -> None:
+    """Write the list, and that of models beside it."""
+    path.write_text(frequent.text(wanted), "ascii")
+    path.with_name(frequent.MODELS.name).write_text(frequent.models_text(wanted), "ascii")
+
+
 def main() -> None:
     """Write the list."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sysroot", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--boot", action="append", metavar="OPTIONS", help="of a machine")
+    parser.add_argument("sysroot", type=Path, nargs="?")
     parser.add_argument("list", type=Path)
     parser.add_argument("programs", nargs="*", help="run as well, without arguments")
     given = parser.parse_args()
+    if given.boot:
+        wanted = set(frequent.requests())
+        for options in given.boot:
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found = pool.apply(of_boot, (shlex.split(options),))
+            wanted |= {Request(*request) for request in found}
+        write(given.list, wanted)
+        print(f"{len(wanted)} stencils")
+        return
+    if given.sysroot is None:
+        parser.error("a sysroot is needed")
     wanted = {Request((name,), 0) for name in SERVICES}
     runs = [(str(given.sysroot) + words[0], *words[1:]) for words in RUNS]
     for words in [*runs, *((program,) for program in given.programs)] * AGAIN:
@@ -79,7 +111,7 @@ def main() -> None:
             times += here
             files.update(here.keys())
     wanted |= {r for r, count in times.items() if count >= TIMES and files[r] >= FILES}
-    given.list.write_text(frequent.text(wanted), "ascii")
+    write(given.list, wanted)
     print(f"{len(wanted)} stencils")
 
 

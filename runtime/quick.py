@@ -231,7 +231,7 @@ class Quick:
     def _add_stencil(self, number: int, what: int) -> bool:
         live, jump = what & 0xFF, what >> 8
         numbers = (number, jump - 1) if jump else (number,)
-        stencil = STORE.find(Request(tuple(self._shape_key(n) for n in numbers), live))
+        stencil = STORE.derive(Request(tuple(self._shape_key(n) for n in numbers), live))
         if stencil is None:
             return False
         made = self._lay_out(stencil)

@@ -13,6 +13,7 @@ def test_the_list() -> None:
     wanted = frequent.requests()
     assert len(set(wanted)) == len(wanted) > 5000
     assert frequent.text(wanted) == frequent.PATH.read_text("ascii")
+    assert frequent.models_text(wanted) == frequent.MODELS.read_text("ascii")
     sample = random.Random(1).sample(wanted, 40)
     made = stencil.build([stencil.Job(request) for request in sample])
     # Some compile to nothing: nops, and comparisons whose flags are dead.

@@ -42,7 +42,7 @@ def test_renamed_insns_are_the_models() -> None:
     wanted = random.Random(2).sample(frequent.requests(), 500)
     models = shelf()
     made = family.make(wanted, models)
-    assert len(models.known) < 400
+    assert len(models.known) < 0.9 * len(wanted)
     seen = set()
     for request, stencil in zip(wanted, made, strict=True):
         for pattern in family.patterns(request):

@@ -154,6 +154,9 @@ class Stencils:
         missing: list[Request] = []
         if plan.pieces is None:
             pieces = body(plan, missing)
+            if missing and all(STORE.derive(request) for request in missing):
+                missing.clear()
+                pieces = body(plan, missing)
             plan.pieces = None if missing else pieces
         return not missing
 

@@ -51,8 +51,23 @@ def batches(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
         yield [request for group in groups[at : at + size] for request in group]
 
 
-def make(requests: Sequence[Request], models: Models) -> list[Stencil]:
-    """Return the stencils of some requests; what must be compiled is, in few batches."""
+def derived(request: Request, models: Models) -> Stencil | None:
+    """Return a stencil that needs no compilation, as the model of its pattern exists."""
+    for wanted in patterns(request):
+        model = models.find(name(wanted))
+        found = None if model is None else renamed(model, wanted)
+        if model is None or found is not None:
+            return found
+    return None
+
+
+def make(
+    requests: Sequence[Request], models: Models, others: Iterable[Request] = ()
+) -> list[Stencil]:
+    """Return the stencils of some requests; what must be compiled is, in few batches.
+
+    With the first, the models of *others* are compiled: a large batch costs little more.
+    """
     made: dict[Request, Stencil] = {}
     ways = {request: patterns(request) for request in requests}
     for _ in range(len(_WAYS) + 1):
@@ -73,13 +88,18 @@ def make(requests: Sequence[Request], models: Models) -> list[Stencil]:
                 jobs[request] = Job(request), None
         if not jobs:
             break
+        for request in others:
+            for wanted in patterns(request)[:1]:
+                if models.find(key := name(wanted)) is None:
+                    jobs.setdefault(key, (Job(request, wanted.places()), wanted))
+        others = ()
         batch = stencil.build([job for job, _ in jobs.values()])
-        for (key_, (job, wanted)), new in zip(jobs.items(), batch, strict=True):
-            if wanted is None:
+        for (key_, (job, of)), new in zip(jobs.items(), batch, strict=True):
+            if of is None:
                 made[job.request] = new
             else:
                 assert isinstance(key_, bytes)
-                models.add(key_, as_model(new, wanted), len(job.request.keys))
+                models.add(key_, as_model(new, of), len(job.request.keys))
     return [made[request] for request in requests]
 
 

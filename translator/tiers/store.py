@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from translator.tiers.family import make
+from translator.tiers.family import derived, make
 from translator.tiers.renaming import Field
 from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil
+
+# So many models are compiled for themselves, and then so many others in the batch of a missing one.
+_ALONE, _WITH = 256, 40
 
 Key = TypeVar("Key", bytes, Request)
 
@@ -68,7 +73,17 @@ class Shelf(Generic[Key]):
 
 
 class Store(Shelf[Request]):
-    """Stencils of insn shapes, compiled when first asked for."""
+    """Stencils of insn shapes, compiled when first asked for.
+
+    Where it turns out that much is to be compiled, so is what most programs need.
+    """
+
+    @cached_property
+    def expected(self) -> Iterator[Request]:
+        """One request of each pattern that programs need, the most common first."""
+        from translator import frequent
+
+        return iter(frequent.models())
 
     def get(self, request: Request) -> Stencil:
         """Return a stencil; compile it alone if nobody asked for it in a batch."""
@@ -85,13 +100,24 @@ class Store(Shelf[Request]):
             missing.append(request)
         return found
 
+    def derive(self, request: Request) -> Stencil | None:
+        """Return a stencil that exists, or that needs no compilation."""
+        stencil = self.find(request)
+        if stencil is None:
+            with self.lock:
+                stencil = derived(request, MODELS)
+                if stencil is not None:
+                    self.add(request, stencil, len(request.keys))
+        return stencil
+
     def ensure(self, requests: list[Request]) -> None:
         """Compile those that are missing, in one batch."""
         missing = [r for r in dict.fromkeys(requests) if self.find(r) is None]
         if not missing:
             return
         with self.lock:
-            for request, stencil in zip(missing, make(missing, MODELS), strict=True):
+            others = islice(self.expected, _WITH) if len(MODELS.known) >= _ALONE else ()
+            for request, stencil in zip(missing, make(missing, MODELS, others), strict=True):
                 self.add(request, stencil, len(request.keys))
 
 
