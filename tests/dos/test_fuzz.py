@@ -20,6 +20,7 @@ import os, random, sys, tempfile
 from runtime.personalities.dos import programs
 from runtime.personalities.dos.console import EndOfInput
 from runtime.personalities.dos.options import DosOptions
+from runtime.personalities.dos.sectors import access
 from runtime.personalities.dos.system import Dos
 from translator.faults import GuestFault
 
@@ -32,13 +33,16 @@ machine, kernel = dos.machine, dos.kernel
 call, cpu = machine.bios.call, machine.processor.cpu
 draw = random.Random(seed)
 names = [b"A.COM", b"NEW.TXT", b"*.*", b"C:\\\\SUB\\\\X", b"..\\\\..\\\\Y", b"CON", b"Z:Q", b"SUB"]
+names += [b"a long name.text", b"SUB/b ? *.c", b"c:\\\\...", b"\\xff.\\x01", b"x" * 259]
 start = cpu.cs
 services = {
     0x21: kernel.serve,
     0x33: dos.mouse._serve,
     0x67: dos.ems._serve,
     0x43: dos.xms._serve,
+    0x25: lambda call: access(kernel, call, writes=False),
 }
+long = bytes.fromhex("0d393a3b4143474e4f56606ca0a1a6a7a8a9")  # AL of functions 71xxh
 words = (0, 1, 2, 5, 0x80, 0x100, 0x200, 0xFFFF, 0x7FFF, start)
 for number in range(count):
     vector = draw.choice(list(services) + [0x21] * 4)
@@ -47,7 +51,7 @@ for number in range(count):
     for name in ("ds", "es"):
         setattr(call, name, draw.choice((start, 0, 0xB800, 0xFFFF, draw.randrange(1 << 16))))
     call.ss, call.sp = 0x9000, 0x1000
-    call.ah = draw.randrange(0x6D if vector == 0x21 else 0x100)
+    call.ah = draw.randrange(0x74 if vector == 0x21 else 0x100)
     if vector == 0x67:
         call.ah = draw.randrange(0x40, 0x60)
     elif vector == 0x43:
@@ -55,6 +59,8 @@ for number in range(count):
     elif vector == 0x33:
         call.ax = draw.randrange(0x30)
     call.al = draw.choice((0, 1, 2, 3, draw.randrange(256)))
+    if vector == 0x21 and draw.random() < 0.25:
+        call.ah, call.al = 0x71, draw.choice(long)
     if draw.random() < 0.7:
         call.ds, call.dx, call.si = 0x8000, 0x100, 0x100
         kernel.memory.write(0x80100, draw.choice(names) + b"\\0" + draw.randbytes(40))

@@ -23,7 +23,7 @@ from runtime.personalities.dos.table import service
 if TYPE_CHECKING:
     from runtime.personalities.dos.kernel import Kernel, Place
 
-_CLUSTER, _SECTOR = 32 * 512, 512  # bytes
+CLUSTER, _SECTOR = 32 * 512, 512  # bytes
 _CLUSTERS_MAX = 0xFFF0
 _SEARCHES_MAX = 256
 _CHANGEABLE = drives.READ_ONLY | drives.HIDDEN | drives.SYSTEM | drives.ARCHIVE
@@ -51,7 +51,7 @@ def current_drive(dos: Kernel, call: Call) -> None:
 def clusters(dos: Kernel, number: int) -> tuple[int, int]:
     """Return free and all clusters of a drive, as many as can be told."""
     free, total = dos.drives[number].space()
-    return min(free // _CLUSTER, _CLUSTERS_MAX), min(total // _CLUSTER, _CLUSTERS_MAX)
+    return min(free // CLUSTER, _CLUSTERS_MAX), min(total // CLUSTER, _CLUSTERS_MAX)
 
 
 @service(0x1B, 0x1C)
@@ -59,7 +59,7 @@ def allocation(dos: Kernel, call: Call) -> None:
     """AL, CX, DX = sectors a cluster, bytes a sector, clusters of drive DL; DS:BX = its medium."""
     number = dos.drive_number(call.dl if call.ah == 0x1C else 0)
     _, total = clusters(dos, number)
-    call.al, call.cx, call.dx = _CLUSTER // _SECTOR, _SECTOR, total
+    call.al, call.cx, call.dx = CLUSTER // _SECTOR, _SECTOR, total
     call.ds, call.bx = dos.tables.medium
 
 
@@ -72,7 +72,7 @@ def disk_space(dos: Kernel, call: Call) -> None:
         call.ax = 0xFFFF
         return
     call.bx, call.dx = clusters(dos, number)
-    call.ax, call.cx = _CLUSTER // _SECTOR, _SECTOR
+    call.ax, call.cx = CLUSTER // _SECTOR, _SECTOR
 
 
 @service(0x39)

@@ -215,19 +215,16 @@ class Files:
     def duplicate(self, psp: int, handle: int, to: int | None = None) -> int:
         """Make another handle for the same file, or redirect *to*; return it. DosError."""
         number = self.number(psp, handle)
+        file = self.file(psp, handle)
         if to is None:
             to = self.free_handle(psp)
         elif to == handle:
             return to
-        else:
-            _, count = self._jft(psp)
-            if to >= count:
-                raise DosError(INVALID_HANDLE)
-            with contextlib.suppress(DosError):
-                self.close(psp, to)
-        file = self.table[number]
-        assert file is not None
-        file.users += 1
+        elif to >= self._jft(psp)[1]:
+            raise DosError(INVALID_HANDLE)
+        file.users += 1  # before the other one is closed, which may be the same file
+        with contextlib.suppress(DosError):
+            self.close(psp, to)
         self.put(psp, to, number)
         return to
 

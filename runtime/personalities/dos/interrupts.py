@@ -14,6 +14,7 @@ from runtime.firmware.callbacks import Result
 from runtime.personalities.dos import programs, tables
 from runtime.personalities.dos.errors import ACCESS_DENIED, CriticalError
 from runtime.personalities.dos.multiplex import multiplex
+from runtime.personalities.dos.sectors import access
 
 if TYPE_CHECKING:
     from runtime.personalities.dos.kernel import Kernel
@@ -25,7 +26,6 @@ _DISK_WRITE = 0x3F  # AH for INT 24h
 _FIRST_CRITICAL = 19  # DOS error of the first number in DI
 _WITH_CARRY = 0x38  # functions from here on return errors in AX
 _CRASHED = 255  # exit code
-_NOT_READY = 0x0207  # AX of absolute disk reads: drive not ready
 
 
 # Functions that a handler of INT 24h may call, those of characters and a few that only tell.
@@ -68,8 +68,8 @@ class Interrupts:
             0x22: callbacks.add(self._terminate),
             0x23: self.default_break,
             0x24: self.default_critical,
-            0x25: callbacks.add(self._absolute, ends="retf"),
-            0x26: callbacks.add(self._absolute, ends="retf"),
+            0x25: callbacks.add(lambda call: access(dos, call, writes=False), ends="retf"),
+            0x26: callbacks.add(lambda call: access(dos, call, writes=True), ends="retf"),
             0x27: callbacks.add(self._stay_resident),
             0x29: callbacks.add(self._fast_output),
             0x2E: callbacks.add(self._command),
@@ -196,10 +196,6 @@ class Interrupts:
         self.dos.skip_carry = True
 
     # -- others ------------------------------------------------------------------------------------
-    def _absolute(self, call: Call) -> None:
-        """INT 25h and 26h: sectors of a drive: host directories have none. FLAGS stay pushed."""
-        call.ax, call.carry = _NOT_READY, True
-
     def _fast_output(self, call: Call) -> None:
         """INT 29h: write AL to the screen."""
         self.dos.console.write(bytes((call.al,)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.firmware.call import Call
-from runtime.personalities.dos.errors import DosError
+from runtime.personalities.dos.errors import NO_MEMORY, DosError
 from runtime.personalities.dos.memory import linear
 from runtime.system.segments import DS
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtime.personalities.dos.extended import ExtendedMemory
     from runtime.personalities.dos.kernel import Kernel
 
-_NOT_IMPLEMENTED, _HMA_IN_USE, _HMA_NOT_ALLOCATED = 0x80, 0x91, 0x93
+_NOT_IMPLEMENTED, _DRIVER_ERROR, _HMA_IN_USE, _HMA_NOT_ALLOCATED = 0x80, 0x8E, 0x91, 0x93
 _NO_MEMORY, _NO_HANDLES, _BAD_HANDLE = 0xA0, 0xA1, 0xA2
 _BAD_SOURCE, _BAD_SOURCE_OFFSET, _BAD_TARGET, _BAD_TARGET_OFFSET = 0xA3, 0xA4, 0xA5, 0xA6
 _BAD_LENGTH, _NOT_LOCKED, _IS_LOCKED, _LOCKS_FULL = 0xA7, 0xAA, 0xAB, 0xAC
@@ -76,6 +76,8 @@ class Xms:
             found(self, call)
         except XmsError as error:
             call.ax, call.bl = 0, error.code
+        except DosError:  # the chain of blocks is destroyed
+            call.ax, call.bl = 0, _DRIVER_ERROR
 
     # -- what there is -----------------------------------------------------------------------------
     def version(self, call: Call) -> None:
@@ -230,7 +232,9 @@ class Xms:
         arena = self.dos.arena
         try:
             call.bx = arena.allocate_upper(call.dx)
-        except DosError:
+        except DosError as error:
+            if error.code != NO_MEMORY:
+                raise
             call.dx = arena.largest_upper()
             raise XmsError(_SMALLER_UPPER if call.dx else _NO_UPPER) from None
         call.ax = 1
