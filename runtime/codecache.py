@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from runtime.blocktable import Block, BlockTable
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, pages_of
 from runtime.native import FAULTS_MAX, Arena
-from runtime.writer import MAX_ALIGNED, Stub, Writer, make_stub
+from runtime.writer import Stub, Writer, make_stub
 from translator.planner import Plan
 from translator.quick import layout as at
 from translator.shape import SHAPES, SHAPES_MAX
 from translator.strategies import Piece
+from translator.tiers.hostasm import MAX_ALIGNED
 from translator.tiers.stencil import Stencil
 
 _GET4S = struct.Struct("<i").unpack_from

@@ -19,7 +19,7 @@ from runtime.codecache import Full, key_of
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SIZE
 from runtime.images import Images
 from runtime.writer import make_stub
-from translator.mode import USER_CONTEXT, Context, Model, context_of, is_shared
+from translator.mode import USER_CONTEXT, Context, Model, context_of, is_usual
 from translator.quick import layout as at
 from translator.quick.scan import form_table
 from translator.quick.write import RECIPE_FLAG
@@ -161,13 +161,15 @@ class Quick:
     # -- blocks ------------------------------------------------------------------------------------
     def install(self, location: int, fpu: int) -> Block | None:
         """Translate and install a block; None if it must be done the long way. Full."""
-        if location & LOCATION_PRECISE or not is_shared(location >> CONTEXT_SHIFT):
+        if location & LOCATION_PRECISE or not is_usual(location >> CONTEXT_SHIFT):
             return None
         if not (self.is_ready or self._prepare()):
             return None
-        model = context_of(location >> CONTEXT_SHIFT).mode.model
-        if model != self.model:
-            self._use_forms(model)
+        context = context_of(location >> CONTEXT_SHIFT)
+        if context.mode.model != self.model:
+            self._use_forms(context.mode.model)
+        self._set(at.BASE, context.cs_base)
+        self._set(at.LIMIT, context.cs_limit)
         self.cache.check_room()
         make, address, key = self.make, self.address, key_of(location)
         while (number := make(address, key, fpu)) < 0:

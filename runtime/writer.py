@@ -19,7 +19,6 @@ _FPR0 = FIELDS["fpr0"].offset
 TOP = SLOT_INDEX["top"]
 _PACK = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
-MAX_ALIGNED = 8  # branches of a piece that can be aligned; larger ones jump through a jump
 
 
 class Stub(NamedTuple):

@@ -195,9 +195,8 @@ class Context(NamedTuple):
 CONTEXT_MODE_SHIFT = _PLACE_BITS = 16
 _PLACES_MAX = 1 << _PLACE_BITS
 CONTEXT_SHIFT = 33  # of a context's number in a location (runtime/guestcode.py)
-# Without these bits of the number, most insns have the host code of USER: compiled code can
-# translate it.
-OWN_CODE = OWN_KEYS << _PLACE_BITS
+# Bits of the number with which compiled code cannot translate (translator/quick).
+UNUSUAL = (Mode(watches=3).number | Mode(checks_alignment=True).number) << _PLACE_BITS
 _places: dict[tuple[int, int, int, int], int] = {}  # mode, base, limit, space -> identifier
 _contexts: dict[int, Context] = {0: Context(USER, 0, 0xFFFFFFFF, 0)}
 _lock = threading.Lock()
@@ -246,9 +245,9 @@ def context_of(number: int) -> Context:
     return context
 
 
-def is_shared(number: int) -> bool:
-    """Whether the host code of a context may be that of others."""
-    return not number & OWN_CODE
+def is_usual(number: int) -> bool:
+    """Whether compiled code can translate in a context."""
+    return not number & UNUSUAL and context_of(number).mode.has_386
 
 
 USER_CONTEXT = _contexts[0]

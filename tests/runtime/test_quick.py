@@ -17,7 +17,7 @@ from runtime.memory import Memory
 from tests.building import build
 from tests.test_guests import GUESTS
 from translator.decode import Truncated, scan_fields
-from translator.mode import USER, Mode, Model, context_number
+from translator.mode import CONTEXT_SHIFT, USER, Mode, Model, Segments, context_number
 from translator.planner import FetchFault, Plan
 from translator.quick import layout, scan
 from translator.quick.write import RECIPE_FLAG
@@ -163,6 +163,37 @@ def test_random_bytes() -> None:
     assert compare(bytes(code), list(places(rng, len(code), 500))) > 300
 
 
+REAL = Segments.REAL
+SEGMENTED = {
+    "real": Mode(False, False, REAL, protected=False, cpl=0, system=True),
+    "real 386": Mode(False, False, REAL, protected=False, cpl=0, model=Model.I386, system=True),
+    "vm86": Mode(False, False, REAL, vm86=True, system=True),
+    "16 bits": Mode(False, False, Segments.CHECKED, system=True),
+    "32 bits": Mode(segments=Segments.CHECKED, cpl=0, model=Model.PENTIUM, system=True),
+    "mixed": Mode(False, True, Segments.CHECKED, cpl=1, system=True),
+}
+
+
+@pytest.mark.parametrize("name", SEGMENTED)
+def test_segments(name: str) -> None:
+    """Code that counts from the base of CS, to its limit."""
+    mode = SEGMENTED[name]
+    rng = random.Random(6)
+    code = bytearray(rng.randbytes(0x10000))
+    for at in range(0, len(code), 2):  # more of what is common
+        code[at] = rng.choice(
+            b"\x89\x8b\x83\x01\x39\x74\x75\xeb\xe8\x0f\x66\x67\xd8\xdd\xc3\x85\xc1\xf3\xa4"
+            b"\x50\x58\xb8\xa1\xa3\x26\x2e\x06\xe2\x40\x4a\xff\xf7\xc8\x05\x3d\x72\xaa\xad"
+        )
+    base = CODE if mode.is_real else CODE + 0x123
+    limit = 0xFFFF if mode.is_real else 0xE678
+    number = context_number(mode, base >> 4, base, limit)
+    offsets = [*rng.sample(range(limit + 1), 400), *range(limit - 12, limit + 1), 0xFF0, 0xFFD]
+    stacks = (0, 0, 0x4F0, 0xFF)
+    found = [(at | number << CONTEXT_SHIFT, rng.choice(stacks)) for at in offsets]
+    assert compare(bytes(code), found) > 250
+
+
 def scanned(code: bytes, size: int, mode: Mode) -> tuple[bytes, int, int, int, int] | str:
     """Run scan.scan as Python, over real memory."""
     buffer = bytearray(code + bytes(32))
@@ -181,6 +212,7 @@ def scanned(code: bytes, size: int, mode: Mode) -> tuple[bytes, int, int, int, i
 
 
 MODES = [USER, Mode(cpl=0, system=True), Mode(system=True)]
+MODES += [*SEGMENTED.values()]
 MODES += [Mode(system=True, model=model) for model in Model if model > Model.I286]
 
 

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from translator.mode import CONTEXT_MODE_SHIFT, Mode, Segments
 from translator.planner import PEEK, PEEK_BYTES
 from translator.planner import WINDOW as FORM_BYTES
 from translator.quick import layout as lay
 from translator.quick.compiler import copy, put64, s64
-from translator.quick.scan import TRUNCATED, scan
+from translator.quick.scan import SEGMENTED, TRUNCATED, scan
 
 ALL = 15  # every flag group
 _ADDRESS = 0xFFFFFFFF
 _FACTOR = 0x1E3779B97F4A7C15
 _SLACK = 32  # bytes that scan may look at behind an insn's start
 DEPTH, LIMIT = 2, PEEK  # as look has them
+CHECKED = Mode(segments=Segments.CHECKED).number
+
+
+def enter_context(ctx: int, number: int) -> int:
+    """Translate in a context from now on; base and limit of segments that are looked up stay."""
+    put64(ctx + lay.SYSTEM, number)
+    kind = number >> CONTEXT_MODE_SHIFT & SEGMENTED
+    if kind != CHECKED:
+        put64(ctx + lay.BASE, (number & 0xFFFF) << 4 if kind else 0)
+        put64(ctx + lay.LIMIT, 0xFFFF if kind else _ADDRESS)
+    return 0
+
+
+def linear(ctx: int, pc: int) -> int:
+    """Return the linear address of an offset in CS."""
+    return (s64(ctx + lay.BASE) + pc) & _ADDRESS
 
 
 def fetch(ctx: int, pc: int, size: int, scratch: int) -> int:
     """Return the address of a copy of guest code, or 0: the page in lay.MISSING is unknown."""
+    room = s64(ctx + lay.LIMIT) - pc + 1
+    if size > room and s64(ctx + lay.SYSTEM):
+        size = room if room > 0 else 0
+        if size == 0:
+            put64(ctx + lay.WINDOW_SIZE, 0)
+            return scratch
+    pc = linear(ctx, pc)
     page = pc >> 12
     offset = pc & 4095
     code = s64(s64(ctx + lay.PAGES) + 8 * page)
@@ -107,7 +131,7 @@ def look(ctx: int, pc: int, depth: int, limit: int) -> int:
             needed = needed | groups & 255 & ~defined
             defined = defined | groups >> 8 & 255
             if needed | defined == ALL:
-                add_span(ctx, pc, at - code)
+                add_span(ctx, linear(ctx, pc), at - code)
                 if needed and shown:
                     return ALL
                 return needed | shown << 4 | changed << 8
@@ -117,7 +141,7 @@ def look(ctx: int, pc: int, depth: int, limit: int) -> int:
                 break
             bits = 0
         size = at - code
-        add_span(ctx, pc, size if size > 0 else 1)
+        add_span(ctx, linear(ctx, pc), size if size > 0 else 1)
         if bits == 0:
             break
         if bits & lay.JUMP:
@@ -229,7 +253,7 @@ def form(ctx: int, pc: int, fpu: int, most: int) -> int:
         put64(slots + 72, count - i - 1)
     put64(ctx + lay.END, pc + (at - code))
     put64(ctx + lay.COUNT, count)
-    add_span(ctx, pc, at - code)
+    add_span(ctx, linear(ctx, pc), at - code)
     return liveness(ctx, count)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, MODEL_BITS, MODEL_SHIFT, OWN_CODE
+from translator.mode import CONTEXT_MODE_SHIFT, MODEL_BITS, MODEL_SHIFT, UNUSUAL
 from translator.quick import layout as lay
 from translator.quick import table, write
 from translator.quick.compiler import cycles, publish64, put64, s64, swap64, u16, u32
+from translator.quick.plan import CHECKED, enter_context
+from translator.quick.scan import SEGMENTED
 from translator.quick.table import (
     add_block,
     add_link,
@@ -23,7 +25,7 @@ from translator.state import FIELDS
 
 _EIP, _STOP, _FPU = (FIELDS[name].offset for name in ("eip", "stop", "fpu"))
 _CONTEXT = FIELDS["context"].offset
-_OWN_CODE = OWN_CODE << 32
+_UNUSUAL, _SEGMENTS = UNUSUAL << 32, 32 + CONTEXT_MODE_SHIFT
 _MODEL = 32 + CONTEXT_MODE_SHIFT + MODEL_SHIFT  # in a block's key
 _FCW, _FSW, _MXCSR, _HASH = (FIELDS[n].offset for n in ("fcw", "fsw", "mxcsr", "hash_table"))
 _CR0, _NO_FPU = FIELDS["cr0"].offset, 0xC  # EM, TS
@@ -36,7 +38,7 @@ def install(ctx: int, pc: int, fpu: int) -> int:
     *pc* is the block's key: above 32 bits stands the number of a context.
     """
     begun = cycles()
-    put64(ctx + lay.SYSTEM, pc >> 32)
+    enter_context(ctx, pc >> 32)
     block = make(ctx, pc, fpu)
     put64(ctx + lay.CYCLES, s64(ctx + lay.CYCLES) + cycles() - begun)
     return block
@@ -85,7 +87,8 @@ def next_block(ctx: int, state: int, site: int) -> int:
     if block == 0:
         if not s64(ctx + lay.PROCEEDS) & lay.WITH_NEW:
             return 0
-        if pc & _OWN_CODE:
+        # What Python knows of segments that are looked up, it says itself.
+        if pc & _UNUSUAL or pc >> _SEGMENTS & SEGMENTED == CHECKED:
             return 0
         block = install(ctx, pc, fpu)
         if block < 0:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from translator.dialect import forms
-from translator.mode import CONTEXT_MODE_SHIFT, MARK, MODE_BITS, NO_SSE, Model
+from translator.mode import (
+    CONTEXT_MODE_SHIFT,
+    MARK,
+    MODE_BITS,
+    NO_SSE,
+    OWN_KEYS,
+    Mode,
+    Model,
+    Segments,
+)
 from translator.opcodes import SSE_OPCODES
 from translator.quick import layout as lay
 from translator.quick.compiler import put64, s8, s16, s32, s64, u8, u16, u32
@@ -11,11 +20,14 @@ from translator.quick.compiler import put64, s8, s16, s32, s64, u8, u16, u32
 TRUNCATED, STRANGE = 1, 2
 _OPSIZE, _ADDRSIZE = 0xFF00, 0xFF0000  # the byte of each prefix kind
 _VEX = 0xC4
+CODE16 = Mode(code32=False).number
+SEGMENTED = Mode(segments=Segments.REAL).number | Mode(segments=Segments.CHECKED).number
+assert CODE16 == 1
 _LONGEST = 15
 _MARKER = 3  # bytes of Mode.marker
 
 
-def prefix_kind(byte: int) -> int:
+def prefix_kind(byte: int, segmented: int) -> int:
     """Say how a prefix byte counts; 0: it is none."""
     if byte == 0x66:
         return 1
@@ -28,7 +40,7 @@ def prefix_kind(byte: int) -> int:
     if byte == 0x2E or byte == 0x64 or byte == 0x65:
         return 5
     if byte == 0x26 or byte == 0x36 or byte == 0x3E:
-        return 6
+        return 5 if segmented else 6
     return 0
 
 
@@ -46,7 +58,10 @@ def scan(ctx: int, code: int, end: int) -> int:
     pos = code
     low = high = length = seen = 0
     byte = u8(pos)
-    kind = prefix_kind(byte)
+    system = s64(ctx + lay.SYSTEM)
+    mode = system >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
+    segmented = mode & SEGMENTED
+    kind = prefix_kind(byte, segmented)
     if kind:
         while kind:
             seen = seen & ~(0xFF << 8 * (kind if kind != 6 else 5))  # the last one wins
@@ -58,12 +73,15 @@ def scan(ctx: int, code: int, end: int) -> int:
             if pos >= end:
                 return TRUNCATED
             byte = u8(pos)
-            kind = prefix_kind(byte)
+            kind = prefix_kind(byte, segmented)
         for k in range(1, 6):
             value = seen >> 8 * k & 0xFF
             if value:
                 low = low | value << 8 * length
                 length += 1
+    wide = 1 - (mode & CODE16)  # operands and addresses
+    wide_addresses = wide ^ (1 if seen & _ADDRSIZE else 0)
+    wide = wide ^ (1 if seen & _OPSIZE else 0)
     form = is_register = mod = 0
     if byte == 0x0F:
         second = u8(pos + 1)
@@ -109,7 +127,7 @@ def scan(ctx: int, code: int, end: int) -> int:
             high = high | byte << 8 * (length - 8)
         length += 1
         if mod != 3:
-            if seen & _ADDRSIZE:
+            if not wide_addresses:
                 size = mod
                 if mod == 0 and rm == 6:
                     size = 2
@@ -134,12 +152,12 @@ def scan(ctx: int, code: int, end: int) -> int:
             disp = number(pos, size, 1)
             pos += size
     marked = 0  # whether the key begins with the mode (decode._asks)
-    if s64(ctx + lay.SYSTEM):
+    if system:
         segment = seen >> 40 & 0xFF
         marked = u8(form + lay.F_SENSITIVE) >> reg & 1
-        if segment == 0x64 or segment == 0x65:
+        if segment == 0x64 or segment == 0x65 or mode & OWN_KEYS:
             marked = 1
-        if u8(form + lay.F_SSE) and s64(ctx + lay.SYSTEM) >> CONTEXT_MODE_SHIFT & NO_SSE:
+        if u8(form + lay.F_SSE) and mode & NO_SSE:
             marked = 1
         if is_register and mod != 3:
             return STRANGE
@@ -149,12 +167,12 @@ def scan(ctx: int, code: int, end: int) -> int:
             break
         what = kind & 7
         if what == lay.M_OFFSET:
-            size = 2 if seen & _ADDRSIZE else 4
+            size = 4 if wide_addresses else 2
             disp = number(pos, size, 0)
             pos += size
             continue
         if what == lay.M_FAR:  # offset, then selector
-            size = 2 if seen & _OPSIZE else 4
+            size = 4 if wide else 2
             imm = number(pos, size, 0)
             imm2 = u16(pos + size)
             pos += size + 2
@@ -163,7 +181,7 @@ def scan(ctx: int, code: int, end: int) -> int:
         if what == lay.M_WORD:
             size = 2
         elif what == lay.M_FULL:
-            size = 2 if seen & _OPSIZE else 4
+            size = 4 if wide else 2
         value = number(pos, size, kind & lay.M_SIGNED)
         if kind & lay.M_KEY:
             if length < 8:
@@ -183,7 +201,6 @@ def scan(ctx: int, code: int, end: int) -> int:
     if marked:
         if length > _LONGEST - _MARKER:
             return STRANGE
-        mode = s64(ctx + lay.SYSTEM) >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
         high = high << 8 * _MARKER | low >> 64 - 8 * _MARKER & (1 << 8 * _MARKER) - 1
         low = low << 8 * _MARKER | mode << 8 | MARK
         length += _MARKER

@@ -12,11 +12,13 @@ from translator.quick.plan import (
     DEPTH,
     LIMIT,
     add_span,
+    enter_context,
     fetch,
     find_shape,
     form,
     fpu_after,
     fpu_allows,
+    linear,
     liveness,
     look,
     target_of,
@@ -24,6 +26,7 @@ from translator.quick.plan import (
 )
 from translator.quick.scan import number, prefix_kind, scan
 from translator.shape import SLOT_INDEX
+from translator.tiers.hostasm import MAX_ALIGNED
 from translator.tiers.stencil import ST0
 
 _ADDRESS = 0xFFFFFFFF
@@ -69,6 +72,8 @@ def choose(ctx: int, pieces: int) -> int:
             put64(ctx + lay.MISSING, s64(row + lay.S_NUMBER))
             put64(ctx + lay.MISSING2, (s64(jump + lay.S_NUMBER) + 1 if jump else 0) << 8 | live)
             return -lay.NEED_STENCIL
+        if s64(stencil + lay.T_BRANCHES) > MAX_ALIGNED:
+            return -lay.GIVE_UP
         pieces = add_piece(ctx, pieces, stencil, item)
         index += 2 if jump else 1
     return pieces
@@ -282,15 +287,17 @@ def translate(ctx: int, pc: int, fpu: int, most: int, start: int) -> int:
     put64(ctx + lay.SIZE, over_at)  # where the label `over` is
     put64(ctx + lay.LINKS, 0)
     faults = 0
-    for i in range(0, pieces):
-        piece = ctx + lay.PIECES + lay.PIECE_SIZE * i
-        stencil = s64(piece)
-        place = s64(piece + 16)
-        cold_at = at - s64(stencil + lay.T_CODE)  # so that offsets beyond the split fall right
-        at = place_cold(stencil, at, arena)
-        faults = fill(ctx, stencil, s64(piece + 8), place, cold_at, faults)
-        if faults < 0:
-            return lay.GIVE_UP
+    for has_cold in range(0, 2):
+        for i in range(0, pieces):
+            piece = ctx + lay.PIECES + lay.PIECE_SIZE * i
+            stencil = s64(piece)
+            if (s64(stencil + lay.T_COLD) > 0) == has_cold:
+                place = s64(piece + 16)
+                cold_at = at - s64(stencil + lay.T_CODE)  # so offsets beyond the split fall right
+                at = place_cold(stencil, at, arena)
+                faults = fill(ctx, stencil, s64(piece + 8), place, cold_at, faults)
+                if faults < 0:
+                    return lay.GIVE_UP
     if count:
         stencil = s64(ctx + lay.OVER)
         at = place_code(stencil, over_at, arena)
@@ -310,15 +317,16 @@ def translate(ctx: int, pc: int, fpu: int, most: int, start: int) -> int:
 
 
 def peek(ctx: int, pc: int) -> int:
-    """Look at the code at *pc*; see plan.look."""
+    """Look at the code of a Linux program at *pc*; see plan.look."""
     put64(ctx + lay.PAGE_COUNT, 0)
+    enter_context(ctx, 0)
     return look(ctx, pc, DEPTH, LIMIT)
 
 
 PUBLIC = {*known.PUBLIC, "translate", "peek"}
 FUNCTIONS: list[Callable[..., int]] = [
     *known.FUNCTIONS,
-    prefix_kind, number, scan, fetch, find_shape, add_span, look, turn, fpu_allows, fpu_after,
-    form, target_of, liveness, add_piece, choose, align, fill, code_of, place_code,
-    place_cold, stubs, service_slots, translate, peek,
+    prefix_kind, number, scan, enter_context, linear, fetch, find_shape, add_span, look, turn,
+    fpu_allows, fpu_after, form, target_of, liveness, add_piece, choose, align, fill, code_of,
+    place_code, place_cold, stubs, service_slots, translate, peek,
 ]  # fmt: skip

@@ -16,6 +16,7 @@ Text = Callable[[str], str]
 NOP = b"\x90"
 JUMP = b"\xe9"  # followed by a 32-bit displacement
 CACHE_LINE = 64  # a store within one is seen whole or not at all by other cores
+MAX_ALIGNED = 8  # links of a piece that can be aligned in it; larger ones jump through a jump
 FAULT_SECTION = ".jitemu_faults"
 _STATE = "{r13}"  # where the SIGSEGV handler finds the CPU state; ghccc passes it there, no more
 
