@@ -30,6 +30,7 @@ SEGMENTS = 0x00CF0000 | 0x9200  # flat, present, writable data
 _STATE = FIELDS["jump_cache"].offset
 _i64 = ctypes.c_int64
 _EXECUTE = native.arena.function("execute", _i64, _i64, _i64, _i64, keep_gil=True)
+_INTERRUPT = native.arena.function("interrupt", _i64, _i64, _i64, keep_gil=True)
 _DELIVER = native.arena.function("deliver", _i64, *[_i64] * 5, keep_gil=True)
 
 
@@ -259,3 +260,38 @@ def test_delivery(machine: Machine) -> None:
         assert quick[0] == slow[0], differing(quick[0], slow[0])
         assert (tables(quick[1]), quick[2]) == (tables(slow[1]), slow[2])
     assert min(inner, outer) > 10
+
+
+@pytest.mark.parametrize("model", [Model.MAX, Model.I386])
+def test_real_mode(model: Model) -> None:
+    """Software interrupts through the vector table, to all sorts of stacks."""
+    rng = random.Random(12)
+    machine = Machine(rng, model)
+    p, cpu, done = machine.p, machine.cpu, 0
+    machine.physical.write(0, rng.randbytes(0x400))
+    for _ in range(600):
+        for index in range(6):
+            p.set_real_segment(index, rng.randrange(0x1000, 0x4000))
+        cpu.esp = rng.getrandbits(32) if rng.random() < 0.7 else rng.randrange(8)
+        cpu.eip = rng.randrange(0x10000)
+        cpu.eflags = rng.getrandbits(22) & ~(1 << 17 | 1 << 8)
+        machine.set("idtr_base", 0), machine.set("idtr_limit", rng.choice((0x3FF, 0x3FF, 0x100)))
+        p.update_paging()
+        context(machine)
+        vector = rng.randrange(256)
+        machine.set("exit_info", vector)
+        state, memory = machine.kept()
+        before = machine.seen()
+        is_done = _INTERRUPT(*machine.pointers)
+        quick = machine.seen()
+        if not is_done:
+            assert quick == before
+            continue
+        done += 1
+        restore(machine, state, memory)
+        interrupts.deliver(p, vector, is_software=True)
+        context(machine)
+        assert quick == machine.seen(), differing(quick[0], machine.seen()[0])
+    assert done > 300
+    machine.linear.close()
+    machine.physical.close()

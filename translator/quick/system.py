@@ -2,8 +2,8 @@
 
 In: the context of paging (paging.py) and a CPU's state, where guest code left at an insn of the
 interp tier or for an interrupt.  Each function does the common case, in 32-bit protected mode with
-flat ES CS SS DS, and returns 1; or it returns 0, having changed nothing, and Python does it
-(runtime/system).  `tests/system/test_quick.py` compares the two.
+flat ES CS SS DS, int n also in real mode, and returns 1; or it returns 0, having changed nothing,
+and Python does it (runtime/system).  `tests/system/test_quick.py` compares the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from translator.mode import (
     MODEL_BITS,
     MODEL_SHIFT,
     NO_SSE,
+    Mode,
     Model,
+    Segments,
 )
 from translator.quick import registers
 from translator.quick.compiler import (
@@ -116,7 +118,9 @@ from translator.quick.registers import (
 )
 from translator.quick.spaces import forget_page, load_root
 
-MAX, I486, PENTIUM, PENTIUM3 = map(int, (Model.MAX, Model.I486, Model.PENTIUM, Model.PENTIUM3))
+MAX, I386, I486 = int(Model.MAX), int(Model.I386), int(Model.I486)
+PENTIUM, PENTIUM3 = int(Model.PENTIUM), int(Model.PENTIUM3)
+REAL = Mode(False, False, Segments.REAL, protected=False, cpl=0, system=True).number
 _LONGEST = 8  # bytes of the insns that are known here
 
 
@@ -236,6 +240,29 @@ def deliver(ctx: int, st: int, vector: int, how: int, error: int) -> int:
     return 1
 
 
+def deliver_real(ctx: int, st: int, vector: int) -> int:
+    """Send control through the vector table of real mode."""
+    entry = host_of(ctx, 0, u32(st + IDT) + 4 * vector & FULL, 4, 0)
+    top = u32(st + ESP)
+    offset = top & 0xFFFF
+    if 4 * vector + 3 > u16(st + IDT_LIMIT) or not entry or offset < 6:
+        return 0
+    stack = host_of(ctx, 0, u32(st + SEG_BASES + 4 * SS) + offset - 6 & FULL, 6, 1)
+    if not stack:
+        return 0
+    put16(stack, u32(st + EIP))
+    put16(stack + 2, u16(st + SELECTORS + 2 * CS))
+    put16(stack + 4, eflags(st))
+    put32(st + ESP, top - 6)
+    put32(st + REST, u32(st + REST) & ~(TF | IF | AC))
+    selector = u16(entry + 2)
+    put16(st + SELECTORS + 2 * CS, selector)
+    put32(st + SEG_BASES + 4 * CS, selector << 4)
+    put64(st + CONTEXT, s64(st + CONTEXT) & ~(0xFFFF << 32) | selector << 32)
+    put32(st + EIP, u16(entry))
+    return 1
+
+
 def interrupt_return(ctx: int, st: int) -> int:
     """Return from a handler to the same or an outer level, in flat code."""
     rest = u32(st + REST)
@@ -326,14 +353,19 @@ def sysexit(ctx: int, st: int) -> int:
 
 
 # -- what guest code leaves for --------------------------------------------------------------------
-def is_plain(ctx: int, st: int) -> int:
-    """Whether this is the common case, and nobody asks for anything but for INTR."""
+def mode_now(ctx: int, st: int) -> int:
+    """Return the mode but for what does not matter; -1 if somebody asks for more than INTR."""
     if not s64(ctx + COMPILED) or s64(st + BUDGET) < 0:
-        return 0
+        return -1
     if u32(st + ATTENTION) >> 8 or u32(st + STOP) or u32(st + REST) & STEPS:
-        return 0
+        return -1
     mode = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-    return mode & ~(CPL_BITS | NO_SSE | ANY_MODEL) == PLAIN
+    return mode & ~(NO_SSE | ANY_MODEL)
+
+
+def is_plain(ctx: int, st: int) -> int:
+    """Whether this is the common case."""
+    return mode_now(ctx, st) & ~CPL_BITS == PLAIN
 
 
 def has(st: int, model: int) -> int:
@@ -344,6 +376,8 @@ def has(st: int, model: int) -> int:
 
 def interrupt(ctx: int, st: int) -> int:
     """Execute int n, EIP being behind it."""
+    if mode_now(ctx, st) == REAL:
+        return deliver_real(ctx, st, u32(st + INFO)) if has(st, I386) else 0
     return deliver(ctx, st, u32(st + INFO), BY_INT, 0)
 
 
@@ -438,6 +472,6 @@ def execute(ctx: int, st: int, blocks: int) -> int:
 BY_INT, SAVES_RF, HAS_ERROR = 1, 2, 4
 PUBLIC = {"deliver", "interrupt", "execute"}
 FUNCTIONS: list[Callable[..., int]] = [
-    *registers.FUNCTIONS, load_segment, pop_segment, is_plain, deliver, interrupt_return, fixed,
-    has, sysenter, sysexit, interrupt, read_tsc, verify_write, execute,
+    *registers.FUNCTIONS, load_segment, pop_segment, mode_now, is_plain, deliver, deliver_real,
+    interrupt_return, fixed, has, sysenter, sysexit, interrupt, read_tsc, verify_write, execute,
 ]  # fmt: skip
