@@ -7,6 +7,7 @@ import random
 import signal
 import struct
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from tests.commands import COMMAND
 from tests.dos.test_services import assemble
-from tests.running import ANY, Outcome, host_environment, jitemu, run, work_directory
+from tests.running import ANY, PRELUDE, Outcome, host_environment, jitemu, run, work_directory
 
 
 def execute(
@@ -193,6 +194,31 @@ def test_cycles() -> None:
     code = bytes.fromhex("ba1000 31c9 e2fe 4a 75f9 c3")
     assert execute(code, "slow.com", "--cycles", "500").seconds > 2
     assert execute(code, "fast.com", "--cycles", "max").status == 0
+
+
+_COUNT = """
+import os, sys
+from runtime.personalities.dos.options import DosOptions
+from runtime.personalities.dos.system import Dos
+
+os.chdir(sys.argv[1])
+dos = Dos("count.com", [], DosOptions(cycles=int(sys.argv[2]) or None))
+end = dos.run(int(sys.argv[3]))
+print(end.is_limit, dos.kernel.memory.u32((dos.kernel.first_psp << 4) + 0x200))
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("cycles", [0, 3000], ids=["fast", "slow"])
+def test_budget(cycles: int) -> None:
+    """It is exact, also for a processor that is slowed down."""
+    code = bytes.fromhex("fa 66ff060002 ebf9")  # cli; again: inc dword [200h]; jmp again
+    for budget, count in ((10, 5), (40_002, 20_001)):
+        with work_directory({"count.com": code}) as work:
+            words = [str(work), str(cycles), str(budget)]
+            got = run([sys.executable, "-c", PRELUDE + _COUNT, *words], work=work)
+        assert got.stdout.split() == [b"True", b"%d" % count], got.stderr
 
 
 # -- isolation -------------------------------------------------------------------------------------

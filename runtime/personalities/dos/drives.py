@@ -283,7 +283,7 @@ class Drive:
     def remove_directory(self, path: Path) -> None:
         """Remove an empty directory; DosError."""
         self._writable()
-        if self.current[: len(path)] == path:
+        if self.current == path:
             raise DosError(IS_CURRENT)
         with self._parent(path) as (fd, known):
             host = known.of_short.get(path[-1])
