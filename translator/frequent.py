@@ -8,6 +8,7 @@ pattern (tiers/pattern.py).  `benchmarks/frequent.py` makes both.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 from translator.tiers import family
@@ -49,7 +50,7 @@ def models_text(wanted: Iterable[Request]) -> str:
     """Return the text of the list of models for a list."""
     families: dict[object, list[Request]] = {}
     for request in sorted(wanted):
-        for pattern in family.patterns(request)[:1]:
+        for pattern in islice(family.patterns(request), 1):
             families.setdefault(pattern.key, []).append(request)
     ordered = sorted(families.values(), key=lambda members: (-len(members), members))
     return "".join(_line(members[0].keys, {members[0].live}) for members in ordered)

@@ -145,7 +145,7 @@ class Shape:
         # Stencils by the flags that are live behind: of this insn, and of it with a jump behind.
         self.single: list[Any] = [None] * 16
         self.pairs: dict[tuple[Shape, int], Any] = {}
-        self.pattern: tuple[str, tuple[int, ...]] | None = None  # see tiers/pattern.py
+        self.pattern: tuple[bytes, tuple[int, ...]] | None = None  # see tiers/pattern.py
 
 
 def _uses_fpu(insn: Insn, unit: Unit) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Protocol
 
 from translator.shape import shape_of
@@ -31,21 +32,23 @@ def name(wanted: Pattern) -> bytes:
     return blake2b(repr((wanted.key, wanted.fixed)).encode(), digest_size=16).digest()
 
 
-def patterns(request: Request) -> list[Pattern]:
-    """Return the patterns that a request may be made of, the most common first."""
+def patterns(request: Request) -> Iterator[Pattern]:
+    """Yield the patterns that a request may be made of, the most common first."""
     if request.keys[0] in SERVICES:
-        return []
+        return
     shapes = [shape_of(key) for key in request.keys]
-    found = [pattern(shapes, request.live, fixed) for fixed in _WAYS]
-    return [one for one in dict.fromkeys(found) if one is not None]
+    for fixed in _WAYS:
+        found = pattern(shapes, request.live, fixed)
+        if found is not None:
+            yield found
 
 
 def batches(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
     """Divide requests so that a pattern is in one batch only, and *size* patterns are in each."""
     families: dict[object, list[Request]] = {}
     for request in requests:
-        found = patterns(request)
-        families.setdefault(found[0].key if found else request, []).append(request)
+        found = next(patterns(request), None)
+        families.setdefault(request if found is None else found.key, []).append(request)
     groups = list(families.values())
     for at in range(0, len(groups), size):
         yield [request for group in groups[at : at + size] for request in group]
@@ -69,7 +72,7 @@ def make(
     With the first, the models of *others* are compiled: a large batch costs little more.
     """
     made: dict[Request, Stencil] = {}
-    ways = {request: patterns(request) for request in requests}
+    ways = {request: list(patterns(request)) for request in requests}
     for _ in range(len(_WAYS) + 1):
         jobs: dict[bytes | Request, tuple[Job, Pattern | None]] = {}
         for request, left in ways.items():
@@ -89,7 +92,7 @@ def make(
         if not jobs:
             break
         for request in others:
-            for wanted in patterns(request)[:1]:
+            for wanted in islice(patterns(request), 1):
                 if models.find(key := name(wanted)) is None:
                     jobs.setdefault(key, (Job(request, wanted.places()), wanted))
         others = ()

@@ -6,6 +6,7 @@ makes the stencils of the others of it.
 
 from __future__ import annotations
 
+from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ FIXED = (ESP,)
 class Pattern(NamedTuple):
     """What some insns have in common, and the registers that they have in the models' places."""
 
-    key: object  # of patterns that are equal; text, numbers and nothing else
+    key: object  # of patterns that are equal; bytes, numbers and nothing else
     fixed: tuple[int, ...]  # registers that are themselves
     registers: tuple[int, ...]  # of this request, in the order of the models
 
@@ -38,36 +39,38 @@ class Pattern(NamedTuple):
 
     def actual(self) -> list[int]:
         """Return for each register what a renamed stencil has in its place."""
-        places = self.places()
-        return [places.index(register) for register in range(REGISTERS)]
+        found = [0] * REGISTERS
+        for register, place in enumerate(self.places()):
+            found[place] = register
+        return found
 
 
 def pattern(shapes: Sequence[Shape], live: int, fixed: tuple[int, ...] = FIXED) -> Pattern | None:
     """Return the pattern of insns, None if they can have none: more registers than models."""
-    texts: list[str] = []
+    digests: list[bytes] = []
     registers: list[int] = []
     for shape in shapes:
         if shape.pattern is None:
-            shape.pattern = _text(shape.unit)
-        text, names = shape.pattern
-        if not text:
+            shape.pattern = _digest(shape.unit)
+        digest, names = shape.pattern
+        if not digest:
             return None
-        texts.append(text)
+        digests.append(digest)
         registers += names
     order = list(dict.fromkeys(r for r in registers if r not in fixed))
     if len(order) > len(MODELS):
         return None
     numbers = tuple(r if r in fixed else REGISTERS + order.index(r) for r in registers)
-    return Pattern((*texts, numbers, live), fixed, tuple(order))
+    return Pattern((*digests, numbers, live), fixed, tuple(order))
 
 
-def _text(unit: Unit) -> tuple[str, tuple[int, ...]]:
-    """Return all that lowering asks of a unit, with numbers for registers; and the registers.
+def _digest(unit: Unit) -> tuple[bytes, tuple[int, ...]]:
+    """Return a digest of all that lowering asks of a unit, without its registers; and those.
 
-    The text is empty if it asks for registers by other names.
+    It is empty if lowering asks for registers by other names.
     """
     if unit.repeat is not None:
-        return "", ()
+        return b"", ()
     numbers: dict[int, int] = {}
     parts = ["user" if unit.mode is USER else "other"]
     for v in unit.ops:
@@ -78,7 +81,7 @@ def _text(unit: Unit) -> tuple[str, tuple[int, ...]]:
         args = " ".join(str(a.index) for a in v.args)
         parts.append(f"{v.op.name}:{v.width} {_plain(attr)} {args}")
     parts.append(_plain(unit.terminal))
-    return "\n".join(parts), tuple(numbers)
+    return blake2b("\n".join(parts).encode(), digest_size=16).digest(), tuple(numbers)
 
 
 def _plain(attr: object) -> str:
