@@ -67,6 +67,9 @@ class CountedTime:
         self._skipped += max(0, when - self.now())
 
 
+_CALLS_MAX = 1000  # of timers at once
+
+
 class Timer:
     """A call at a moment of guest time; made by `Clock.timer`, set again as often as one likes."""
 
@@ -125,6 +128,13 @@ class Clock:
         return queue[0][0] if queue else None
 
     def run_due(self) -> None:
-        """Call what is due, in order of time."""
-        while (when := self.next_event()) is not None and when <= self.now():
+        """Call what is due now, in order of time.
+
+        What becomes due meanwhile waits for the next call, so that no timer that a guest sets to
+        periods shorter than its own call keeps the machine here for ever.
+        """
+        now = self.now()
+        for _ in range(_CALLS_MAX):
+            if (when := self.next_event()) is None or when > now:
+                return
             heapq.heappop(self._queue)[2].fire()
