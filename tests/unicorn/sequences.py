@@ -173,7 +173,7 @@ class Player:
         self.log: list[Any] = []
         self.handles: list[int] = []
         self.saved: Any = None
-        self.is_nested = self.has_nested = self.nests_again = False
+        self.is_nested = self.has_nested = False
         self.is_vague = False  # there was an exception
         self.uc = uc = lib.Uc(lib.UC_ARCH_X86, layout.mode)
         for start in (layout.code, layout.data_at, layout.stack):
@@ -218,7 +218,6 @@ class Player:
         code = self.layout.code
         self.put("EFLAGS", 2)
         failed, self.is_vague = 0, False
-        self.has_nested = False
         try:
             self.uc.emu_start(code + begin, code + until, count=count or 300)
         except self.lib.UcError as error:
@@ -251,7 +250,6 @@ class Player:
             elif action == "eax":
                 self.put("EAX", 0x1234)
             elif action == "nest" and kind == "CODE" and not self.is_nested:
-                self.nests_again |= self.has_nested
                 self.is_nested = self.has_nested = True
                 with contextlib.suppress(lib.UcError):
                     uc.emu_start(layout.code, layout.code + self.sequence.starts[1], count=2)

@@ -195,7 +195,7 @@ FOUND_SEQUENCES = (
 def check_sequence(sequence: Sequence) -> None:
     mine = Player(ours, sequence)
     log = mine.play()
-    if not mine.nests_again:
+    if not mine.has_nested:
         assert log == Player(unicorn(), sequence).play()
 
 
