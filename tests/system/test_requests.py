@@ -111,6 +111,16 @@ def test_flags_that_are_popped_let_it_come_at_once(machine: Machine, code: str) 
         assert [value for port, value in machine.seen if port == 1] == [0]
 
 
+def test_flags_without_if_cost_nothing_while_it_waits(machine: Machine) -> None:
+    """GRUB's decoder saves flags by pushf and popf, interrupts off, for a million times."""
+    machine.p.set_intr(True)
+    # mov cx, 1000; again: pushf; popf; loop again; sti; nop; hlt
+    assert machine.go("b9e803 9c 9d e2fc fb 90 f4") == "halt"
+    assert machine.seen == [(1, 0), (2, 9)]
+    if machine.p.engine.strategy is not None:
+        assert machine.p.engine.statistics.insns_interpreted < 100
+
+
 def test_a_device_that_asks_is_heard_behind_the_insn(machine: Machine) -> None:
     """OUT raises INTR: the handler runs before the next insn."""
     assert machine.go("40 e603 40 40 f4", IF | 2) == "halt"

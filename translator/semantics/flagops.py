@@ -95,7 +95,9 @@ def set_eflags(b: Builder, value: Value) -> None:
     if value.width == 32 and b.mode.cpl == 3 and has_ac:  # it may change the mode
         leaves = leaves | value.bit(flags.AC) ^ b.mode.checks_alignment
     if b.mode.system:
-        leaves = leaves | b.get("attention").ne(0)
+        # INTR, in the lowest byte, waits on while IF stays 0.
+        waits = value.bit(flags.IF).select(b.const(0xFFFFFFFF, 32), b.const(0xFFFFFF00, 32))
+        leaves = leaves | (b.get("attention") & waits).ne(0)
     b.exit_if(leaves, Leave(Exit.INTERP, "pc"))
     wide = value.zext(32)
     writable = _writable(b)
