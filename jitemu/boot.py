@@ -142,7 +142,7 @@ class _Run:
         return pc
 
     def _config(self, peers: Sequence[Peer | None]) -> PcConfig:
-        from jitemu.machine import read_file, vgabios_beside
+        from jitemu.machine import read_file, read_initrd, vgabios_beside
         from jitemu.models import model_named
         from runtime.machines.pc import PcConfig
         from translator.strategies import STRATEGIES
@@ -151,10 +151,10 @@ class _Run:
         if options.strategy not in STRATEGIES:
             names = ", ".join(sorted(STRATEGIES))
             raise ValueError(f"unknown strategy {options.strategy!r}: choose from {names}")
-        kernel, initrd, bios = (
-            b"" if path is None else read_file(path)
-            for path in (options.kernel, options.initrd, options.bios)
+        kernel, bios = (
+            b"" if path is None else read_file(path) for path in (options.kernel, options.bios)
         )
+        initrd, modules = read_initrd(kernel, options.initrd)
         return PcConfig(
             memory=options.memory,
             model=model_named(options.cpu),
@@ -163,6 +163,7 @@ class _Run:
             start=options.rtc,
             kernel=kernel,
             initrd=initrd,
+            modules=modules,
             append=options.append,
             bios=bios,
             vgabios=vgabios_beside(options.bios, options.vgabios),

@@ -176,7 +176,9 @@ def parser() -> Parser:
         "for -device ide-hd|ide-cd|virtio-blk-pci|floppy,drive=ID")  # fmt: skip
     add("-snapshot", action="store_true", help="forget all that is written to images (default)")
     add("-kernel", metavar="FILE", help="start a Linux (bzImage) or Multiboot kernel")
-    add("-initrd", metavar="FILE", help="initial file system, or module, of the kernel")
+    add("-initrd", metavar="FILE",
+        help="initial file system of a Linux kernel; modules of a Multiboot kernel, as "
+        "FILE WORDS,FILE WORDS,...")  # fmt: skip
     add("-append", default="", metavar="TEXT", help="command line of the kernel")
     add("-bios", metavar="FILE", help="firmware image, instead of the built-in BIOS")
     add("-vgabios", metavar="FILE", help="its video BIOS (vgabios-stdvga.bin beside -bios)")

@@ -15,6 +15,8 @@ from jitemu.models import model_named
 from runtime.devices.cdrom import CdRom
 from runtime.devices.diskette import Drive
 from runtime.disks.opening import open_disk
+from runtime.loaders import multiboot
+from runtime.loaders.bzimage import is_bzimage
 from runtime.machines.pc import Pc, PcConfig
 from translator import DEFAULT_STRATEGY
 from translator.strategies import STRATEGIES
@@ -161,14 +163,17 @@ class Machine:
         ]
         specs += [drives.parse(text) for text in drive]
         self.serial = [SerialPort(self, number) for number in range(serial)]
+        image = b"" if kernel is None else read_file(kernel)
+        ram_disk, modules = read_initrd(image, initrd)
         config = PcConfig(
             memory=memory,
             model=model_named(cpu),
             strategy=strategy,
             clock=clock,
             start=rtc,
-            kernel=b"" if kernel is None else read_file(kernel),
-            initrd=b"" if initrd is None else read_file(initrd),
+            kernel=image,
+            initrd=ram_disk,
+            modules=modules,
             append=append,
             bios=b"" if bios is None else read_file(bios),
             boot=boot,
@@ -310,6 +315,20 @@ def read_file(path: Path) -> bytes:
     if not data:
         raise ValueError(f"{os.fspath(path)}: the file is empty")
     return data
+
+
+def read_initrd(kernel: bytes, initrd: Path | None) -> tuple[bytes, list[tuple[bytes, str]]]:
+    """Return the initrd of a Linux kernel, or the modules of a Multiboot kernel; as `read_file`.
+
+    Modules are given as QEMU takes them: "FILE WORDS,FILE WORDS,..."; each is told its own text.
+    """
+    if initrd is None:
+        return b"", []
+    if is_bzimage(kernel) or multiboot.find(kernel) is None:
+        return read_file(initrd), []
+    texts = os.fspath(initrd).replace(",,", "\0").split(",")
+    texts = [text.replace("\0", ",") for text in texts]
+    return b"", [(read_file(text.partition(" ")[0]), text) for text in texts]
 
 
 def vgabios_beside(bios: Path | None, vgabios: Path | None) -> bytes:

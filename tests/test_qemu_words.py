@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jitemu import serialports
+from jitemu import Machine, serialports
 from jitemu.bootoptions import BootOptions, parse
 from jitemu.drives import DriveSpec
 from jitemu.options import UsageError
@@ -103,6 +104,21 @@ def test_words_that_mean_nothing_here_are_taken() -> None:
 def test_what_is_not_there_is_said(line: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read(line)
+
+
+def test_modules_of_multiboot_kernels(tmp_path: Path) -> None:
+    for name in ("one", "t,wo"):
+        (tmp_path / name).write_text(name * 1000)
+    (tmp_path / "kernel").write_bytes(kernel("cli\n hlt"))
+    words = f"{tmp_path}/one a=1 b,{tmp_path}/t,,wo"
+    with Machine(kernel=tmp_path / "kernel", initrd=words, memory=4 << 20) as machine:
+        read = machine.pc.physical.read
+        info = machine.pc.processor.cpu.ebx
+        count, table = struct.unpack("<II", read(info + 20, 8))
+        rows = [struct.unpack("<III", read(table + 16 * i, 12)) for i in range(count)]
+        assert [read(a, b - a) for a, b, _ in rows] == [b"one" * 1000, b"t,wo" * 1000]
+        text = f"{tmp_path}/one a=1 b".encode() + b"\0"
+        assert read(rows[0][2], len(text)) == text
 
 
 def test_ctrl_a_is_for_us() -> None:
