@@ -47,12 +47,13 @@ def text(wanted: Iterable[Request]) -> str:
 
 
 def models_text(wanted: Iterable[Request]) -> str:
-    """Return the text of the list of models for a list."""
+    """Return the text of the list of models for a list: of patterns that occur again."""
     families: dict[object, list[Request]] = {}
     for request in sorted(wanted):
         for pattern in islice(family.patterns(request), 1):
             families.setdefault(pattern.key, []).append(request)
-    ordered = sorted(families.values(), key=lambda members: (-len(members), members))
+    shared = [members for members in families.values() if len(members) > 1]
+    ordered = sorted(shared, key=lambda members: (-len(members), members))
     return "".join(_line(members[0].keys, {members[0].live}) for members in ordered)
 
 

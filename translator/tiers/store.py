@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from translator.mode import split_key
 from translator.tiers.family import derived, make
 from translator.tiers.renaming import Field
 from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil
@@ -79,11 +80,14 @@ class Store(Shelf[Request]):
     """
 
     @cached_property
-    def expected(self) -> Iterator[Request]:
-        """One request of each pattern that programs need, the most common first."""
+    def expected(self) -> dict[bytes, Iterator[Request]]:
+        """Mode -> a request of each pattern that programs need there, the most common first."""
         from translator import frequent
 
-        return iter(frequent.models())
+        found: dict[bytes, list[Request]] = {}
+        for request in frequent.models():
+            found.setdefault(_mode(request), []).append(request)
+        return {mode: iter(requests) for mode, requests in found.items()}
 
     def get(self, request: Request) -> Stencil:
         """Return a stencil; compile it alone if nobody asked for it in a batch."""
@@ -116,9 +120,15 @@ class Store(Shelf[Request]):
         if not missing:
             return
         with self.lock:
-            others = islice(self.expected, _WITH) if len(MODELS.known) >= _ALONE else ()
+            is_much = len(MODELS.known) >= _ALONE
+            others = islice(self.expected.get(_mode(missing[0]), iter(())), _WITH * is_much)
             for request, stencil in zip(missing, make(missing, MODELS, others), strict=True):
                 self.add(request, stencil, len(request.keys))
+
+
+def _mode(request: Request) -> bytes:
+    """Return what tells modes apart whose insns have different host code."""
+    return split_key(request.keys[0])[0].marker
 
 
 def restore(plain: tuple[Any, ...]) -> Stencil:
