@@ -140,6 +140,8 @@ class Block:
     @parts.setter
     def parts(self, parts: list[tuple[int, Options]]) -> None:
         self.table.parts[self.number] = parts
+        place = at.BLOCK_SIZE * self.number + at.B_STATE
+        self.table.rows[place] |= at.REGION
 
     @property
     def links(self) -> list[Link]:
@@ -248,13 +250,15 @@ class BlockTable:
         return Link(site, stub, target, Block(self, owner))
 
     def of_page(self, page: int) -> list[Block]:
-        """Return the blocks that depend on a page, and forget the others."""
+        """Return the blocks that depend on a page, and forget those that never will again."""
         found, kept = [], []
         number = self.page_heads[page]
         while number:
             block, _, following = _NODE.unpack_from(self.nodes, at.NODE_SIZE * number)
-            if _BLOCK.unpack_from(self.rows, at.BLOCK_SIZE * block)[1] & at.VALID:
+            state = _BLOCK.unpack_from(self.rows, at.BLOCK_SIZE * block)[1]
+            if state & at.VALID:
                 found.append(Block(self, block))
+            if state & (at.VALID | at.ASIDE):
                 kept.append((number, block))
             number = following
         following = 0

@@ -23,6 +23,7 @@ from runtime.counting import RegionCounts
 from runtime.following import Follow
 from runtime.guestcode import LOCATION_PRECISE, PAGE_SHIFT, pages_of
 from runtime.recall import Recall, again
+from runtime.thresholds import Thresholds
 from translator import regions
 from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, context_of
 from translator.planner import FetchFault, Plan
@@ -52,23 +53,6 @@ _PLANNED_MAX = 1 << 14
 _SEEN_MAX = 1 << 16
 _BUCKET = 7  # bits of an address within one place that is hot
 _LONG_BLOCK = 24  # insns of a block in unrolled code, on average
-
-
-@dataclass(slots=True)
-class Thresholds:
-    """When code becomes a region; counts are executed guest insns."""
-
-    hot: int = 600_000  # run around one place until it becomes a region; 0: at once
-    observed: int = 50_000  # for which computed jumps are looked at, before it is formed
-    first_slice: int = 100_000  # between samples
-    last_slice: int = 4_000_000  # when most runs in regions; four times that when all does
-    max_insns: int = 600  # of one region
-    at_once: int = 64  # insns of one that is compiled before it runs
-    long_insns: int = 2400  # of a loop of long blocks that is longer than that
-    waiting: int = 4  # regions that are compiled at a time
-    # The part of a loop's insns that works on the x87 stack from which the guest's x87 registers
-    # are in the host's (see tiers/hostx87.py); 0: always.
-    x87_share: float = 0.15
 
 
 @dataclass(slots=True)
@@ -448,6 +432,23 @@ class Tiering:
             for place in [at for at in self.tried if _page(at[0]) in vain]:
                 del self.tried[place]  # it is other code now
 
+    def remapped(self, pages: Iterable[int], space: int) -> None:
+        """Begin anew with pages of an address space that are others now."""
+        self.planned.clear()
+        changed = set(pages)
+        for number, job in list(self.jobs.items()):
+            if _space(job.location) == space and not changed.isdisjoint(job.pages):
+                changed |= job.pages
+                del self.jobs[number]
+                self.counts.dropped += 1
+        for page in changed:
+            for bucket in [b for b in self.buckets.get(page, ()) if _space(b << _BUCKET) == space]:
+                self.heat[bucket] = 0
+        for place in [
+            at for at in self.tried if _space(at[0]) == space and _page(at[0]) in changed
+        ]:
+            del self.tried[place]
+
     def after_fork_child(self) -> None:
         """Leave the compiling process to the parent."""
         if self.compiler is not None:
@@ -476,6 +477,11 @@ def _page(location: int) -> int:
     if not context:
         return (location & _OFFSET) >> PAGE_SHIFT
     return context_of(context).linear(location & _OFFSET) >> PAGE_SHIFT
+
+
+def _space(location: int) -> int:
+    """Return the address space of a location in flat code of ring 3."""
+    return location >> CONTEXT_SHIFT & 0xFFFF
 
 
 def _has_long_blocks(region: Region) -> bool:

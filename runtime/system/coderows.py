@@ -40,6 +40,10 @@ class CodeRows:
             old = self.rows[at]
             self.rows[at] = row | (0 if old & R_DEAD else old & R_SUPER)
 
+    def row(self, page: int) -> int:
+        """Return the row of a page."""
+        return self.rows[self.index[page]]
+
     def remove(self, pages: Iterable[int]) -> None:
         """Forget pages."""
         for page in pages:
@@ -52,3 +56,7 @@ class CodeRows:
     def dead(self) -> list[int]:
         """Return the pages that compiled code found to be others."""
         return [row & R_PAGE for row in self.rows if row & R_DEAD]
+
+    def outer(self) -> list[int]:
+        """Return the pages that only code of ring 3 was read from."""
+        return [row & R_PAGE for row in self.rows if not row & R_SUPER]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from runtime import native
 from runtime.access import GuestMemory
+from runtime.blocktable import Block
 from runtime.cpu import Cpu
 from runtime.dispatch import Engine
 from runtime.interpreting import Exit
@@ -22,6 +25,7 @@ _EIP, _ATTENTION = FIELDS["eip"].offset // 4, FIELDS["attention"].offset // 4
 _BASE = FIELDS["memory_base"].offset // 8
 _PAGING, _CONTEXT = FIELDS["paging"].offset // 8, FIELDS["context"].offset // 8
 _PF, _WRITE, _FETCH = 14, 2, 16
+_OFFSET = 0xFFFFFFFF  # in CS, in a location
 _MET_OFTEN, _MARKS_MAX = 4, 4096
 _WIDEST = 64  # bits that are one access
 
@@ -161,6 +165,12 @@ class SystemEngine(Engine):
         self.met: dict[int, int] = {}  # linear address of an insn -> how often it met a device
         mem.on_remap = self._remapped
         mem.on_forget = self._forget
+        mem.on_return = self._returned
+        function, i64 = native.arena.function, ctypes.c_int64
+        self._has_common = function("has_common", i64, *[i64] * 2, keep_gil=True)
+        self._put_aside = function("put_aside", i64, *[i64] * 3, keep_gil=True)
+        self._forget_aside = function("forget_aside", i64, *[i64] * 3, keep_gil=True)
+        self._bring_back = function("bring_back", i64, *[i64] * 4, keep_gil=True)
         mem.let_compiled()
 
     def _forget(self, pages: list[int]) -> None:
@@ -170,21 +180,61 @@ class SystemEngine(Engine):
                 self.code.pages.pop(page, None)
 
     def _remapped(self, pages: list[int], space: int) -> None:
-        """Drop code of pages that are others in a space."""
+        """Put code of a space aside whose pages are others; drop that which no space owns."""
+        table = self.cache.table
         with self.lock:
             self.code.forget(pages)
-            dropped = []
+            dropped, common = [], []
             for page in pages:
-                if self.cache.table.page_heads[page]:
-                    blocks = self.cache.table.of_page(page)
-                    dropped += [b for b in blocks if _is_of(b.row.context, space)]
                 for place in self.insn_pages.pop(page, ()):
                     self.insns.pop(place, None)
+                if not table.page_heads[page]:
+                    continue
+                if space:
+                    self.statistics.invalidations += self._put_aside(table.address, page, space)
+                if self._has_common(table.address, page):
+                    common.append(page)
+                    blocks = table.of_page(page)
+                    dropped += [b for b in blocks if _is_of(b.row.context, space)]
             for block in dropped:
                 self.cache.drop(block)
             self.statistics.invalidations += len(dropped)
-            self.tiering.invalidate(pages, dropped)
-            self.forget_jumps([block.pc for block in dropped])
+            self.tiering.invalidate(common, dropped)
+            self.tiering.remapped(pages, space)
+            self.forget_jumps()
+
+    def _returned(self, page: int, space: int, is_same: bool) -> None:
+        """Bring code back that was put aside, or forget it where the page is another."""
+        with self.lock:
+            address = self.cache.table.address
+            if is_same:
+                self._bring_back(self.linear.context_address, address, page, space)
+            else:
+                self._forget_aside(address, page, space)
+                self.tiering.remapped([page], space)
+
+    def _install(self, location: int, fpu: int) -> Block:
+        aside = self.linear.aside.get(self.linear.space)
+        if aside and location >> CONTEXT_SHIFT & 0xFFFF == self.linear.space:
+            page = (location & _OFFSET) >> 12
+            if page in aside and page not in self.code.open_pages:
+                for back in self.linear.returned():
+                    self._returned(back, self.linear.space, True)
+                if page in aside:
+                    self.code.read_page(page)
+                block = self.cache.find(location, fpu)
+                if block is not None:
+                    return block
+        return super()._install(location, fpu)
+
+    def invalidate(self, address: int, size: int) -> None:
+        """Drop all translated code that depends on a range of guest memory, put aside or not."""
+        if self.linear.aside:
+            table = self.cache.table
+            with self.lock:
+                for page in table.pages(address >> 12, address + max(size, 1) - 1 >> 12):
+                    self._forget_aside(table.address, page, -1)
+        super().invalidate(address, size)
 
     def attach(self, cpu: Cpu) -> None:
         """Let the fault handler map pages for a CPU, the only one."""

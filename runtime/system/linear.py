@@ -32,7 +32,6 @@ _LINE_20 = 1 << 20 - PAGE_SHIFT  # in page numbers
 _FEW = 256  # runs of pages that are emptied one by one
 _PDPTE_RESERVED = 0x7FFFFF0000000000 | 1 << 63 | 0x1E6
 _SPACES_MAX = 0xFFFF
-_FEW_CHANGES = 8  # pages of code that an address space may have changed in to be the one it was
 
 
 class Linear(Memory):
@@ -48,6 +47,7 @@ class Linear(Memory):
         self.bases = (*self.bases, self._second.base)
         self.code_frames: dict[int, set[int]] = {}  # frame -> linear pages that code came from
         self.code_rows: dict[int, CodeRows] = {}  # by space
+        self.aside: dict[int, CodeRows] = {}  # by space: of code that was put aside
         self._spaces: dict[int, int] = {}  # CR3 -> number of the space
         self._last_space = 0
         self._areas: list[mmap.mmap] = []
@@ -63,6 +63,7 @@ class Linear(Memory):
         self._showing = functions("showing", *[ctypes.c_int64] * 5, keep_gil=True)
         self._deliver = functions("deliver", *[ctypes.c_int64] * 6, keep_gil=True)
         self._row_now = functions("row_now", *arguments, keep_gil=True)
+        self._returning = functions("returning", *[ctypes.c_int64] * 5, keep_gil=True)
         self._differing = functions("differing", *[ctypes.c_int64] * 6, keep_gil=True)
         # Called when linear addresses may have become others.
         self.on_flush: Callable[[], None] = lambda: None
@@ -71,6 +72,9 @@ class Linear(Memory):
         # Called when linear pages have become others: their code in a space, 0: that of ring 0 to
         # 2, is no longer the right one.
         self.on_remap: Callable[[list[int], int], None] = lambda pages, space: self._drop(pages)
+        # Called when a page of a space, whose code was put aside, is used for code again; with
+        # whether it is what it was.
+        self.on_return: Callable[[int, int, bool], None] = lambda page, space, is_same: None
         physical.on_write = self.written
         physical.on_change = self._changed_kind
 
@@ -140,9 +144,9 @@ class Linear(Memory):
         """Let compiled code do what an operating system does all the time (quick/system.py)."""
         self._set(at.COMPILED, 1)
 
-    def deliver(self, state: int, vector: int) -> bool:
-        """Send control to the handler of an interrupt if that is the common case (system.py)."""
-        return bool(self._deliver(self.context_address, state, vector, 0, 0))
+    def deliver(self, state: int, vector: int, how: int = 0, error: int = 0) -> bool:
+        """Send control to a handler if that is the common case (quick/system.py)."""
+        return bool(self._deliver(self.context_address, state, vector, how, error))
 
     def set_fast_call(self, cs: int, esp: int, eip: int) -> None:
         """Keep copies of the registers of sysenter for compiled code."""
@@ -186,13 +190,14 @@ class Linear(Memory):
         self.flush(keep_global=keep_global)
 
     def _number(self, cr3: int) -> int:
-        """Return the number of an address space, a new one where its code is another's now."""
+        """Return the number of an address space.
+
+        An operating system soon uses the same tables again for another process; then code of the
+        same program is brought back, page by page.
+        """
         number = self._spaces.get(cr3, 0)
-        if number and len(self._remapped(number)) <= _FEW_CHANGES:
-            return number
         if number:
-            del self.code_rows[number]
-            self._show_rows(number)
+            return number
         if self._last_space >= _SPACES_MAX:
             self._forget_all_code()
         self._last_space = number = self._last_space + 1
@@ -206,6 +211,7 @@ class Linear(Memory):
         for number in list(self.code_rows):
             del self.code_rows[number]
             self._show_rows(number)
+        self.aside.clear()
         self._spaces.clear()
         self._spaces_at[:] = memoryview(bytes(self._spaces_at.nbytes)).cast("I")
         self._last_space = 0
@@ -292,9 +298,6 @@ class Linear(Memory):
                 return False
         raise MemoryError("cannot map guest memory: too many mappings on the host")
 
-    def _is_memory(self, frame: int, *, write: bool) -> bool:
-        return self.physical.is_writable(frame) if write else self.physical.is_ram(frame)
-
     # -- translated code ---------------------------------------------------------------------------
     @property
     def _reading(self) -> int:
@@ -327,10 +330,20 @@ class Linear(Memory):
 
     def _verify(self, *, keep_global: bool) -> None:
         """Drop the code of pages that now are others."""
-        for space in {0, self.space}:
+        for space in sorted({0, self.space}, reverse=True):
             changed = self._remapped(space, keep_global=keep_global and not space)
+            if not space and self.space and 0 in self.code_rows:
+                # What other spaces read is read again for this one, which has to note it.
+                own = self.code_rows.get(self.space, ())
+                outer = set(self.code_rows[0].outer()).difference(changed)
+                changed += [page for page in outer if page not in own]
             if changed:
-                self.code_rows[space].remove(changed)
+                known = self.code_rows[space]
+                if space:
+                    aside = self.aside.setdefault(space, CodeRows())
+                    for page in changed:
+                        aside.put(known.row(page))
+                known.remove(changed)
                 self._show_rows(space)
                 self.on_remap(changed, space)
         self._set(at.STALE, 0)
@@ -415,6 +428,29 @@ class Linear(Memory):
                 known = self.code_rows.setdefault(space, CodeRows())
                 known.put(row if is_outer else row | spaces.R_SUPER)
                 self._show_rows(space)
+            aside = self.aside.get(self.space) if is_outer else None
+            if aside is not None and page in aside:
+                is_same = aside.row(page) >> spaces.R_FRAME == frame
+                aside.remove([page])
+                self.on_return(page, self.space, is_same)
+
+    def returned(self) -> list[int]:
+        """Return the pages of code put aside that are what they were; they are watched again."""
+        aside, known = self.aside[self.space], self.code_rows.setdefault(self.space, CodeRows())
+        pages, index, count = [], -1, len(aside)
+        arguments = self.context_address, aside.address
+        while (index := self._returning(*arguments, index + 1, count)) >= 0:
+            row = aside.rows[index]
+            page = row & spaces.R_PAGE
+            if page in self.code_frames.get(row >> spaces.R_FRAME, ()):  # nobody wrote to it
+                pages.append(page)
+                for rows in (known, self.code_rows.setdefault(0, CodeRows())):
+                    rows.put(row)
+                self._in_rows[page] = 1
+        aside.remove(pages)
+        self._show_rows(0)
+        self._show_rows(self.space)
+        return pages
 
     def is_watched(self, page: int) -> bool:
         """Say whether writes to a linear page are seen."""

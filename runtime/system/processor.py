@@ -26,6 +26,7 @@ from runtime.system.requests import NMI, Requests
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
 from translator.mode import Model
+from translator.quick.system import HAS_ERROR, SAVES_RF
 from translator.state import FIELDS
 
 _CR = {i: FIELDS[f"cr{i}"].offset // 4 for i in (0, 2, 3, 4)}
@@ -35,7 +36,8 @@ _LDTR_LIMIT, _LDTR_ATTR = (FIELDS[f"ldtr_{n}"].offset // 4 for n in ("limit", "a
 _EIP = FIELDS["eip"].offset // 4
 Registers = tuple[int, int, int, int]  # EAX EBX ECX EDX
 SHUTDOWN = Exit("shutdown")
-_DB, _BP, _OF, _UD = 1, 3, 4, 6
+_DB, _BP, _OF, _UD, _PF = 1, 3, 4, 6, 14
+_AS_FAULT = HAS_ERROR | SAVES_RF
 _ATTENTION = FIELDS["attention"].offset // 4
 # Of CR0 and CR4: what changes how memory is seen (SDM vol. 3, 4.10.4.1).
 _PAGING_BITS = {0: CR0_PG | CR0_WP | segments.CR0_PE, 4: CR4_PSE | CR4_PAE | CR4_PGE}
@@ -354,6 +356,10 @@ class Processor:
         """
         if self.model == Model.I286:
             old.before_fault(self, vector)
+        if vector == _PF and self.linear is not None:
+            self.cpu.r32[_CR[2]] = address
+            if self.linear.deliver(self.cpu.state_address, _PF, _AS_FAULT, error):
+                return
         interrupts.deliver_fault(self, vector, error, address)
         if vector == _DB:
             self.debug.begin_handler()

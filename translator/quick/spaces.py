@@ -35,6 +35,7 @@ from translator.quick.paging import (
     state_of,
     walk,
 )
+from translator.quick.table import drop_block, find_block, key_of, open_block
 from translator.state import FIELDS
 
 _CR3 = FIELDS["cr3"].offset
@@ -162,6 +163,101 @@ def has_common(blocks: int, page: int) -> int:
     return 0
 
 
+def returning(ctx: int, rows: int, first: int, count: int) -> int:
+    """Return the index of the first row from one on that is so again, and in use, or -1."""
+    for i in range(first, count):
+        row = s64(rows + 8 * i)
+        now = walk(ctx, (row & R_PAGE) << 12, A_USER | A_FETCH)
+        if now >= 0 and now & IS_ACCESSED and now >> 8 == row >> R_FRAME:
+            return i
+    return -1
+
+
+def is_of_space(row: int, space: int) -> int:
+    """Whether a block is flat code of ring 3 in a space; space -1: in any."""
+    context = u32(row + lay.B_CONTEXT)
+    mode = context >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
+    is_flat = mode & ~(NO_SSE | ANY_MODEL) == _FLAT_USER
+    return is_flat and (space < 0 or context & 0xFFFF == space)
+
+
+def put_aside(blocks: int, page: int, space: int) -> int:
+    """Let nothing lead to a space's code of a page, until `bring_back`; return how much it was."""
+    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
+    count = 0
+    while node:
+        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
+        block = u32(at + lay.N_BLOCK)
+        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * block
+        if u32(row + lay.B_STATE) & lay.VALID and is_of_space(row, space):
+            drop_block(blocks, block)
+            put32(row + lay.B_STATE, u32(row + lay.B_STATE) | lay.ASIDE)
+            put64(blocks + lay.DEAD, s64(blocks + lay.DEAD) - 1)
+            count += 1
+        node = u32(at + lay.N_NEXT)
+    return count
+
+
+def forget_aside(blocks: int, page: int, space: int) -> int:
+    """Never bring back what was put aside of a page; space -1: of all spaces."""
+    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
+    while node:
+        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
+        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * u32(at + lay.N_BLOCK)
+        state = u32(row + lay.B_STATE)
+        if state & lay.ASIDE and is_of_space(row, space):
+            put32(row + lay.B_STATE, state & ~lay.ASIDE)
+            put64(blocks + lay.DEAD, s64(blocks + lay.DEAD) + 1)
+        node = u32(at + lay.N_NEXT)
+    return 0
+
+
+def has_row(ctx: int, space: int, page: int) -> int:
+    """Whether code of a space was made from a page that still is what it was."""
+    own = s64(ctx + ROWS) + 16 * space
+    rows = s64(own)
+    for i in range(0, s64(own + 8)):
+        if s64(rows + 8 * i) & R_PAGE == page:
+            return 1
+    return 0
+
+
+def is_whole(ctx: int, blocks: int, row: int, space: int) -> int:
+    """Whether all pages that a block depends on are what they were."""
+    first = u32(row + lay.B_NODE)
+    for node in range(first, first + u32(row + lay.B_NODE_COUNT)):
+        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
+        if not has_row(ctx, space, u32(at + lay.N_PAGE)):
+            return 0
+    return 1
+
+
+def bring_back(ctx: int, blocks: int, page: int, space: int) -> int:
+    """Let code that was put aside be found again, if this was the last page it waited for."""
+    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
+    count = 0
+    while node:
+        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
+        block = u32(at + lay.N_BLOCK)
+        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * block
+        state = u32(row + lay.B_STATE)
+        if state & lay.ASIDE and is_of_space(row, space) and is_whole(ctx, blocks, row, space):
+            state = state & ~lay.ASIDE
+            other = find_block(blocks, key_of(row), state & lay.PRECISE, u32(row + lay.B_ENTRY))
+            if other and state & lay.REGION:  # made meanwhile, and worth less
+                drop_block(blocks, other)
+                other = 0
+            if other:
+                put32(row + lay.B_STATE, state)
+                put64(blocks + lay.DEAD, s64(blocks + lay.DEAD) + 1)
+            else:
+                put32(row + lay.B_STATE, state | lay.VALID)
+                open_block(blocks, block, u32(row + lay.B_SIZE), u32(row + lay.B_CHECKED))
+                count += 1
+        node = u32(at + lay.N_NEXT)
+    return count
+
+
 def keeps_code(ctx: int, blocks: int, space: int) -> int:
     """Whether all code stays right in a space that ROOT leads to now, so that Python need not look.
 
@@ -186,6 +282,16 @@ def keeps_code(ctx: int, blocks: int, space: int) -> int:
         put64(s64(blocks + lay.PAGES) + 8 * (row & R_PAGE), 0)
         put64(ctx + STALE, 1)
         i = differing(ctx, rows, i + 1, count, 1)
+    # What other spaces read is read again for this one, which has to note it.
+    for j in range(0, count):
+        row = s64(rows + 8 * j)
+        page = row & R_PAGE
+        if not row & (R_DEAD | R_SUPER) and not has_row(ctx, space, page):
+            if has_common(blocks, page):
+                return 0
+            put64(rows + 8 * j, row | R_DEAD)
+            put64(s64(blocks + lay.PAGES) + 8 * page, 0)
+            put64(ctx + STALE, 1)
     return 1
 
 
@@ -215,8 +321,12 @@ def forget_page(ctx: int, address: int) -> int:
     return not empty_page(ctx, page)
 
 
-PUBLIC = {"flush_windows", "showing", "empty_page", "row_now", "differing"}
+PUBLIC = {
+    "flush_windows", "showing", "empty_page", "row_now", "differing", "has_common", "put_aside",
+    "forget_aside", "bring_back", "returning",
+}  # fmt: skip
 FUNCTIONS: list[Callable[..., int]] = [
     still, give_back, flush_view, flush_windows, showing, empty_page, row_now, differing,
-    has_common, keeps_code, load_root, forget_page,
+    has_common, returning, is_of_space, put_aside, forget_aside, has_row, is_whole, bring_back,
+    keeps_code, load_root, forget_page,
 ]  # fmt: skip

@@ -1,0 +1,169 @@
+"""Code of address spaces: put aside while its pages are others, brought back when they return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.system import CODE, DIRECTORY, STACK, TABLE, Machine
+from runtime.system import segments
+from translator.state import FIELDS
+
+_CR3 = FIELDS["cr3"].offset // 4
+OTHER_DIRECTORY, OTHER_TABLE, OTHER_CODE = 0x20000, 0x21000, 0xA0000
+INT = b"\xcd\x30"
+USED = 0x27  # present, writable, user, accessed
+
+
+class Spaces:
+    """Two programs in ring 3 at one address: pages of two directories, which are changed."""
+
+    def __init__(self) -> None:
+        self.machine = machine = Machine()
+        machine.put(OTHER_DIRECTORY, OTHER_TABLE | 7)
+        machine.put(OTHER_TABLE, *(page << 12 | 7 for page in range(1024)))
+        machine.physical.write(0x70000, b"\xf4")  # the handler of all interrupts halts
+        machine.physical.write(CODE, b"\xb8\x01\x00\x00\x00\x90" + INT)
+        machine.physical.write(OTHER_CODE, b"\xb8\x02\x00\x00\x00\x90" + INT)
+        self.table = machine.processor.engine.cache.table
+
+    def show(self, table: int, frame: int) -> None:
+        """Let a table's page of the program be a frame; 0: absent."""
+        self.machine.put(table + (CODE >> 12) * 4, frame | USED if frame else 0)
+
+    def load(self, directory: int) -> None:
+        """Load CR3 as ring 0 does."""
+        processor = self.machine.processor
+        segments.set_flat(processor.cpu, 0, 8, 0x10)
+        processor.update_context()
+        processor.write_cr3(directory)
+
+    def run(self, offset: int = 0) -> int:
+        """Run the program; return EAX."""
+        cpu = self.machine.processor.cpu
+        segments.set_flat(cpu, 3, 0x1B, 0x23)
+        self.machine.processor.update_context()
+        cpu.eip, cpu.esp, cpu.eax, cpu.budget = CODE + offset, STACK - 0x100, 0, 1 << 40
+        assert self.machine.processor.run().kind == "halt"
+        return int(cpu.eax)
+
+    @property
+    def made(self) -> int:
+        """Blocks translated so far."""
+        return len(self.table)
+
+
+@pytest.fixture
+def spaces() -> Iterator[Spaces]:
+    made = Spaces()
+    yield made
+    made.machine.linear.close()
+
+
+def leave(spaces: Spaces) -> None:
+    """Let the program's page be absent for a while, as the tables of a process that begins."""
+    spaces.show(TABLE, 0)
+    spaces.load(DIRECTORY)
+
+
+def test_brought_back(spaces: Spaces) -> None:
+    """The page is absent, then what it was: nothing is translated again."""
+    assert spaces.run() == 1
+    for _ in range(3):
+        leave(spaces)
+        before = spaces.made
+        assert spaces.run() == 0  # #PF, whose handler halts
+        spaces.show(TABLE, CODE)
+        assert spaces.run() == 1
+        assert spaces.made == before
+
+
+def test_another_frame(spaces: Spaces) -> None:
+    """Another page at the address is other code, whatever was there before."""
+    assert spaces.run() == 1
+    leave(spaces)
+    spaces.show(TABLE, OTHER_CODE)
+    assert spaces.run() == 2
+    leave(spaces)
+    spaces.show(TABLE, CODE)
+    assert spaces.run() == 1
+
+
+def test_another_frame_twice(spaces: Spaces) -> None:
+    """What was put aside of the first frame does not return with the second."""
+    spaces.machine.physical.write(OTHER_CODE + 0x100, b"\xb8\x03\x00\x00\x00\x90" + INT)
+    assert spaces.run() == 1
+    leave(spaces)
+    spaces.show(TABLE, OTHER_CODE)
+    assert spaces.run(0x100) == 3
+    leave(spaces)
+    spaces.show(TABLE, OTHER_CODE)
+    assert spaces.run(0x100) == 3
+    assert spaces.run() == 2
+
+
+def test_written_while_aside(spaces: Spaces) -> None:
+    """A frame that is written while no table shows it holds other code then."""
+    assert spaces.run() == 1
+    leave(spaces)
+    spaces.machine.physical.write(CODE + 1, b"\x07")
+    spaces.show(TABLE, CODE)
+    assert spaces.run() == 7
+
+
+def test_two_spaces(spaces: Spaces) -> None:
+    """Each has its own code; what is put aside in one is not in the other."""
+    assert spaces.run() == 1
+    spaces.show(OTHER_TABLE, OTHER_CODE)
+    spaces.load(OTHER_DIRECTORY)
+    assert spaces.run() == 2
+    before = spaces.made
+    spaces.load(DIRECTORY)
+    assert spaces.run() == 1
+    leave(spaces)
+    spaces.load(OTHER_DIRECTORY)
+    assert spaces.run() == 2
+    spaces.show(TABLE, CODE)
+    spaces.load(DIRECTORY)
+    assert spaces.run() == 1
+    assert spaces.made == before
+
+
+def test_one_frame_in_two_spaces(spaces: Spaces) -> None:
+    """What was read in one space is code of the other only once that one noted it, too."""
+    assert spaces.run() == 1
+    spaces.load(OTHER_DIRECTORY)
+    assert spaces.run() == 1
+    spaces.load(DIRECTORY)
+    spaces.load(OTHER_DIRECTORY)
+    assert spaces.run() == 1
+    spaces.show(OTHER_TABLE, 0)
+    spaces.load(OTHER_DIRECTORY)
+    assert spaces.run() == 0
+    spaces.show(OTHER_TABLE, OTHER_CODE)
+    assert spaces.run() == 2
+
+
+def test_a_loop_over_two_pages(spaces: Spaces) -> None:
+    """A block that depends on two pages waits for both."""
+    spaces.machine.physical.write(CODE + 0xFFE, b"\xb8\x05\x00\x00\x00" + INT)
+    spaces.machine.physical.write(CODE, b"\xe9\xf9\x0f\x00\x00")
+    assert spaces.run() == 5
+    second = TABLE + (CODE + 0x1000 >> 12) * 4
+    for missing in (second, TABLE + (CODE >> 12) * 4):
+        spaces.machine.put(second, 0)
+        leave(spaces)
+        spaces.machine.put(second, CODE + 0x1000 | USED)
+        spaces.show(TABLE, CODE)
+        spaces.machine.put(missing, 0)
+        assert spaces.run() == 0
+        spaces.machine.put(missing, (CODE + (0x1000 if missing == second else 0)) | USED)
+        assert spaces.run() == 5
+    spaces.machine.put(second, 0)
+    leave(spaces)
+    spaces.machine.physical.write(CODE + 0x1000, b"\x00\x01")  # part of the immediate
+    spaces.machine.put(second, CODE + 0x1000 | USED)
+    assert spaces.run(0x1003) == 0  # int 30h, in the second page
+    spaces.show(TABLE, CODE)
+    assert spaces.run() == 0x10005
