@@ -152,6 +152,11 @@ def mode_of(number: int) -> Mode:
     return interned(mode)
 
 
+def marker_of(key: bytes) -> bytes:
+    """Return what a shape key begins with besides prefixes and opcode; it need not be a mode."""
+    return key[:3] if key[0] == MARK else b""
+
+
 def split_key(key: bytes) -> tuple[Mode, bytes]:
     """Return the mode of a shape key, and the rest: prefixes and opcode bytes."""
     if key[0] != MARK:

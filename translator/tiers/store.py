@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from translator.mode import split_key
+from translator.mode import marker_of
 from translator.tiers.family import derived, make
 from translator.tiers.renaming import Field
 from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil
@@ -128,7 +128,7 @@ class Store(Shelf[Request]):
 
 def _mode(request: Request) -> bytes:
     """Return what tells modes apart whose insns have different host code."""
-    return split_key(request.keys[0])[0].marker
+    return marker_of(request.keys[0])
 
 
 def restore(plain: tuple[Any, ...]) -> Stencil:
