@@ -1,4 +1,4 @@
-"""What programs need -> translator/frequent.txt, the list of stencils that installing compiles.
+"""What programs need -> translator/frequent.txt, the stencils that `jitemu cache build` compiles.
 
     python -m benchmarks.frequent SYSROOT translator/frequent.txt [STATIC-PROGRAM...]
     python -m benchmarks.frequent --boot "-fda dos.img --script FILE" ... translator/frequent.txt

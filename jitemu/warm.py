@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from runtime.codestore import Compiled
 
 _BATCH = 64  # patterns of stencils compiled at once; larger batches gain nothing
-_SAVE_EVERY = 2048
 _STEP = 20_000  # bytes between looks at the clock
 
 
@@ -78,7 +77,7 @@ def build(words: Sequence[str]) -> int:
         prog="jitemu cache build",
         usage="jitemu cache build [-j N]",
         description="Compile the stencils that most programs need, and keep them beside jitemu's "
-        "own files, so that first runs find them. Installing does this.",
+        "own files, so that first runs find them. Run it once, after installing.",
         allow_abbrev=False,
     )
     made.add_argument(
@@ -141,7 +140,7 @@ def _compile(requests: list[Request], jobs: int) -> None:
             codestore.adopt(batch)
             bar.update(len(batch.stencils))
             fresh += len(batch.stencils)
-            if fresh >= _SAVE_EVERY:
+            if fresh >= codestore.SAVE_EVERY:
                 fresh = 0
                 codestore.save()
         codestore.save()

@@ -1,4 +1,4 @@
-"""The stencils that most programs need: frequent.txt, a list that installing compiles ahead.
+"""The stencils that most programs need: frequent.txt, which `jitemu cache build` compiles.
 
 A line is the shape keys of a stencil in hexadecimal, joined by `+`, or the name of a service; then
 the masks of live flags that it is needed for, a digit each.  models.txt has one of them for each

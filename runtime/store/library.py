@@ -61,7 +61,7 @@ class Library:
             place.warn(f"no compiled code is kept or used: {error}")
 
     def _built(self, name: str) -> Pack | None:
-        """Open what installing compiled, if it is of this version and of this kind."""
+        """Open what `jitemu cache build` made, if it is of this version and of this kind."""
         with contextlib.suppress(place.Unusable, OSError, Damaged), place.opened_built() as folder:
             if folder is not None and name.startswith(f"{self.kind}-"):
                 pack = self._pack(folder, name, or_roots=True)

@@ -138,7 +138,7 @@ def opened(version: str | None, *, create: bool = False) -> Iterator[int | None]
 
 
 def built() -> Path:
-    """Return the directory of what installing jitemu compiled: $JITEMU_BUILT, or runtime/built."""
+    """Return the directory of what `jitemu cache build` made: $JITEMU_BUILT, or runtime/built."""
     named = os.environ.get("JITEMU_BUILT")
     return Path(named) if named else Path(__file__).parent.parent / "built"
 
@@ -167,7 +167,7 @@ def opened_built(*, create: bool = False) -> Iterator[int | None]:
 
 
 def built_names() -> list[str]:
-    """List what installing compiled."""
+    """List what `jitemu cache build` made."""
     try:
         with opened_built() as folder:
             return names(folder) if folder is not None else []

@@ -1,4 +1,4 @@
-"""The list of stencils that installing compiles: well-formed, and all of them still compile."""
+"""The list of stencils that `jitemu cache build` compiles: well-formed, and all still compile."""
 
 from __future__ import annotations
 
