@@ -56,11 +56,17 @@ def device(text: str) -> tuple[str, int]:
     port = 0x501
     for part in keys:
         key, _, value = part.partition("=")
-        try:
-            number = int(value, 0)
-        except ValueError:
-            number = -1
-        if key not in ("iobase", "iosize") or not 0 < number < 1 << 16:
+        number = port_of(value)
+        if key not in ("iobase", "iosize") or not number:
             raise ValueError(f"{text!r}: expected iobase=PORT")
         port = number if key == "iobase" else port
     return name, port
+
+
+def port_of(text: str) -> int:
+    """Read the number of a port; 0 if it is none that a device can have."""
+    try:
+        number = int(text, 0)
+    except ValueError:
+        return 0
+    return number if 0 < number < 1 << 16 else 0

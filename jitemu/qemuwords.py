@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from jitemu.paravirtual import DEBUG_EXIT, ENTROPY, device
+from jitemu.paravirtual import DEBUG_EXIT, ENTROPY, device, port_of
 
 _DRIVES = {
     "ide-hd": "if=ide,media=disk",
@@ -167,7 +167,7 @@ def resolve(
         words.console = line(keys, text)
 
     def debug(name: str, keys: Keys, text: str) -> None:
-        if int(keys.get("iobase", "0xe9"), 0) != 0xE9:
+        if port_of(keys.get("iobase", "0xe9")) != 0xE9:
             raise ValueError(f"-device {text}: its port is E9h")
         words.debug = line(keys, text)
 

@@ -99,6 +99,8 @@ def test_words_that_mean_nothing_here_are_taken() -> None:
         ("-serial chardev:x", "chardev="),
         ("-drive if=none,id=a,file=x -device ide-hd,drive=a,bus=ide.x", "bus="),
         ("-drive file=x,if=scsi", "if=scsi"),
+        ("-device isa-debugcon,iobase=foo -chardev null,id=x", "port is E9h"),
+        ("-device isa-debug-exit,iobase=foo", "iobase=PORT"),
     ],
 )
 def test_what_is_not_there_is_said(line: str, message: str) -> None:
