@@ -186,6 +186,8 @@ class Transfer:
         if self.name == "format" or self.left == 1:
             return False
         self.left -= 1
+        if self._runs_on():
+            return True
         if self.place[2] != self.last:
             self.place[2] = self.place[2] + 1 & 0xFF
             return True
@@ -195,6 +197,25 @@ class Transfer:
             self.status[0] |= 4
             return True
         return False
+
+    def _runs_on(self) -> bool:
+        """Go from a track's last sector to the next track, though the command names a later one.
+
+        So QEMU's controller does where a chip would find no sector, and SeaBIOS needs it: it names
+        the last of all sectors that a program asks INT 13h for as the last of the track.
+        """
+        drive = self.drive
+        if drive is None or not self.command[0] & _MT or self.name not in ("read", "write"):
+            return False
+        if not 0 < drive.geometry.sectors == self.place[2] < self.last:
+            return False
+        self.head = self.place[1] = self.head ^ 1 if drive.geometry.heads > 1 else 0
+        self.place[2] = 1
+        self.status[0] = self.status[0] & ~4 | 4 * self.head
+        if not self.head:
+            drive.step(1)
+            self.place[0] = self.place[0] + 1 & 0xFF
+        return True
 
     def _run_dma(self) -> None:
         while True:

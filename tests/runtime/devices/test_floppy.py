@@ -172,6 +172,20 @@ def test_implied_seek(rig: Rig) -> None:
     assert rig.command(0xE, results=10)[:1] == [70]
 
 
+def test_a_run_of_sectors_beyond_the_end_of_a_track(rig: Rig) -> None:
+    """SeaBIOS reads so; without MT, or beyond the medium, it is an error as on the chip."""
+    rig.seek(0xF, 0, 3)
+    at = 3 * 36 * SECTOR + 16 * SECTOR
+    assert rig.transfer(READ, 0, 3, 0, 17, 3, 19) == [4, 0, 0, 3, 1, 2, 2]
+    assert rig.memory(3 * 512) == DATA[at : at + 3 * 512]
+    assert rig.transfer(READ, 0, 3, 0, 17, 40, 56)[:4] == [4, 0, 0, 4]  # another cylinder
+    assert rig.memory(40 * 512) == DATA[at : at + 40 * 512]
+    assert rig.seek(0xF, 0, 79) == [0x20, 79]
+    assert rig.transfer(READ, 0, 79, 1, 18, 2, 19)[:2] == [0x40, 1]
+    rig.seek(0xF, 0, 79)
+    assert rig.transfer(0x66, 0, 79, 0, 18, 2, 19)[:2] == [0x40, 4]
+
+
 def test_read_id_turns(rig: Rig) -> None:
     rig.seek(0xF, 0, 2)
     seen = set()
