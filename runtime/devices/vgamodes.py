@@ -125,5 +125,7 @@ class Dispi:
         rows = memory // self._pitch(width)
         registers[_HEIGHT] = max(1, min(registers[_HEIGHT], _LARGEST[_HEIGHT], rows))
         registers[_VIRTUAL_HEIGHT] = min(rows, 0xFFFF)
-        registers[_X] = min(registers[_X], width - registers[_WIDTH])
+        registers[_X] = min(registers[_X], width - 1)
         registers[_Y] = min(registers[_Y], rows - registers[_HEIGHT])
+        if registers[_Y] + registers[_HEIGHT] == rows:  # else a line goes on in the next one
+            registers[_X] = min(registers[_X], width - registers[_WIDTH])

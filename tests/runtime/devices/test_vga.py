@@ -275,6 +275,23 @@ def test_bochs_modes() -> None:
     assert Screen(board.vga.frame).ndarray.shape[2] == 3
 
 
+def test_lines_go_on_in_the_next_one() -> None:
+    """Programs that scroll sideways start a display anywhere in a line, as QEMU's adapter lets."""
+    board = Board()
+    board.set_mode(3)
+    board.vga.place_linear(0xC00000)
+    for index, value in [(1, 640), (2, 400), (3, 8), (4, 0x41), (8, 600), (9, 3)]:
+        board.dispi(index, value)
+    board.physical.write(0xC00000 + 4 * 640 + 599, b"\x07")
+    picture = Screen(board.vga.frame).ndarray
+    assert picture[0, 639].tolist() == board.colour(7)
+    assert int((picture == board.colour(7)).all(axis=2).sum()) == 1
+    board.dispi(9, 0xFFFF)  # the last lines have no next one
+    board.bus.port_out(0x1CE, 8, 2)
+    assert board.bus.port_in(0x1CF, 2) == 0
+    assert Screen(board.vga.frame).ndarray.shape == (400, 640, 3)
+
+
 def test_the_framebuffer_moves_with_what_it_holds() -> None:
     """A new base address shows the same bytes; none shows nothing."""
     board = Board()
