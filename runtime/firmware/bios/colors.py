@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.bios import bda
 from runtime.firmware.bios.modes import write_attributes, write_colors
+from runtime.firmware.bios.palettes import grays
 from runtime.firmware.bios.table import Services, registrar
 from runtime.firmware.call import Call
 from runtime.system.segments import ES
@@ -172,8 +173,4 @@ def get_page(bios: Bios, call: Call) -> None:
 def to_gray(bios: Bios, call: Call) -> None:
     """Let CX colours from BX on become gray."""
     first, count = call.bl, min(call.cx, 256)
-    old, new = _colors(bios, first, count), bytearray()
-    for i in range(count):
-        red, green, blue = old[3 * i : 3 * i + 3]
-        new += bytes([min(63, (red * 77 + green * 151 + blue * 28 + 128) >> 8)] * 3)
-    write_colors(bios, first, bytes(new))
+    write_colors(bios, first, grays(_colors(bios, first, count)))

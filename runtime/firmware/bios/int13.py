@@ -100,11 +100,8 @@ def _checked(bios: Bios, call: Call) -> tuple[Drive, int, int]:
     if drive.kind is Kind.CD or not 1 <= count <= 128:
         raise Failed(_BAD)
     place = _place(drive, call)
-    if drive.kind is Kind.FLOPPY:  # a transfer ends with the cylinder
-        per = drive.geometry.heads * drive.geometry.sectors
-        if place % per + count > per:
-            raise Failed(_NOT_FOUND)
-    elif place + count > drive.sectors:
+    # IBM's ends a diskette's transfer with the cylinder; SeaBIOS goes on, and programs rely on it.
+    if place + count > drive.sectors:
         raise Failed(_NOT_FOUND)
     return drive, place, count
 

@@ -124,5 +124,17 @@ def store(bios: Bios, call: Call) -> None:
 
 @service(0x09)
 def abilities(bios: Bios, call: Call) -> None:
-    """AL: functions 0Ah (no), 10h to 12h, 20h to 22h, 3 with AL=05h are there."""
-    call.al = 0x60 | 4
+    """AL: functions 0Ah, 10h to 12h, 20h to 22h, 3 with AL=05h are there."""
+    call.al = 0x70 | 4
+
+
+@service(0x0A)
+def identity(bios: Bios, call: Call) -> None:
+    """BX: what the keyboard answers when it is asked who it is."""
+    call.bx = 0x41AB
+
+
+@service(0x92)
+def has_new_functions(bios: Bios, call: Call) -> None:
+    """AH 80h: functions 10h to 12h are there, as Microsoft's KEYB asks."""
+    call.ah = 0x80

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.firmware.bios import bda
-from runtime.firmware.bios.palettes import palette
+from runtime.firmware.bios.palettes import grays, palette
 from runtime.firmware.call import Call
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SEQUENCER, _MISC, _GRAPHICS, _ATTRIBUTE, _STATUS = 0x3C4, 0x3C2, 0x3CE, 0x3C0, 0x3DA
 _KEEP = 0x80  # added to a mode's number: memory is not cleared
+_GRAY, _OWN_PALETTE = 2, 8  # in the data area's flags: colours become gray, or are left alone
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def current(call: Call) -> VideoMode:
     return MODES.get(call.load(bda.VIDEO_MODE, 8) & 0x7F, MODES[3])
 
 
-def program(bios: Bios, mode: VideoMode, *, palette_too: bool = True) -> None:
+def program(bios: Bios, mode: VideoMode, flags: int = 0) -> None:
     """Write a mode's values into the adapter's registers."""
     out, bus = bios.out, bios.bus
     bios.inp(_STATUS)
@@ -142,10 +143,11 @@ def program(bios: Bios, mode: VideoMode, *, palette_too: bool = True) -> None:
     for index, value in enumerate(mode.graphics):
         bus.port_out(_GRAPHICS, index | value << 8, 2)
     bios.inp(_STATUS if mode.misc & 1 else 0x3BA)
-    if palette_too:
+    if not flags & _OWN_PALETTE:
         write_attributes(bios, mode.attribute)
         out(0x3C6, 0xFF)
-        write_colors(bios, 0, palette(mode.palette))
+        colors = palette(mode.palette)
+        write_colors(bios, 0, grays(colors) if flags & _GRAY else colors)
     else:
         write_attributes(bios, mode.attribute[16:], 16)
     out(_ATTRIBUTE, 0x20)
@@ -176,7 +178,7 @@ def set_mode(bios: Bios, call: Call, number: int) -> bool:
     flags = call.load(bda.VIDEO_FLAGS, 8)
     if mode.kind == "text":
         mode = fonts.with_scan_lines(mode, flags)
-    program(bios, mode, palette_too=not flags & 8)
+    program(bios, mode, flags)
     note(bios, call, mode, number)
     if mode.kind == "text":
         fonts.load(bios, call, mode.height)

@@ -61,3 +61,11 @@ def palette(name: str) -> bytes:
         return (basic + grays + b"".join(map(_wheel, _WHEELS))).ljust(768, b"\0")
     entry = {"ega": _ega, "cga": _cga, "mono": _mono}[name]
     return b"".join(entry(i) for i in range(64)).ljust(768, b"\0")
+
+
+def grays(colors: bytes) -> bytes:
+    """Return colours of three bytes each as grays that are as bright."""
+    new = bytearray()
+    for red, green, blue in zip(colors[::3], colors[1::3], colors[2::3], strict=True):
+        new += bytes([min(63, (red * 77 + green * 151 + blue * 28 + 128) >> 8)] * 3)
+    return bytes(new)

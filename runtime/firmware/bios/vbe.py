@@ -23,6 +23,7 @@ _ON, _LINEAR, _WIDE_DAC, _KEEPS = 1, 0x40, 0x20, 0x80
 _OK, _FAILED, _NOT_NOW = 0x004F, 0x014F, 0x034F
 _USE_LINEAR, _DO_NOT_CLEAR = 0x4000, 0x8000
 _STATE_SIZE = 2 * 11
+_DARK = 0x20  # in the sequencer's clocking mode
 _BDA_MODE = 0x7F  # in the data area: none of VGA's
 
 
@@ -207,6 +208,8 @@ def get_mode(bios: Bios, call: Call) -> None:
         call.bx = call.load(bda.VIDEO_MODE, 8) | (call.load(bda.VIDEO_CONTROL, 8) & 0x80) << 8
     else:
         call.bx = mode.number | (_USE_LINEAR if bios.vbe_linear else 0)
+        if call.load(bda.VIDEO_CONTROL, 8) & 0x80:
+            call.bx |= _DO_NOT_CLEAR
 
 
 @service(0x04)
@@ -345,5 +348,21 @@ def palette(bios: Bios, call: Call) -> None:
             parts = [bios.inp(0x3C9) for _ in range(3)]
             found += bytes((*reversed(parts), 0))
         call.write(place, bytes(found))
+    else:
+        call.ax = _FAILED
+
+
+@service(0x10)
+def power(bios: Bios, call: Call) -> None:
+    """VBE/PM 1.0: BL 0: BH: which states there are; 1: choose BH; 2: BH: the one that is."""
+    if call.bl == 0:
+        call.bl, call.bh = 0x10, 0x0F
+    elif call.bl == 1 and call.bh in (0, 1, 2, 4, 8):
+        bios.out(0x3C4, 1)
+        mode = bios.inp(0x3C5)
+        bios.out(0x3C5, mode & ~_DARK | (_DARK if call.bh else 0))
+        bios.display_power = call.bh
+    elif call.bl == 2:
+        call.bh = bios.display_power
     else:
         call.ax = _FAILED

@@ -53,7 +53,7 @@ def test_diskettes_by_cylinder(machine: Services) -> None:
     assert machine.byte(bda.FLOPPY_STATUS) == 0
     for registers, status in (
         ({"eax": 0x0201, "ecx": 0x0013}, 4),  # sector 19
-        ({"eax": 0x0203, "ecx": 0x0511, "edx": 0x0100}, 4),  # more than the cylinder has
+        ({"eax": 0x0203, "ecx": 0x4F11, "edx": 0x0100}, 4),  # more than the diskette has
         ({"eax": 0x0201, "ecx": 0x5001}, 4),  # cylinder 80
         ({"eax": 0x0201, "ecx": 1, "edx": 1}, 0x80),  # an empty drive
         ({"eax": 0x0201, "ecx": 1, "edx": 2}, 0x80),  # no drive
@@ -63,6 +63,10 @@ def test_diskettes_by_cylinder(machine: Services) -> None:
         call = machine.call(0x13, es=0x1000, **registers)
         assert (call.ah, call.carry) == (status, True)
     assert machine.call(0x13, eax=0x0100).ah == 1
+    # As under SeaBIOS, a transfer goes on with the next cylinder.
+    call = machine.call(0x13, eax=0x0203, ecx=0x0511, edx=0x0100, es=0x1000)
+    assert (call.ah, call.al, call.carry) == (0, 3, False)
+    assert machine.physical.read(BUFFER + 1024, 512) == sector(6 * 36)
 
 
 def test_diskettes_are_written(machine: Services) -> None:
@@ -273,6 +277,13 @@ def test_old_functions_know_old_keys(machine: Services) -> None:
     assert read(machine, 0) == 0x1C0D
     assert machine.call(0x16, eax=0x0100).zero
     assert read(machine, 0) == -1
+
+
+def test_what_the_keyboard_can_do(machine: Services) -> None:
+    assert machine.call(0x16, eax=0x0900).al == 0x74
+    assert machine.call(0x16, eax=0x0A00).bx == 0x41AB
+    assert machine.call(0x16, eax=0x9200).ah == 0x80
+    assert machine.call(0x16, eax=0xA200).ah == 0xA2
 
 
 def test_the_buffer_holds_fifteen_keys(machine: Services) -> None:

@@ -216,6 +216,23 @@ def test_palette(video: Services) -> None:
     assert not video.pc.display.vga.attribute[0x10] & 8
 
 
+def test_gray(video: Services) -> None:
+    """Colours become gray on demand, or with each mode that is set."""
+    video.call(0x10, eax=0x1010, ebx=4, ecx=0x0000, edx=0x3F00)
+    video.call(0x10, eax=0x101B, ebx=4, ecx=1)
+    call = video.call(0x10, eax=0x1015, ebx=4)
+    assert (call.dh, call.cx) == (19, 19 << 8 | 19)  # 30% of 63
+    assert video.call(0x10, eax=0x1200, ebx=0x33).al == 0x12
+    video.call(0x10, eax=0x13)
+    colors = [video.call(0x10, eax=0x1015, ebx=i) for i in range(16)]
+    assert all(call.dh == call.ch == call.cl for call in colors)
+    assert video.call(0x10, eax=0x1015, ebx=15).dh > video.call(0x10, eax=0x1015, ebx=1).dh
+    video.call(0x10, eax=0x1201, ebx=0x33)
+    video.call(0x10, eax=0x13)
+    call = video.call(0x10, eax=0x1015, ebx=1)
+    assert (call.dh, call.ch, call.cl) == (0, 0, 0x2A)
+
+
 def test_what_adapter_this_is(video: Services) -> None:
     call = video.call(0x10, eax=0x1A00)
     assert (call.al, call.bx) == (0x1A, 8)
@@ -325,3 +342,23 @@ def test_vbe_banks_pages_and_palette(video: Services) -> None:
     assert video.call(0x10, eax=0x4F03).bx == 0x101
     call = video.call(0x10, eax=0x4F07, ebx=1)
     assert (call.cx, call.dx) == (8, 100)
+
+
+def test_vbe_tells_whether_memory_was_kept(video: Services) -> None:
+    video.call(0x10, eax=0x4F02, ebx=0xC101)
+    assert video.call(0x10, eax=0x4F03).bx == 0xC101
+    video.call(0x10, eax=0x4F02, ebx=0x0101)
+    assert video.call(0x10, eax=0x4F03).bx == 0x0101
+
+
+def test_display_power(video: Services) -> None:
+    """VBE/PM: the display is dark in all states but the first."""
+    assert video.call(0x10, eax=0x4F10).bx == 0x0F10
+    video.call(0x10, eax=0x0E23)
+    assert screen(video).ndarray.any()
+    assert video.call(0x10, eax=0x4F10, ebx=0x0401).ax == 0x4F
+    assert video.call(0x10, eax=0x4F10, ebx=2).bh == 4
+    assert not screen(video).ndarray.any()
+    assert video.call(0x10, eax=0x4F10, ebx=0x0301).ax == 0x014F
+    video.call(0x10, eax=0x4F10, ebx=1)
+    assert screen(video).ndarray.any()
