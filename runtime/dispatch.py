@@ -320,14 +320,16 @@ class Engine(Interpreting):
     def _stale(self, cpu: Cpu) -> None:
         """Drop blocks whose bytes are no longer what they were made from."""
         eip = cpu.r32[_EIP]
-        page = self.context(cpu).linear(eip) >> PAGE_SHIFT
+        linear = self.context(cpu).linear(eip)
+        page = linear >> PAGE_SHIFT
         with self.lock:
             location = eip | cpu.r64[_CONTEXT] << CONTEXT_SHIFT - 32
             for place in (location, location | LOCATION_PRECISE):
                 while block := self.cache.blocks.get(place):
                     self.cache.drop(block)
             self.forget_jumps([eip])
-            if self.code.count_change(page, native.current.cpu):
+            table = self.cache.table
+            if self.code.count_change(linear, native.current.cpu, lambda: len(table.of_page(page))):
                 self.invalidate(page << PAGE_SHIFT, 1)
 
     def invalidate(self, address: int, size: int) -> None:

@@ -9,7 +9,7 @@ so that the same run does the same again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from runtime.cpu import Cpu
@@ -40,6 +40,7 @@ SMC_LIMIT = 8  # writes to a page with code, or changes of code that is compared
 RARE = 200_000
 RARE_MIN = 64
 OPEN_INSNS = 16  # longest block of an open page
+PATCHED_AMONG = 16  # blocks of a page in which code that is patched again and again is a small part
 _LAST_PAGE = 0xFFFFF
 _MAX_INSN = 15
 _WRITES_MAX = 1 << 16  # pages whose writes are counted
@@ -59,11 +60,17 @@ class Writes:
     rare: int = RARE  # insns between two writes that make it cheaper to protect the page
     level: int = 0  # of a bucket: each write fills in `rare`, each insn that runs drains one
     changes: int = 0  # of its code, while it is open
+    places: set[int] = field(default_factory=set)  # where
     since: int = 0  # insns that ran while it is open
     hot: int = 0  # times that it was found hot, while it is open
     patience: int = 1  # such times until it is protected again
     cpu: int = 0  # the writer's state
     left: int = 0  # and its budget then
+
+    def count_anew(self) -> None:
+        """Forget the changes of code."""
+        self.changes = self.since = 0
+        self.places.clear()
 
     def passed(self, cpu: Cpu | None) -> int:
         """Return the insns since the last write; 0 if another thread did that."""
@@ -226,21 +233,29 @@ class GuestCode:
             writes = self.writes.setdefault(page, Writes(self.rare))
             writes.level = max(writes.level - writes.passed(cpu), 0) + writes.rare
             if writes.level > SMC_LIMIT * writes.rare and page not in self.open_pages:
-                writes.changes = writes.since = writes.hot = 0
+                writes.hot = 0
+                writes.count_anew()
                 self.open_pages.add(page)
 
-    def count_change(self, page: int, cpu: Cpu | None) -> bool:
+    def count_change(self, address: int, cpu: Cpu | None, blocks: Callable[[], int]) -> bool:
         """Note that code of an open page had changed; say whether to protect the page again.
 
         It is opened for writes that change no code, or not what is run.  Where they do, a block
         that is compared is translated as often as one that is protected, and with more effort.
+        But a write to a protected page costs all of its *blocks*: where a few of many are patched
+        again and again, as in GRUB's ways to real mode and back, it stays open.
         """
+        page = address >> PAGE_SHIFT
         writes = self._closable(page)
         if writes is None:
             return False
         writes.since += writes.passed(cpu)
         writes.changes += 1
+        writes.places.add(address)
         if writes.changes < SMC_LIMIT:
+            return False
+        if 2 * len(writes.places) <= writes.changes and blocks() > PATCHED_AMONG:
+            writes.count_anew()
             return False
         writes.rare = max(min(writes.rare, writes.since // writes.changes), RARE_MIN)
         self.close(page)

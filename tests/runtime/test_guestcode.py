@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.cpu import Cpu
-from runtime.guestcode import RARE, SMC_LIMIT, GuestCode
+from runtime.guestcode import PATCHED_AMONG, RARE, SMC_LIMIT, GuestCode
 from runtime.memory import Memory
 
 PAGE = 0x10
@@ -36,7 +36,7 @@ def change(code: GuestCode, cpu: Cpu, insns: int) -> None:
     for _ in range(SMC_LIMIT):
         assert PAGE in code.open_pages
         cpu.budget -= insns
-        is_closed = code.count_change(PAGE, cpu)
+        is_closed = code.count_change(PAGE << 12, cpu, lambda: 3)
     assert is_closed
     assert PAGE not in code.open_pages
 
@@ -69,12 +69,30 @@ def test_code_that_changes_is_protected_again(code: GuestCode) -> None:
     assert write(code, cpu, 10, 1000)
 
 
+@pytest.mark.parametrize(
+    ("places", "blocks", "stays"),
+    [(2, 3 * PATCHED_AMONG, True), (2, PATCHED_AMONG, False), (40, 3 * PATCHED_AMONG, False)],
+)
+def test_a_few_insns_that_are_patched_among_many(
+    code: GuestCode, places: int, blocks: int, stays: bool
+) -> None:
+    """They are translated again one by one; new code everywhere is not."""
+    cpu = Cpu(code.mem)
+    assert write(code, cpu, 1000, 100)
+    for number in range(5 * SMC_LIMIT):
+        cpu.budget -= 1000
+        address = (PAGE << 12) + 16 * (number % places)
+        if code.count_change(address, cpu, lambda: blocks):
+            break
+    assert (PAGE in code.open_pages) == stays
+
+
 def test_shared_pages_stay_open(code: GuestCode) -> None:
     """A file changes by other ways than accesses to its mapping."""
     cpu = Cpu(code.mem)
     code.mem.map(PAGE << 12, 0x1000, 7, fixed=True, shared=True)
     assert write(code, cpu, 1000, 100)
-    assert not any(code.count_change(PAGE, cpu) for _ in range(100))
+    assert not any(code.count_change(PAGE << 12, cpu, lambda: 3) for _ in range(100))
     assert not any(code.is_calm(PAGE) for _ in range(100))
     assert PAGE in code.open_pages
 
