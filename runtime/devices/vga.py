@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtime.bus import Bus
+from runtime.bus import Bus, Stream
 from runtime.clock import Clock
 from runtime.devices.vgamemory import MAP_MASK, MEMORY_MODE, MISC, MODE, PLANE_SIZE, VgaMemory
 from runtime.devices.vgamodes import DISPI_INDEX, DISPI_LAST, Dispi
@@ -21,6 +21,7 @@ _LINE = 31_778  # ns of a scan line at 31.5 kHz, as of all VGA modes
 _SHOWN = _LINE * 4 // 5  # of it until the beam goes back
 _MASKS = bytes([0x03, 0x3D, 0x0F, 0x3F, 0x0E])  # bits that the sequencer's registers have
 _INDEX_BITS = {0x3C4: 7, 0x3CE: 15, 0x3D4: 0x3F}
+_SIX_BITS = bytes(value & 0x3F for value in range(256))
 _GRAPHICS_MASKS = bytes([15, 15, 15, 31, 3, 0x7B, 15, 15, 255])
 
 
@@ -44,7 +45,9 @@ class Vga:
         quick = {0x3C4: self._out_sequencer, 0x3C9: self._out_colour, 0x3CE: self._out_graphics}
         for port in (0x3B4, 0x3B5, 0x3BA, *range(0x3C0, 0x3D0), 0x3D4, 0x3D5, 0x3DA):
             read = self._in_status if port == 0x3DA else self._read
-            bus.map_ports(port, 1, read, quick.get(port, self._write), owner="vga")
+            stream = Stream(self._get_colours, self._put_colours) if port == 0x3C9 else None
+            write = quick.get(port, self._write)
+            bus.map_ports(port, 1, read, write, owner="vga", stream=stream)
         bus.map_ports(DISPI_INDEX, 3, self._read_dispi, self._write_dispi, owner="vga")
 
     def reset(self) -> None:
@@ -295,6 +298,22 @@ class Vga:
             elif index < 0x15:
                 self.attribute[index] = value
         self._attribute_data = not self._attribute_data
+
+    def _put_colours(self, data: bytes, size: int) -> int:
+        """Take as many thirds of colours as `rep outs` has, up to the last colour."""
+        data = data[: 768 - self._dac_write] if size == 1 else b""
+        if not self.dispi.has_wide_colours:
+            data = data.translate(_SIX_BITS)
+        self.palette[self._dac_write : self._dac_write + len(data)] = data
+        self._dac_write = (self._dac_write + len(data)) % 768
+        return len(data)
+
+    def _get_colours(self, size: int, count: int) -> bytes:
+        """Give thirds of colours for `rep ins`, up to the last colour."""
+        count = min(count, 768 - self._dac_read) if size == 1 else 0
+        found = bytes(self.palette[self._dac_read : self._dac_read + count])
+        self._dac_read = (self._dac_read + count) % 768
+        return found
 
     def _write_colour(self, value: int) -> None:
         value &= 0xFF if self.dispi.has_wide_colours else 0x3F

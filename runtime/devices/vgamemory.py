@@ -414,29 +414,33 @@ class VgaMemory:
         matches: np.ndarray = (~(differs | differs >> 8) & 0xFF).astype(np.uint8)
         return matches
 
-    def move_block(self, source: int, target: int, size: int) -> bool:
-        """Move bytes within the window, upwards, as single reads and writes would.
+    def move_block(self, source: int, target: int, size: int, is_down: bool = False) -> bool:
+        """Move bytes within the window, upwards or downwards, as single reads and writes would.
 
         False, and nothing is done, where that is not the same as all reads before all writes.
         """
+        first, last = (target, source) if is_down else (source, target)
         if self._write_mode != 1:
-            if target in range(source, source + size) or not self._ignores_latch():
+            if last in range(first, first + size) or not self._ignores_latch():
                 return False
-            self.write_block(target, self.read_block(source, size))
+            data, lowest = self.read_block(source, size), max(source, self.base)
+            if is_down and lowest < source + size:
+                self._read(lowest)  # the latches have what was read last
+            self.write_block(target, data)
             return True
         if self._is_chain4 or self._writes_pairs or self._reads_pairs or self.linear is not None:
             return False
-        last = self.base + self.size - size
-        if not (self.is_enabled and self.base <= source <= last and self.base <= target <= last):
+        end = self.base + self.size - size
+        if not (self.is_enabled and self.base <= source <= end and self.base <= target <= end):
             return False
-        if self.size > 0x10000 or target in range(source + 1, source + size):
+        if self.size > 0x10000 or last in range(first + 1, first + size):
             return False
         start, goal = (at - self.base + (self.bank << 16) for at in (source, target))
         if max(start, goal) + size > PLANE_SIZE:
             return False
         words, mask = self.words, np.uint32(self._map_mask)
         part = words[start : start + size].copy()
-        self.latch = int(part[-1])
+        self.latch = int(part[0 if is_down else -1])
         words[goal : goal + size] = part & mask | words[goal : goal + size] & ~mask
         return True
 

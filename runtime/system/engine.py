@@ -16,6 +16,7 @@ from runtime.system.linear import SUPERVISOR, USER, Linear
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
 from translator.hooks import Marks
+from translator.insn import Insn
 from translator.mode import CONTEXT_SHIFT, context_of
 from translator.planner import FetchFault
 from translator.quick import paging as at
@@ -278,7 +279,7 @@ class SystemEngine(Engine):
         return super().step(cpu)
 
     def _interpret(self, cpu: Cpu) -> Exit | None:
-        insn = self.insns.get(cpu.r32[_EIP] | cpu.r64[_CONTEXT] << CONTEXT_SHIFT - 32)
+        insn = self._known(cpu)
         repeat = _IN_BLOCKS.get(insn.mnemonic) if insn is not None and insn.rep else None
         if insn is not None and repeat is not None and repeat(cpu, self.linear, insn):
             if cpu.r32[_ATTENTION] and cpu.system is not None:
@@ -288,6 +289,17 @@ class SystemEngine(Engine):
         if cpu.r64[_CONTEXT] != cpu.context_seen:
             self._change_context(cpu, cpu.r64[_CONTEXT])
         return done
+
+    def _known(self, cpu: Cpu) -> Insn | None:
+        """Return the insn that is next if it was decoded before and is still the same."""
+        eip, context = cpu.r32[_EIP], cpu.r64[_CONTEXT]
+        place = eip | context << CONTEXT_SHIFT - 32
+        insn = self.insns.get(place)
+        if insn is None and (known := self.open_insns.get(place)) is not None:
+            code, insn = known
+            if self._fetch(self.context(cpu), eip, len(code)) != code:
+                return None
+        return insn
 
     def _fault(self, cpu: Cpu) -> Exit | None:
         """Map the page that an access needs; let the interp tier talk to devices."""

@@ -24,8 +24,9 @@ class Blocks(NamedTuple):
 
     read: Callable[[int, int], bytes]  # address, bytes
     write: Callable[[int, bytes], None]
-    # Within the device, from the first address to the second, upwards; False: not at once.
-    move: Callable[[int, int, int], bool] = lambda source, target, size: False
+    # Within the device, from the first address to the second, of so many bytes, upwards or, if the
+    # last argument says so, downwards; False: not at once.
+    move: Callable[[int, int, int, bool], bool] = lambda source, target, size, is_down: False
 
 
 class Device(NamedTuple):

@@ -24,8 +24,13 @@ _ECX = 1
 
 
 def goes_in_blocks(cpu: Cpu, insn: Insn) -> bool:
-    """Tell whether nothing is to be seen between two iterations: upwards, no wraps, no TF."""
-    return cpu.r32[_DF] == 1 and not insn.mode.wraps and not cpu.r32[_REST] & 1 << flags.TF
+    """Tell whether nothing is to be seen between two iterations: no wraps, no TF."""
+    return not insn.mode.wraps and not cpu.r32[_REST] & 1 << flags.TF
+
+
+def goes_up(cpu: Cpu) -> bool:
+    """Tell whether string insns go upwards."""
+    return bool(cpu.r32[_DF] == 1)
 
 
 class Repetition:
@@ -34,6 +39,7 @@ class Repetition:
     def __init__(self, cpu: Cpu, insn: Insn, memory: Mem, registers: Sequence[int]) -> None:
         """Begin; registers are the ones that its iterations move on, numbers of GPRs."""
         self._cpu, self._insn, self._registers = cpu, insn, registers
+        self.is_down = not goes_up(cpu)
         self.size = memory.width // 8  # bytes of an item
         self.mask = 0xFFFF if insn.addr_width == 16 else _FULL
         self.moved = False
@@ -50,8 +56,9 @@ class Repetition:
     def advance(self, items: int) -> None:
         """Count iterations that are done; each costs one insn of the budget."""
         r32, mask = self._cpu.r32, self.mask
+        distance = -items * self.size if self.is_down else items * self.size
         for register in self._registers:
-            low = r32[register] + items * self.size & mask
+            low = r32[register] + distance & mask
             r32[register] = r32[register] & ~mask & _FULL | low
         r32[_ECX] = r32[_ECX] & ~mask & _FULL | self.count - items
         self._cpu.r64[_BUDGET] = self._cpu.r64[_BUDGET] - items & 0xFFFFFFFFFFFFFFFF

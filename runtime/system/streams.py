@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runtime.system import segments
 from runtime.system.physical import PAGE, PAGE_SHIFT
-from runtime.system.repetition import Repetition, goes_in_blocks
+from runtime.system.repetition import Repetition, goes_in_blocks, goes_up
 from translator import flags
 from translator.faults import GuestFault
 from translator.insn import Mem
@@ -32,7 +32,7 @@ def repeat(cpu: Cpu, linear: Linear, insn: Insn) -> bool:
     system = cpu.system
     assert system is not None
     r32 = cpu.r32
-    if not goes_in_blocks(cpu, insn):
+    if not (goes_in_blocks(cpu, insn) and goes_up(cpu)):
         return False
     if insn.mode.cpl > r32[_REST] >> flags.IOPL & 3 or insn.mode.vm86:
         return False  # the task's map has to be asked
@@ -72,6 +72,17 @@ def room(cpu: Cpu, segment: int, offset: int, is_flat: bool, *, write: bool) -> 
         return 1 << 32
     low, span = segments.span(cpu, segment, write=write)
     return max(span - (offset - low & _FULL) + 1, 0)
+
+
+def room_below(
+    cpu: Cpu, segment: int, offset: int, size: int, is_flat: bool, *, write: bool
+) -> int:
+    """Return how many bytes may be accessed by items that end with the one at an offset."""
+    if is_flat and segment < segments.FS:
+        return 1 << 32
+    low, span = segments.span(cpu, segment, write=write)
+    distance = offset - low & _FULL
+    return distance + size if distance + size <= span + 1 else 0
 
 
 def translate(

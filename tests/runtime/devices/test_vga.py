@@ -217,6 +217,32 @@ def test_registers() -> None:
     assert [read(0x3C9, 1) for _ in range(4)] == [3, 6, 60, 4]
 
 
+@pytest.mark.parametrize("wide", [0, 0x20])
+def test_colours_in_blocks(wide: int) -> None:
+    """`rep outsb` and `rep insb` at the palette's port are many single accesses."""
+    one, many = Board(), Board()
+    data = bytes(random.Random(3).randbytes(2000))
+    for board in (one, many):
+        board.dispi(4, 0x41 | wide)
+        board.bus.port_out(0x3C8, 7, 1)
+        board.bus.port_out(0x3C7, 200, 1)
+    for value in data:
+        one.bus.port_out(0x3C9, value, 1)
+    left = data
+    while left:
+        done = many.bus.write_stream(0x3C9, left, 1)
+        assert done > 0
+        left = left[done:]
+    assert one.vga.palette == many.vga.palette
+    assert one.bus.port_in(0x3C8, 1) == many.bus.port_in(0x3C8, 1)
+    found = b""
+    while len(found) < 1000:
+        found += many.bus.read_stream(0x3C9, 1, 1000 - len(found))
+    assert found == bytes(one.bus.port_in(0x3C9, 1) for _ in range(1000))
+    assert many.bus.write_stream(0x3C9, data, 2) == 0
+    assert many.bus.read_stream(0x3C9, 2, 4) == b""
+
+
 def test_retrace_comes_and_goes() -> None:
     """Input status 1 tells lines and frames apart: about 70 frames a second, 400 lines shown."""
     board = Board()

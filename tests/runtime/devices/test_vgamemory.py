@@ -132,7 +132,7 @@ def test_memory_is_that_of_the_model(seed: int) -> None:
         assert board.vga.memory.bytes[:65536, plane].tobytes() == bytes(model.planes[plane])
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(12))
 def test_blocks_are_many_single_accesses(seed: int) -> None:
     """Blocks written, read and moved do what bytes one by one do, in any state."""
     rng, one, many = random.Random(seed), Board(), Board()
@@ -164,9 +164,10 @@ def test_blocks_are_many_single_accesses(seed: int) -> None:
         assert block.read_block(address, size) == read
         assert block.latch == single.latch
         target = min(max(0xA0000, address + rng.choice([0, 5, 200, -300, 4000])), 0xC0000 - size)
-        if block.move_block(address, target, size):
+        is_down = rng.random() < 0.5
+        if block.move_block(address, target, size, is_down):
             moved += 1
-            for i in range(size):
+            for i in reversed(range(size)) if is_down else range(size):
                 single.write(target + i, single.read(address + i, 1), 1)
         assert block.latch == single.latch
         assert (block.words == single.words).all()
