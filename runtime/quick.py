@@ -95,6 +95,7 @@ class Quick:
         self.make = cache.arena.function(
             "install", ctypes.c_int64, *[ctypes.c_int64] * 3, keep_gil=True
         )
+        self.absent: list[int] = []  # pages that cannot be read, while a block is made
         self.model = Model.MAX
         self._use_forms(self.model)
         self._set(at.PAGES, self.pages.address)
@@ -172,11 +173,16 @@ class Quick:
         self._set(at.LIMIT, context.cs_limit)
         self.cache.check_room()
         make, address, key = self.make, self.address, key_of(location)
-        while (number := make(address, key, fpu)) < 0:
-            if number == -at.FULL:
-                raise Full
-            if not self._supply(-number):
-                return None
+        try:
+            while (number := make(address, key, fpu)) < 0:
+                if number == -at.FULL or not self._supply(-number):
+                    break
+        finally:
+            self._forget_absent()
+        if number == -at.FULL:
+            raise Full
+        if number < 0:
+            return None
         block = Block(self.cache.table, number)
         self.cache.register(block)
         return block
@@ -185,10 +191,19 @@ class Quick:
         """Answer GuestCode.shows."""
         if context.number:
             return self.code.peek(address, context).is_shown
-        while (found := self.look(self.address, address)) < 0:
-            if not self._supply(-found):
-                return self.code.peek(address).is_shown
-        return bool(found & at.SHOWN)
+        try:
+            while (found := self.look(self.address, address)) < 0:
+                if not self._supply(-found):
+                    break
+        finally:
+            self._forget_absent()
+        return self.code.peek(address).is_shown if found < 0 else bool(found & at.SHOWN)
+
+    def _forget_absent(self) -> None:
+        """Ask again for pages that could not be read: nobody says when they can be."""
+        for page in self.absent:
+            self.pages.table[page] = 0
+        self.absent.clear()
 
     def _supply(self, status: int) -> bool:
         """Tell compiled code what it missed; False if that is impossible."""
@@ -204,6 +219,10 @@ class Quick:
             if page in self.code.open_pages or self.code.is_marked(page):
                 return False
             found = self.pages.get(page) or self.code.read_page(page)
+            if not found:  # Look-ahead knows nothing of it then, and blocks end before it.
+                self.pages.table[page] = at.ABSENT
+                self.absent.append(page)
+                return True
             if len(found) != PAGE_SIZE or page not in self.pages:
                 return False
             self.pages.tell(page, found)

@@ -163,6 +163,32 @@ def test_random_bytes() -> None:
     assert compare(bytes(code), list(places(rng, len(code), 500))) > 300
 
 
+def test_absent_pages() -> None:
+    """Look-ahead into an absent page knows nothing, and blocks end before it: no need of Python."""
+    code = bytearray(b"\x90" * 0x1000)
+    code[:9] = b"\x83\xc0\x01\x0f\x84\xf7\x0f\x00\x00"  # add eax, 1; jz to the page behind
+    code[-5:] = b"\x83\xc0\x01\x05\x01"  # add eax, 1; an insn that goes on there
+    found = [(CODE, 0), (CODE + 0xFFB, 0), (CODE + 0xFFE, 0)]
+    assert compare(bytes(code), found) == 2
+
+
+def test_absent_for_one_block() -> None:
+    """What could not be read is asked for again: nobody says when it can be."""
+    page = bytes((0x40,)) * 0x1000  # inc eax
+    bench = Bench(page)
+    try:
+        (before,) = bench.blocks([(CODE + 0xFFF, 0)], is_quick=True)
+        bench.mem.map(CODE + 0x1000, 0x1000, 3, fixed=True)
+        bench.mem.write(CODE + 0x1000, page)
+        bench.mem.protect(CODE + 0x1000, 0x1000, 5)
+        (after,) = bench.blocks([(CODE + 0xFFF, 0)], is_quick=True)
+        assert isinstance(before, Made)
+        assert isinstance(after, Made)
+        assert len(after.code) > len(before.code)
+    finally:
+        bench.close()
+
+
 REAL = Segments.REAL
 SEGMENTED = {
     "real": Mode(False, False, REAL, protected=False, cpl=0, system=True),

@@ -9,7 +9,8 @@ from translator.ir import CondLink, Link
 from translator.shape import SLOT_INDEX, Shape
 
 # The context: what Python sets up...
-PAGES = 0  # address of the table page number -> address of its bytes, 0: unknown
+PAGES = 0  # address of the table page number -> address of its bytes, 0: unknown, or:
+ABSENT = 1  # what cannot be read, as long as one block is made
 FORMS = 8  # address of the opcode forms (scan.py)
 SHAPES = 16  # address of the hash table of shapes: entries of key (16 bytes) and row address
 SHAPES_MASK = 24

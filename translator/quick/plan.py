@@ -32,8 +32,19 @@ def linear(ctx: int, pc: int) -> int:
     return (s64(ctx + lay.BASE) + pc) & _ADDRESS
 
 
+def ends_at(ctx: int, size: int, scratch: int) -> int:
+    """Let a copy of guest code end before an absent page; the insn there is truncated."""
+    put64(ctx + lay.WINDOW_SIZE, size)
+    for i in range(0, _SLACK >> 3):
+        put64(scratch + size + 8 * i, 0)
+    return scratch
+
+
 def fetch(ctx: int, pc: int, size: int, scratch: int) -> int:
-    """Return the address of a copy of guest code, or 0: the page in lay.MISSING is unknown."""
+    """Return the address of a copy of guest code, or 0: the page in lay.MISSING is unknown.
+
+    It is shorter than *size* where an absent page begins, as `GuestCode.fetch` has it.
+    """
     room = s64(ctx + lay.LIMIT) - pc + 1
     if size > room and s64(ctx + lay.SYSTEM):
         size = room if room > 0 else 0
@@ -48,6 +59,8 @@ def fetch(ctx: int, pc: int, size: int, scratch: int) -> int:
     if code == 0:
         put64(ctx + lay.MISSING, page)
         return 0
+    if code == lay.ABSENT:
+        return ends_at(ctx, 0, scratch)
     left = 4096 - offset
     if size + _SLACK <= left:
         return code + offset
@@ -58,6 +71,8 @@ def fetch(ctx: int, pc: int, size: int, scratch: int) -> int:
         if code == 0:
             put64(ctx + lay.MISSING, page)
             return 0
+        if code == lay.ABSENT:
+            return ends_at(ctx, left, scratch)
         copy(scratch + left, code, size - left)
     return scratch
 

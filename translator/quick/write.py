@@ -12,6 +12,7 @@ from translator.quick.plan import (
     DEPTH,
     LIMIT,
     add_span,
+    ends_at,
     enter_context,
     fetch,
     find_shape,
@@ -326,7 +327,7 @@ def peek(ctx: int, pc: int) -> int:
 PUBLIC = {*known.PUBLIC, "translate", "peek"}
 FUNCTIONS: list[Callable[..., int]] = [
     *known.FUNCTIONS,
-    prefix_kind, number, scan, enter_context, linear, fetch, find_shape, add_span, look, turn,
-    fpu_allows, fpu_after, form, target_of, liveness, add_piece, choose, align, fill, code_of,
+    prefix_kind, number, scan, enter_context, linear, ends_at, fetch, find_shape, add_span, look,
+    turn, fpu_allows, fpu_after, form, target_of, liveness, add_piece, choose, align, fill, code_of,
     place_code, place_cold, stubs, service_slots, translate, peek,
 ]  # fmt: skip
