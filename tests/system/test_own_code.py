@@ -95,7 +95,7 @@ def run(code: bytes, strategy: str) -> tuple[Processor, list[int], bytes]:
     engine = processor.engine
     engine.tiering.thresholds.x87_share = 0  # in the host's registers, wherever that can be
     engine.code.open_pages.add(SEGMENT >> 8)
-    engine.code.count_change = lambda page, cpu: False  # type: ignore[method-assign]
+    engine.code.count_change = lambda page, cpu, blocks: False  # type: ignore[method-assign]
     at_once, counts = engine.tiering.at_once, engine.tiering.counts
     engine.tiering.at_once = lambda *place: (  # type: ignore[method-assign]
         at_once(*place) if counts.formed < MOST else None
