@@ -54,6 +54,7 @@ class Vga:
         """Set the registers to zero, as after power-on."""
         self.crtc, self.attribute = bytearray(0x19), bytearray(0x15)
         self.misc, self.feature, self.enable = 0, 0, 1
+        self._enables_memory = False
         self._indices = dict.fromkeys((0x3C4, 0x3CE, 0x3D4), 0)
         self._attribute_index, self._attribute_data = 0, False  # which register, and which half
         self.palette = bytearray(768)
@@ -270,8 +271,10 @@ class Vga:
         elif port == 0x3C8:
             self._dac_write, self._dac_state = value * 3, 0
         elif port == 0x3C2:
+            # Until somebody uses the bit there is memory, as firmware made for emulators needs.
+            self._enables_memory |= bool(value & 2)
             self.misc = value
-            self.memory.enable(bool(value & 2))
+            self.memory.enable(bool(value & 2) or not self._enables_memory)
         elif port == 0x3C3:
             self.enable = value & 1
         elif port == 0x3DA:

@@ -99,19 +99,22 @@ def _by_elf(image: bytes) -> tuple[list[Segment], int]:
         raise LoadError("a Multiboot kernel must be a 32-bit ELF file or say its addresses")
     entry, table = struct.unpack_from("<II", image, 24)
     size, count = struct.unpack_from("<HH", image, 42)
-    segments = []
+    segments, place = [], entry
     for index in range(count):
         at = table + index * size
         if len(image) < at + 32:
             raise LoadError("the kernel is truncated")
-        kind, offset, _, start, in_file, in_memory = struct.unpack_from("<6I", image, at)
+        kind, offset, linked, start, in_file, in_memory = struct.unpack_from("<6I", image, at)
         if kind != _PT_LOAD or not in_memory:
             continue
         data = image[offset : offset + in_file]
         if len(data) != in_file or in_memory < in_file:
             raise LoadError("the kernel is truncated")
         segments.append(Segment(start, data, in_memory))
-    return segments, entry
+        # Kernels that are linked to high addresses have a virtual entry point.
+        if linked <= entry < linked + in_memory:
+            place = start + entry - linked
+    return segments, place
 
 
 def _information(

@@ -218,14 +218,18 @@ def test_modules_are_loaded_and_told() -> None:
 PLAIN = struct.pack("<III", 0x1BADB002, 0, -0x1BADB002 & 0xFFFFFFFF)
 
 
-def elf(segments: list[tuple[int, bytes, int]], entry: int = LOAD) -> bytes:
-    """Return an ELF file with a Multiboot header in its first segment."""
+def elf(segments: list[tuple[int, bytes, int]], entry: int = LOAD, linked: int = 0) -> bytes:
+    """Return an ELF file with a Multiboot header in its first segment.
+
+    Virtual addresses are *linked* higher than physical ones.
+    """
     header = struct.pack(
         "<16s2H5I6H", b"\x7fELF\1\1\1", 2, 3, 1, entry, 52, 0, 0, 52, 32, len(segments), 0, 0, 0
     )
     table, body, at = b"", b"", 52 + 32 * len(segments)
     for start, data, size in segments:
-        table += struct.pack("<8I", 1, at + len(body), start, start, len(data), size, 7, 4)
+        virtual = start + linked
+        table += struct.pack("<8I", 1, at + len(body), virtual, start, len(data), size, 7, 4)
         body += data
     return header + table + body
 
@@ -243,6 +247,16 @@ def test_elf_kernels() -> None:
         assert pc.processor.cpu.eip == LOAD + 12
     finally:
         pc.close()
+
+
+def test_an_entry_point_among_virtual_addresses() -> None:
+    """As that of GNU Mach; other kernels give a physical one beside virtual addresses."""
+    for entry in (0xC0000000 + LOAD + 12, LOAD + 12):
+        pc = load(elf([(LOAD, PLAIN + b"\xf4", 13)], entry, linked=0xC0000000))
+        try:
+            assert pc.processor.cpu.eip == LOAD + 12
+        finally:
+            pc.close()
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,8 @@ def test_cga_modes() -> None:
 def test_switched_off() -> None:
     """Screen off is black, whatever is in memory; without memory enabled nothing is there."""
     board = Board()
+    board.bus.port_out(0x3C2, 0x01, 1)  # as GRUB does, built as firmware of QEMU
+    assert board.peek(0xA0000) == 0
     board.set_mode(0x13)
     board.poke(0xA0000, b"\x20" * 100)
     assert render(board.vga.frame()).any()
