@@ -60,3 +60,14 @@ class CodeRows:
     def outer(self) -> list[int]:
         """Return the pages that only code of ring 3 was read from."""
         return [row & R_PAGE for row in self.rows if not row & R_SUPER]
+
+
+def runs(pages: list[int]) -> list[tuple[int, int]]:
+    """Return first page and count of each run of neighbours in a sorted list."""
+    found: list[tuple[int, int]] = []
+    for page in pages:
+        if found and found[-1][0] + found[-1][1] == page:
+            found[-1] = found[-1][0], found[-1][1] + 1
+        else:
+            found.append((page, 1))
+    return found

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable
 
 from runtime import hostmap, native
 from runtime.memory import SIZE, Memory
-from runtime.system.coderows import CodeRows
+from runtime.system.aliases import Aliases
+from runtime.system.coderows import CodeRows, runs
 from runtime.system.physical import PAGE, PAGE_SHIFT, Physical
 from translator.faults import GuestFault
 from translator.mode import Context
@@ -75,6 +76,7 @@ class Linear(Memory):
         # Called when a page of a space, whose code was put aside, is used for code again; with
         # whether it is what it was.
         self.on_return: Callable[[int, int, bool], None] = lambda page, space, is_same: None
+        self.aliases = Aliases(self)
         physical.on_write = self.written
         physical.on_change = self._changed_kind
 
@@ -96,13 +98,14 @@ class Linear(Memory):
         self.tables, self.lists = [], []
         for view, base in enumerate(self.bases):
             self._set(at.BASES + 8 * view, base)
-            self.tables.append(self._area(at.TABLES + 8 * view, SIZE >> PAGE_SHIFT))
-            self.lists.append(self._area(at.LISTS + 8 * view, _LISTED_MAX))
-        self._rows_at = self._area(at.ROWS, 4 * (_SPACES_MAX + 1)).cast("B").cast("q")
-        self._spaces_at = self._area(at.SPACES, 2 * spaces.SPACES_SIZE)
-        self._in_rows = self._area(at.IN_ROWS, SIZE >> PAGE_SHIFT + 2).cast("B")
+            self.tables.append(self.area(at.TABLES + 8 * view, SIZE >> PAGE_SHIFT))
+            self.lists.append(self.area(at.LISTS + 8 * view, _LISTED_MAX))
+        self._rows_at = self.area(at.ROWS, 4 * (_SPACES_MAX + 1)).cast("B").cast("q")
+        self._spaces_at = self.area(at.SPACES, 2 * spaces.SPACES_SIZE)
+        self._in_rows = self.area(at.IN_ROWS, SIZE >> PAGE_SHIFT + 2).cast("B")
 
-    def _area(self, field: int, count: int) -> memoryview:
+    def area(self, field: int, count: int) -> memoryview:
+        """Make a table of words that compiled code finds by a field."""
         area, address = native.reserve(4 * count, mmap.PROT_READ | mmap.PROT_WRITE)
         self._areas.append(area)
         self._set(field, address)
@@ -161,9 +164,11 @@ class Linear(Memory):
 
     def is_alone(self, context: Context) -> bool:
         """Whether linear memory shows nothing twice; real mode knows what line 20 does."""
-        return not self.fields[at.ON // 8] and (
-            context.mode.is_real or self.fields[at.A20 // 8] == -1
-        )
+        if self.fields[at.ON // 8]:
+            return False
+        if context.mode.is_real:  # expanded memory is out of its reach, but in its frame
+            return not self.aliases.has_twins
+        return self.fields[at.A20 // 8] == -1 and not self.physical.shown
 
     def set_a20(self, *, enabled: bool) -> None:
         """Let address line 20 through, or hold it at 0."""
@@ -206,8 +211,12 @@ class Linear(Memory):
         self._spaces_at[entry], self._spaces_at[entry + 1] = cr3, number
         return number
 
-    def _forget_all_code(self) -> None:
+    def forget_code(self) -> None:
+        """Drop all translated code."""
         self._forget_frames(list(self.code_frames))
+
+    def _forget_all_code(self) -> None:
+        self.forget_code()
         for number in list(self.code_rows):
             del self.code_rows[number]
             self._show_rows(number)
@@ -246,11 +255,11 @@ class Linear(Memory):
         if len(kept) > _LISTED_MAX // 2:
             kept, pages = pages[:0], np.concatenate((kept, pages))
         table[pages] = 0
-        base, runs = self.bases[view], _runs(pages.tolist())
-        if len(runs) > _FEW and not len(kept):
+        base, found = self.bases[view], runs(pages.tolist())
+        if len(found) > _FEW and not len(kept):
             hostmap.reserve_again(base, SIZE)
         else:
-            for first, count in runs:
+            for first, count in found:
                 hostmap.reserve_again(base + (first << PAGE_SHIFT), count << PAGE_SHIFT)
         listed[: len(kept)] = kept
         self.fields[count_at] = len(kept)
@@ -321,7 +330,8 @@ class Linear(Memory):
         """Return the linear pages that show a frame in a window."""
         table = self.tables[view]
         if not self.fields[at.ON // 8]:  # with paging off: its own, and below address line 20
-            near = {frame, frame ^ _LINE_20}
+            near = {frame, *self.aliases.pages(frame)}
+            near |= {page ^ _LINE_20 for page in near}
             return [p for p in near if table[p] and table[p] >> at.FRAME_SHIFT == frame]
         shown, index = set(), -1
         while (index := self._showing(self.context_address, view, frame, index + 1)) >= 0:
@@ -376,13 +386,16 @@ class Linear(Memory):
         self._rows_at[2 * space + 1] = len(known) if known else 0
 
     def _drop(self, pages: Iterable[int]) -> None:
-        for first, count in _runs(sorted(pages)):
+        for first, count in runs(sorted(pages)):
             self.on_code_change(first << PAGE_SHIFT, count << PAGE_SHIFT)
 
     def written(self, address: int, size: int) -> None:
         """Drop code made from physical memory that is about to change."""
         last = address + max(size, 1) - 1 >> PAGE_SHIFT
         frames = range(address >> PAGE_SHIFT, last + 1)
+        if self.physical.shown:
+            others = self.aliases.frames(frames.start, last)
+            self._forget_frames([f for f in others if f in self.code_frames])
         if len(frames) > len(self.code_frames):
             self._forget_frames([f for f in self.code_frames if f in frames])
         else:
@@ -485,14 +498,3 @@ class Linear(Memory):
     def is_shared(self, address: int) -> bool:
         """Answer False: whatever changes memory is seen."""
         return False
-
-
-def _runs(pages: list[int]) -> list[tuple[int, int]]:
-    """Return first page and count of each run of neighbours in a sorted list."""
-    runs: list[tuple[int, int]] = []
-    for page in pages:
-        if runs and runs[-1][0] + runs[-1][1] == page:
-            runs[-1] = runs[-1][0], runs[-1][1] + 1
-        else:
-            runs.append((page, 1))
-    return runs

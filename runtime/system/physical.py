@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from runtime import hostmap
+
 PAGE_SHIFT, PAGE = 12, 4096
 Read = Callable[[int, int], int]  # physical address, bytes -> number
 Write = Callable[[int, int, int], None]  # physical address, number, bytes
@@ -67,6 +69,8 @@ class Physical:
         self.on_write: Callable[[int, int], None] = lambda address, size: None
         # Called when a range becomes another kind of memory.
         self.on_change: Callable[[int, int], None] = lambda address, size: None
+        self.shown: dict[int, int] = {}  # page -> the frame that is seen there instead of its own
+        self.on_show: Callable[[int, int], None] = lambda address, size: None
 
     def close(self) -> None:
         """Give the memory back; nothing may use it any more."""
@@ -87,6 +91,22 @@ class Physical:
     def take_ram(self, start: int, size: int) -> None:
         """Let a range of pages be no RAM any more: if a device has it, that answers again."""
         self._set_kind(start, size, 2)
+
+    def show(self, start: int, size: int, target: int) -> None:
+        """Let a range of pages below 1 MiB show other RAM, or (*target* is *start*) its own again.
+
+        It is the same memory then, for guest code and for Python. OSError.
+        """
+        access = hostmap.PROT_READ | hostmap.PROT_WRITE
+        error = hostmap.map_fixed(self.address + start, size, access, self.fd, target, shared=True)
+        if error:
+            raise OSError(error, os.strerror(error))
+        for at in range(0, size, PAGE):
+            page, frame = start + at >> PAGE_SHIFT, target + at >> PAGE_SHIFT
+            self.shown[page] = frame
+            if page == frame:
+                del self.shown[page]
+        self.on_show(start, size)
 
     def remove(self, start: int, size: int) -> None:
         """Let nothing be at a range of pages any more."""

@@ -37,6 +37,7 @@ ROWS, SPACES, IN_ROWS, STALE = 280, 288, 296, 304
 COMPILED = 312  # whether system.py may do what it can
 CALLEES = 328  # address of rows for those who answer for ports and devices (accesses.py)
 TSC_ON, TSC_OFFSET = 336, 344  # whether rdtsc shows the host's clock, and what is added (ns)
+SHOWN, SHOWN_PAGES = 352, 256  # frame (u32) that each page below 1 MiB shows; 0: its own
 PAGING_SIZE = 512
 TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 
@@ -80,6 +81,13 @@ def forbids(ctx: int, kind: int, rights: int, nx: int) -> int:
     return 1 if kind & A_FETCH and nx else 0
 
 
+def shown(ctx: int, frame: int) -> int:
+    """Return the frame that a physical page shows: another one where expanded memory is."""
+    if frame < SHOWN_PAGES and s64(ctx + SHOWN):
+        return u32(s64(ctx + SHOWN) + 4 * frame)
+    return frame
+
+
 def found(ctx: int, kind: int, frame: int, rights: int, leaf: int, marked: int) -> int:
     """Return what `walk` returns for a page."""
     bits = IS_ACCESSED if marked & _A else 0
@@ -87,7 +95,7 @@ def found(ctx: int, kind: int, frame: int, rights: int, leaf: int, marked: int) 
         bits = bits | MAY_WRITE
     if leaf & _G and s64(ctx + GLOBAL):
         bits = bits | IS_GLOBAL
-    return (frame & (s64(ctx + A20) >> 12)) << 8 | bits
+    return shown(ctx, frame & (s64(ctx + A20) >> 12)) << 8 | bits
 
 
 def mark32(ctx: int, kind: int, at: int, entry: int, wanted: int) -> int:
@@ -174,7 +182,8 @@ def walk(ctx: int, address: int, kind: int) -> int:
     if s64(ctx + TLB):
         return walk_tlb(ctx, address, kind)
     if not s64(ctx + ON):
-        return ((address & s64(ctx + A20)) >> 12) << 8 | MAY_WRITE | IS_GLOBAL | IS_ACCESSED
+        frame = shown(ctx, (address & s64(ctx + A20)) >> 12)
+        return frame << 8 | MAY_WRITE | IS_GLOBAL | IS_ACCESSED
     if s64(ctx + PAE):
         return walk_pae(ctx, address, kind)
     return walk32(ctx, address, kind)
@@ -248,6 +257,6 @@ def fill_fault(ctx: int, host: int, error: int) -> int:
 
 PUBLIC = {"walk", "fill_page", "fill_fault"}
 FUNCTIONS: list[Callable[..., int]] = [
-    entry_at, denied, forbids, found, mark32, walk32, walk_pae, walk_tlb, walk, state_of, fill_page,
-    fill_fault,
+    entry_at, denied, forbids, shown, found, mark32, walk32, walk_pae, walk_tlb, walk, state_of,
+    fill_page, fill_fault,
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """EMS 4.0: expanded memory in a page frame of 64 KiB at E000h.
 
-Pages are copied into the frame when they are mapped, and back when others are.
+The frame shows the pages themselves: one that is mapped twice is the same memory twice.
 Source: Lotus, Intel and Microsoft Expanded Memory Specification, version 4.0, 1987.
 """
 
@@ -63,6 +63,7 @@ class Ems:
     def __init__(self, dos: Kernel, pool: ExtendedMemory) -> None:
         """Serve INT 67h."""
         self.dos, self.memory, self.pool = dos, dos.memory, pool
+        self._ram = dos.machine.physical
         self.handles = {0: Handle([])}
         self.mapped: list[Mapped] = [None] * SLOTS
         self.total = min(pool.total(), _LIMIT) // PAGE
@@ -122,33 +123,10 @@ class Ems:
 
     def map(self, slot: int, wanted: Mapped) -> None:
         """Let a page of the frame show a logical page, or nothing."""
-        held = self.mapped[slot]
-        if held == wanted:
-            return
-        frame = (FRAME << 4) + slot * PAGE
-        if held is not None:
-            self.memory.write(self.place(held), self.memory.read(frame, PAGE))
-        self.mapped[slot] = wanted
-        if wanted is not None:
-            for other, shown in enumerate(self.mapped):
-                if shown == wanted and other != slot:  # a second view of a page: as it is now
-                    at = (FRAME << 4) + other * PAGE
-                    self.memory.write(self.place(wanted), self.memory.read(at, PAGE))
-            self.memory.write(frame, self.memory.read(self.place(wanted), PAGE))
-
-    def _flush(self) -> None:
-        """Copy what the frame shows back, so that the pages are as the program sees them."""
-        for slot, held in enumerate(self.mapped):
-            if held is not None:
-                frame = (FRAME << 4) + slot * PAGE
-                self.memory.write(self.place(held), self.memory.read(frame, PAGE))
-
-    def _refill(self) -> None:
-        """Copy pages into the frame, after they were changed."""
-        for slot, held in enumerate(self.mapped):
-            if held is not None:
-                frame = (FRAME << 4) + slot * PAGE
-                self.memory.write(frame, self.memory.read(self.place(held), PAGE))
+        if self.mapped[slot] != wanted:
+            self.mapped[slot] = wanted
+            frame = (FRAME << 4) + slot * PAGE
+            self._ram.show(frame, PAGE, frame if wanted is None else self.place(wanted))
 
     def map_checked(self, slot: int, logical: int, number: int) -> None:
         """Map a page that a program asks for; FFFFh: none."""
@@ -203,7 +181,7 @@ class Ems:
         """Show no page of a handle from a logical one on."""
         for slot, held in enumerate(self.mapped):
             if held is not None and held[0] == number and held[1] >= first:
-                self.mapped[slot] = None
+                self.map(slot, None)
 
     def version(self, call: Call) -> None:
         """AL = version."""
@@ -363,7 +341,6 @@ class Ems:
         (length,) = struct.unpack_from("<I", data)
         if length > _MIB:
             raise EmsError(_TOO_LONG)
-        self._flush()
         source = self._parts(data[4:11], length)
         target = self._parts(data[11:18], length)
         text = b"".join(self.memory.read(at, size) for at, size in source)
@@ -371,7 +348,6 @@ class Ems:
             other = b"".join(self.memory.read(at, size) for at, size in target)
             self._scatter(source, other)
         self._scatter(target, text)
-        self._refill()
 
     def _parts(self, data: bytes, length: int) -> list[tuple[int, int]]:
         """Return address and size of the parts that a region consists of."""
