@@ -11,12 +11,12 @@ import wave
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from runtime.bus import Bus
 from runtime.clock import SECOND, Clock
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from runtime.devices.pit import Counter
 
 RATE = 44100
@@ -104,6 +104,8 @@ class Recorder:
 
     def _high_time(self, times: np.ndarray) -> np.ndarray:
         """Return for how long the output was high from the last change to each time."""
+        import numpy as np  # takes 0.1 s, and few machines are recorded
+
         passed = times - self._since
         if not self._period:
             return passed * self._level
@@ -115,6 +117,8 @@ class Recorder:
 
     def _render(self, end: int) -> None:
         """Write the samples that are over at a time."""
+        import numpy as np
+
         start = self._since
         while start < end:
             stop = min(start + _AT_ONCE, end)

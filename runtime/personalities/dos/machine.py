@@ -1,12 +1,14 @@
 """The small machine that DOS programs run on: a PC without disks, and its BIOS.
 
-Processor, memory, interrupt controllers, timer, clock, keyboard; a display adapter when somebody
-looks at it (display.py). Its devices are those of runtime/machines/pc.py.
+Processor, memory, interrupt controllers, timer, clock, keyboard; a speaker that nobody hears, by
+whose port programs measure time; a display adapter when somebody looks at it (display.py). Its
+devices are those of runtime/machines/pc.py.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from runtime.bus import Bus, Line
@@ -17,6 +19,7 @@ from runtime.devices.pic import Pic
 from runtime.devices.pit import Pit
 from runtime.devices.ps2 import Ps2
 from runtime.devices.rtc import Rtc
+from runtime.devices.speaker import Speaker
 from runtime.firmware.bios.bios import Bios, BiosConfig
 from runtime.firmware.callbacks import SEGMENT
 from runtime.firmware.typeahead import key_reader
@@ -52,6 +55,14 @@ class Crash(Exception):  # noqa: N818 (the guest's)
 
 class _Processor(Processor):
     """The processor; it says so when a program has gone wrong for good."""
+
+    # Called for software interrupts that the interp tier executes: whether that was all.
+    on_interrupt: Callable[[int], bool] | None = None
+
+    def interrupt(self, vector: int) -> None:
+        """Execute int *vector*; EIP is behind it."""
+        if self.on_interrupt is None or not self.on_interrupt(vector):
+            super().interrupt(vector)
 
     def fault(self, vector: int, error: int = 0, address: int = 0) -> None:
         """Deliver an exception, unless real mode's handler of it would return to the same insn."""
@@ -103,6 +114,7 @@ class DosMachine:
         self.processor.acknowledge = self.pic.acknowledge
         line = self.pic.line
         self.pit = Pit(bus, line(0), clock)
+        self.speaker = Speaker(bus, clock, self.pit.counters[2])
         now = time.localtime()
         self.rtc = Rtc(bus, line(8), clock, datetime(*now[:5], min(now.tm_sec, 59)))
         cmos.set_memory_size(self.rtc.ram, size)
