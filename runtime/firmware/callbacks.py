@@ -170,6 +170,21 @@ class Callbacks:
         descriptors.load_paragraph(cpu, CS, segment & 0xFFFF)
         cpu.eip = offset & 0xFFFF
 
+    def serves(self, segment: int, offset: int) -> bool:
+        """Whether a function and an iret are all that a far pointer of real mode leads to."""
+        stub = self._stubs.get(ROM + offset) if segment == SEGMENT else None
+        return stub is not None and self.physical.view[ROM + stub.behind] == _ENDS["iret"][0]
+
+    def serve_at_once(self) -> bool:
+        """Do what the guest in real mode does next, at such a pointer, but for the iret.
+
+        False if something else comes now than the iret.
+        """
+        cpu = self.processor.cpu
+        behind = cpu.eip + len(_TRAP)
+        self._undefined()
+        return bool(cpu.cs == SEGMENT and cpu.eip == behind)
+
     # -- called by the processor -------------------------------------------------------------------
     def _undefined(self) -> bool:
         """Call the function of the stub at CS:EIP; False if there is none."""

@@ -286,7 +286,9 @@ def call_real(s: Services, call: Call) -> None:
         registers = registers._replace(cs=cs, ip=ip)
     words = b""
     if call.cx:
-        size = 12 if s.is_wide else 6  # of the frame of this interrupt
+        size = 0  # of the frame of this interrupt
+        if call.has_frame:
+            size = 12 if s.is_wide else 6
         mask = 0xFFFFFFFF if segment(call.cpu, SS)[3] & 1 << 22 else 0xFFFF
         words = call.read(call.linear(SS, call.esp + size & mask), 2 * call.cx)
 

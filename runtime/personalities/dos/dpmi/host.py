@@ -20,7 +20,7 @@ from runtime.personalities.dos import psp as layout
 from runtime.personalities.dos.dpmi import descriptors as at
 from runtime.personalities.dos.dpmi.descriptors import Segment, Tables, gate
 from runtime.personalities.dos.dpmi.services import Held, Services
-from runtime.personalities.dos.dpmi.switch import IF, IOPL3, Switch
+from runtime.personalities.dos.dpmi.switch import IF, IOPL3, RETURNED, TF, Switch
 from runtime.personalities.dos.errors import DosError
 from runtime.system import segments
 from runtime.system.segments import CS, DS, ES, FS, GS, SS
@@ -40,6 +40,7 @@ _HLT = 0xF4
 _NAP = 0.001
 # Interrupts of real mode that a client's handler of protected mode gets first.
 HOOKED = frozenset((*range(0x08, 0x10), *range(0x70, 0x78), 0x1C, 0x23, 0x24))
+_DIRECT = frozenset((0x10, *range(0x14, 0x70))) - HOOKED  # software interrupts, no exceptions
 _CRASHED = 255  # exit code
 
 
@@ -145,6 +146,7 @@ class Host:
             switch.frames.clear()
             self._acknowledge = self.machine.processor.acknowledge
             self.machine.processor.acknowledge = self._take_irq
+            self.machine.processor.on_interrupt = self._at_once
             dos.on_program_end.append(self._program_ended)
         self._fill_gates()
         cpu = self.machine.processor.cpu
@@ -209,6 +211,7 @@ class Host:
         self.client = 0
         if not self._waiting:
             self.machine.processor.acknowledge = self._acknowledge
+            self.machine.processor.on_interrupt = None
             dos.on_program_end.remove(self._program_ended)
         cpu = self.machine.processor.cpu
         switch.enter(is_protected=False)
@@ -319,9 +322,27 @@ class Host:
             cpu.eax, cpu.ebx, cpu.ecx, cpu.edx = left.eax, left.ebx, left.ecx, left.edx
             cpu.esi, cpu.edi, cpu.ebp = left.esi, left.edi, left.ebp
             call.has_frame = True
-            call.flags = call.flags & ~0xCD5 | left.flags & 0xCD5
+            call.flags = call.flags & ~RETURNED | left.flags & RETURNED
 
         self.switch.call_real(registers, back, is_interrupt=True)
+
+    def _at_once(self, vector: int) -> bool:
+        """Serve a client's software interrupt here and now, if it has no handler for it."""
+        switch, cpu = self.switch, self.machine.processor.cpu
+        if vector not in _DIRECT or not switch.is_protected or cpu.cs & 3 != 3 or cpu.eflags & TF:
+            return False
+        if self.services.interrupts[vector] != (self.code, self.defaults[vector]):
+            return False
+        if vector == 0x31:
+            call = self.machine.callbacks.call
+            call.has_frame = False
+            self.services.serve(call)
+            return True
+        ax = cpu.eax & 0xFFFF
+        if (vector == 0x21 and ax >> 8 == 0x4C) or (vector == 0x2F and ax == 0x1686):
+            return False
+        far = self.dos.memory.u32(4 * vector)
+        return switch.reflect_at_once(far >> 16, far & 0xFFFF, self.dos.psp)
 
     # -- exceptions --------------------------------------------------------------------------------
     def _fault(self, vector: int) -> Function:

@@ -24,7 +24,9 @@ _R32 = {n: FIELDS[n].offset // 4 for n in ("cr0", "idtr_base", "gdtr_base")}
 _R16 = {n: FIELDS[n].offset // 2 for n in ("idtr_limit", "gdtr_limit")}
 _GENERAL = ("edi", "esi", "ebp", "ebx", "edx", "ecx", "eax")
 _SEGMENTS = (ES, CS, SS, DS, FS, GS)
+_CONTEXT = FIELDS["context"].offset // 8
 IOPL3, IF, TF = 0x3000, 0x200, 0x100
+RETURNED = 0xCD5  # flags that an interrupt of real mode returns: those of arithmetic, and DF
 STRUCTURE = 0x32  # bytes of the real-mode call structure
 
 
@@ -186,6 +188,67 @@ class Switch:
         self.set_real(SS, ss)
         cpu.esp = sp
         segments.update_context(cpu)
+        if is_interrupt and self._serve_at_once():
+            self._returned(self.machine.callbacks.call)
+
+    def _serve_at_once(self) -> bool:
+        """Serve an interrupt that real mode has just got: whether a function of ours did all of it.
+
+        Flags are then what iret makes them; the rest of what it does is left to the caller.
+        """
+        callbacks, cpu = self.machine.callbacks, self.cpu
+        if not callbacks.serves(cpu.cs, cpu.eip) or not callbacks.serve_at_once():
+            return False
+        frame = self.machine.memory.copy_from(cpu.ss, cpu.esp, 6)
+        offset, segment, flags = struct.unpack("<HHH", frame)
+        if self.is_protected or (segment, offset) != self.real_return:
+            return False
+        cpu.esp = cpu.esp + 6 & 0xFFFF
+        cpu.eflags = cpu.eflags & ~0xFFFF | flags
+        return True
+
+    def reflect_at_once(self, segment: int, offset: int, psp: int) -> bool:
+        """Let a function of ours serve an interrupt of protected mode; False if it is not ours.
+
+        As `call_real` does with the client's registers, but no guest code runs if it can be helped.
+        """
+        cpu = self.cpu
+        if not self.machine.callbacks.serves(segment, offset):
+            return False
+        esp, eip, eflags = cpu.esp, cpu.eip, cpu.eflags
+        context = cpu.r64[_CONTEXT]
+        hidden = tuple(segments.segment(cpu, index) for index in _SEGMENTS)
+
+        def back() -> None:
+            left = self.left
+            assert left is not None
+            for name in _GENERAL:
+                setattr(cpu, name, getattr(left, name))
+            cpu.eflags = eflags & ~RETURNED | left.flags & RETURNED
+
+        kept = self.real_stack
+        state = State((0,) * len(_GENERAL), esp, eip, eflags, hidden, True)
+        self.frames.append(Frame(state, back, kept, self.host_esp))
+        ss, sp = kept[0], kept[1] - 6 & 0xFFFF
+        flags = eflags & 0xFFFF & ~(IOPL3 | TF)
+        self.machine.memory.copy_to(ss, sp, struct.pack("<HHH", *self.real_return[::-1], flags))
+        self.real_stack = ss, sp
+        self.enter(is_protected=False)
+        for index, value in zip(_SEGMENTS, (psp, segment, ss, psp, 0, 0), strict=True):
+            self.set_real(index, value)
+        cpu.esp, cpu.eip, cpu.eflags = sp, offset, (flags | 2) & ~IF
+        if not self._serve_at_once():
+            segments.update_context(cpu)
+            return True
+        self.frames.pop()
+        self.real_stack = kept
+        self.enter(is_protected=True)
+        for index, values in zip(_SEGMENTS, hidden, strict=True):
+            segments.set_segment(cpu, index, *values)
+        flags = cpu.eflags
+        cpu.esp, cpu.eip, cpu.eflags = esp, eip, eflags & ~RETURNED | flags & RETURNED
+        cpu.r64[_CONTEXT] = context
+        return True
 
     def _load_real(self, registers: Registers, flags: int) -> None:
         cpu = self.cpu
