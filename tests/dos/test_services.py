@@ -1,8 +1,9 @@
 """Programs in assembly, one for each family of services, print what they get.
 
-`expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, system), or
-DOSBox 0.74 (ems, exec, raw), but for what `DIFFERENCES` says; cpm, dpmi, sectors, upper, vesa and
-xms are by the manuals, as DOSBox ignores locks and both fail at the call of CP/M programs.
+`expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, system), or DOSBox
+0.74 (ansi, ems, exec, raw, timer, twins), but for what `DIFFERENCES` says; cpm, dpmi, sectors,
+upper, vesa and xms are by the manuals, as DOSBox ignores locks and both fail at the call of CP/M
+programs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ HERE = Path(__file__).parent
 ASSEMBLER = shutil.which("nasm")
 # Lines of the referee -> ours, and why.
 DIFFERENCES = {
+    "ansi": {  # CON is a stream of text as well, for terminals
+        "": "\x1b[2J\x1b[1;31mred\x1b[0mplain\x1b[3;5Hat35\x1b[44;33mcol\x1b[K\x1b[s\x1b[40m"
+        "\x1b[6;1H\ttab\x1b[uback\x1b[2A^\x1b[5Bv\x1b[10D<\x1b[C>\x1b[0;7mrev\x1b[5mx"
+    },
     "dirs": {
         "B:\\SUB1\\A???????.TXT": "C:\\SUB1\\A???????.TXT",  # the drive it ran from
         "drive=0001 ": "drive=0002 ",
@@ -62,6 +67,7 @@ def execute(name: str, *words: str, stdin: bytes = b"", options: tuple[str, ...]
 @pytest.mark.parametrize(
     ("name", "status"),
     [
+        ("ansi", 0),
         ("cpm", 0),
         ("dirs", 0),
         ("dpmi", 9),
@@ -73,6 +79,8 @@ def execute(name: str, *words: str, stdin: bytes = b"", options: tuple[str, ...]
         ("raw", 0),
         ("sectors", 0),
         ("system", 0),
+        ("timer", 0),
+        ("twins", 0),
         ("upper", 0),
         ("vesa", 0),
         ("xms", 0),

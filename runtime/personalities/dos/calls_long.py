@@ -108,8 +108,8 @@ def true_name(dos: Kernel, call: Call) -> None:
         found = b"%c:/" % (65 + dos.drive) + device.name
     else:
         place, name = longnames.resolve(dos, text)
-        if call.cl in (1, 2):
-            place.drive.entry(place.path) if place.path else None
+        if call.cl in (1, 2) and place.path:
+            place.drive.entry(place.path)  # it must be there
         if call.cl == 1:
             found = place.text()
         else:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.bios import bda
 from runtime.personalities.dos.console import Output
+from runtime.personalities.dos.keyboard import code_of
 
 if TYPE_CHECKING:
     from runtime.devices.vga import Vga
     from runtime.firmware.call import Call
     from runtime.firmware.callbacks import Result
+    from runtime.personalities.dos.ansi import Ansi
     from runtime.personalities.dos.machine import DosMachine
 
 _WINDOW, _WINDOW_SIZE, _TEXT = 0xA0000, 0x20000, 0xB8000
@@ -37,6 +39,7 @@ class Display:
         """Wait for a look at the adapter; until then there is none."""
         self.machine, self.output = machine, output
         self.vga: Vga | None = None
+        self._ansi: Ansi | None = None  # on the adapter
         self.is_drawn = False  # the program does more than print
         # Called once when the program begins to draw; if it answers True, it shows the screen.
         self.on_draw: Callable[[], bool] = lambda: False
@@ -60,6 +63,7 @@ class Display:
         if self.vga is None:
             from runtime.devices.vga import Vga
             from runtime.firmware.bios import modes
+            from runtime.personalities.dos.ansi import Ansi
             from runtime.personalities.dos.machine import VIDEO_MEMORY
 
             machine = self.machine
@@ -71,6 +75,7 @@ class Display:
             self.vga.place_linear(place)
             machine.bios.vga = self.vga
             modes.set_mode(machine.bios, machine.bios.call, 3)
+            self._ansi = Ansi(machine.bios, self._answer)
             self._put(bytes(self._printed))
             self._printed.clear()
             if self.output.is_terminal:
@@ -95,24 +100,34 @@ class Display:
         self.machine.physical.store(address, value, 8 * size)
 
     # -- printing ----------------------------------------------------------------------------------
-    def write(self, data: bytes) -> None:
-        """Print characters where the cursor is."""
+    def write(self, data: bytes, *, is_raw: bool = False) -> None:
+        """Print characters where the cursor is; *is_raw*: escape sequences are text, too."""
         if self.vga is not None:
-            self._put(data)
+            self._put(data, is_raw=is_raw)
         else:
             self._printed += data
             del self._printed[:-_KEPT]
         if not self.is_shown:
             self.output.write(data)
 
-    def _put(self, data: bytes) -> None:
-        """Write to display memory, as a teletype."""
+    def _put(self, data: bytes, *, is_raw: bool = False) -> None:
+        """Write to display memory."""
         from runtime.firmware.bios.int10 import put_text
 
         bios = self.machine.bios
-        page = self.machine.memory.u8(bda.PAGE) & 7
-        put_text(bios, bios.call, _expand(data), page, None)
+        if is_raw or self._ansi is None:
+            put_text(bios, bios.call, data, self.machine.memory.u8(bda.PAGE) & 7, None)
+        else:
+            self._ansi.write(data)
         self._seen = self._text()
+
+    def _answer(self, data: bytes) -> None:
+        """Type what an escape sequence asked for; a terminal that shows the text does it itself."""
+        if self.is_shown:
+            from runtime.firmware.bios.keyboard import put_key
+
+            for value in data:
+                put_key(self.machine.bios.call, code_of(value))
 
     def _text(self) -> bytes:
         if not self.output.is_terminal:
@@ -123,7 +138,7 @@ class Display:
     def _int10(self, call: Call) -> Result | None:
         """Serve INT 10h."""
         if call.ah == _TELETYPE and not self.is_shown:
-            self.write(bytes((call.al,)))
+            self.write(bytes((call.al,)), is_raw=True)
             return None
         self.adapter()
         if call.ah in _DRAWS:
@@ -145,13 +160,3 @@ class Display:
             self.draw()
         else:
             self._watch.set(self.machine.clock.now() + _LOOK)
-
-
-def _expand(data: bytes) -> bytes:
-    """Return text without what only a terminal understands: tabs become spaces."""
-    if b"\t" not in data:
-        return data
-    found = bytearray()
-    for c in data:
-        found += b" " * (8 - len(found) % 8) if c == 9 else bytes((c,))
-    return bytes(found)

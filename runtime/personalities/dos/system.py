@@ -171,11 +171,13 @@ class Dos:
         for entry in self.options.env:
             name, _, value = entry.partition("=")
             variables[name.upper()] = value
+        words = " ".join(arguments).encode("cp437", "replace")
+        tail = layout.tail(b" " + words if words else b"")
+        if len(words) >= layout.TAIL_MAX:  # as 4DOS and others hand long command lines on
+            variables["CMDLINE"] = " ".join([place.text().decode("cp437"), *arguments])
         block = [f"{n}={v}".encode("cp437", "replace") for n, v in variables.items()]
         programs.root(kernel, block)
         self._open_standard()
-        words = " ".join(arguments).encode("cp437", "replace")
-        tail = layout.tail(b" " + words if words else b"")
         try:
             start = programs.load(kernel, place, 0, tail)
         except DosError as error:
