@@ -20,7 +20,7 @@ from runtime.deadline import Deadline
 from runtime.system.processor import Processor
 
 _LOOK_AGAIN = SECOND // 20  # ns: Ctrl-C and time limits are seen at least so often
-_SHORT = 2_000_000  # ns: poll() counts in ms
+_SELECT_MAX = 1024  # descriptors from here on are beyond select()
 
 
 class Budgeted(CountedTime):
@@ -203,9 +203,12 @@ class Loop:
         left = _LOOK_AGAIN if when is None else when - self.clock.now()
         begun = time.monotonic_ns()
         left = min(left, self._host_left(begun))
-        if left >= _SHORT or when is None:
-            if self._poll.poll(max(left // 1_000_000, 0)):
-                os.eventfd_read(self._wake)
-        elif left > 0 and not self._poll.poll(0):
-            time.sleep(left / SECOND)
+        if left > 0 and self._wait(left):
+            os.eventfd_read(self._wake)
         self.halted_ns += time.monotonic_ns() - begun
+
+    def _wait(self, left: int) -> bool:
+        """Sleep for so many ns; True if somebody rang."""
+        if self._wake < _SELECT_MAX:  # to the µs, so that each tick of a guest is one sleep
+            return bool(select.select([self._wake], [], [], left / SECOND)[0])
+        return bool(self._poll.poll(-(-left // 1_000_000)))
