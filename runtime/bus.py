@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from runtime.system.natives import PortCode
 from runtime.system.physical import Physical
 
 Read = Callable[[int, int], int]  # port, bytes (1, 2, 4) -> number
@@ -77,11 +78,13 @@ class Bus:
         *,
         owner: str,
         stream: Stream | None = None,
+        code: PortCode | None = None,
     ) -> None:
         """Let a device answer for *count* ports; ValueError if one of them has a claim already.
 
         An access that begins at a port goes to that port's owner whole, whatever its size.
-        *stream* moves whole blocks through the first of the ports.
+        *stream* moves whole blocks through the first of the ports. *code*: compiled functions that
+        guest code calls instead, if they are for the access.
         """
         ports = range(first, first + count)
         for port in ports:
@@ -92,12 +95,15 @@ class Bus:
         self._claims.update(dict.fromkeys(ports, _Claim(owner, read, write)))
         if stream is not None:
             self.streams[first] = stream
+        for port in ports:
+            self.physical.natives.set_port(port, code)
 
     def unmap_ports(self, first: int, count: int) -> None:
         """Give ports back, as a PCI device does whose base address register changes."""
         for port in range(first, first + count):
             self._claims.pop(port, None)
             self.streams.pop(port, None)
+            self.physical.natives.set_port(port, None)
 
     def owner_of(self, port: int) -> str | None:
         """Return the name of the device that answers for a port."""

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from runtime.nativeclock import ClockCell
+
 SECOND = 1_000_000_000
 
 
@@ -30,6 +32,8 @@ class HostTime:
         """Begin at 0."""
         self._offset = -time.monotonic_ns()
         self._paused: int | None = None
+        self.cell = ClockCell()  # the same for compiled code
+        self.cell.set(self._offset)
 
     def now(self) -> int:
         """Return ns since the beginning, pauses not counted."""
@@ -39,12 +43,14 @@ class HostTime:
         """Let time stand still."""
         if self._paused is None:
             self._paused = time.monotonic_ns()
+            self.cell.set(None)
 
     def go_on(self) -> None:
         """Let time go on."""
         if self._paused is not None:
             self._offset -= time.monotonic_ns() - self._paused
             self._paused = None
+            self.cell.set(self._offset)
 
 
 class CountedTime:
@@ -108,6 +114,11 @@ class Clock:
     def now(self) -> int:
         """Return guest time in ns."""
         return self.source.now()
+
+    @property
+    def cell(self) -> int:
+        """Address of what compiled code knows of it (nativeclock.py); 0: nothing."""
+        return self.source.cell.address if isinstance(self.source, HostTime) else 0
 
     def timer(self, call: Callable[[], None]) -> Timer:
         """Make a timer that is not set."""

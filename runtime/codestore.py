@@ -53,11 +53,22 @@ def support_code() -> tuple[Any, ...]:
 
 
 def _build_support() -> tuple[Any, ...]:
-    from runtime import nativecode
-    from translator.quick import accesses, compiler, paging, proceed, spaces, system
+    from runtime import nativeclock, nativecode
+    from runtime.devices import vgaplanes, vgaregisters
+    from translator.quick import (
+        accesses,
+        blocks,
+        compiler,
+        natives,
+        paging,
+        proceed,
+        spaces,
+        system,
+    )
     from translator.tiers import backend, elf
 
-    parts = (proceed, paging, spaces, system, accesses)
+    machine = (proceed, paging, spaces, system, natives, blocks, accesses)
+    parts = (*machine, nativeclock, vgaplanes, vgaregisters)
     functions = [function for part in parts for function in part.FUNCTIONS]
     public = {name for part in parts for name in part.PUBLIC}
     text = nativecode.text() + compiler.module(functions, public)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from runtime import nativeserve, nativesignals, nativex87
 from runtime.nativebase import GLOBALS, GLOBALS_SIZE, THREADS_MAX, field
 from translator.quick.layout import HASH_FACTOR, HASH_SHIFT, HASH_SIZE
-from translator.state import Exit
+from translator.state import JUMP_CACHE_ENTRIES, Exit
 from translator.tiers.emitter import ARGS, PINNED_XMM, SIGNATURE, VECTOR
 from translator.tiers.hostasm import FAULT_SECTION
 
@@ -31,6 +31,14 @@ def _thunks() -> str:
         f"{field(f'xmm{i}', f'v{i}')}\n  store {VECTOR} %x{i}, ptr %v{i}, align 16"
         for i in range(PINNED_XMM)
     )
+    loads = "\n".join(
+        f"  %n{i} = load i32, ptr %p{i}\n  %m{i} = zext i32 %n{i} to i64" for i in range(8)
+    )
+    vector_loads = "\n".join(
+        f"  %y{i} = load {VECTOR}, ptr %v{i}, align 16" for i in range(PINNED_XMM)
+    )
+    vectors = [f"{VECTOR} %y{i}" for i in range(PINNED_XMM)]
+    now = ", ".join([*(f"i64 %m{i}" for i in range(8)), *vectors])
     regs = _pinned()
     return f"""
 define ghccc void @jitemu_leave({", ".join(ARGS)}) nounwind {{
@@ -38,6 +46,46 @@ define ghccc void @jitemu_leave({", ".join(ARGS)}) nounwind {{
 {vector_stores}
 {field("budget", "budget_at")}
   store i64 %budget, ptr %budget_at
+{field("exit_kind", "kind_at")}
+  %kind = load i32, ptr %kind_at
+  %is_interp = icmp eq i32 %kind, {Exit.INTERP}
+{field("paging", "paging_at")}
+  %paging = load i64, ptr %paging_at
+  %is_machine = icmp ne i64 %paging, 0
+  %may_be_access = and i1 %is_interp, %is_machine
+  br i1 %may_be_access, label %try, label %out
+try:
+  ; Of a machine: an access to compiled devices, behind which guest code goes on.
+  %state = ptrtoint ptr %st to i64
+  %done = call i64 @access(i64 %paging, i64 %state, i64 0)
+  %is_done = icmp eq i64 %done, 2
+  br i1 %is_done, label %on, label %out
+on:
+{loads}
+{vector_loads}
+  %budget_now = load i64, ptr %budget_at
+{field("eip", "eip_at")}
+  %eip = load i32, ptr %eip_at
+  %low = zext i32 %eip to i64
+{field("context", "context_at")}
+  %context = load i64, ptr %context_at
+  %pc = or i64 %low, %context
+{field("jump_cache", "cache")}
+  %index = and i64 %pc, {JUMP_CACHE_ENTRIES - 1}
+  %offset = shl i64 %index, 4
+  %line = getelementptr i8, ptr %cache, i64 %offset
+  %key = load i64, ptr %line
+  %hit = icmp eq i64 %key, %pc
+  br i1 %hit, label %go, label %miss
+go:
+  %code_at = getelementptr i8, ptr %line, i64 8
+  %code = load ptr, ptr %code_at
+  musttail call ghccc void %code(ptr %st, i64 %budget_now, {now})
+  ret void
+miss:
+  musttail call ghccc void @jitemu_lookup(ptr %st, i64 %budget_now, {now})
+  ret void
+out:
   ret void
 }}
 define ghccc void @jitemu_lookup({", ".join(ARGS)}) nounwind {{
@@ -237,6 +285,22 @@ out:
 """
 
 
+def _devices() -> str:
+    """Return what host code calls for accesses that may be a device's, by way of the state."""
+    return """
+define preserve_mostcc i64 @jitemu_device_load(ptr %st, i64 %address, i64 %size) nounwind {
+  %state = ptrtoint ptr %st to i64
+  %value = call i64 @device_load(i64 %state, i64 %address, i64 %size)
+  ret i64 %value
+}
+define preserve_mostcc i64 @jitemu_device_store(ptr %st, i64 %address, i64 %value, i64 %size) nounwind {
+  %state = ptrtoint ptr %st to i64
+  %done = call i64 @device_store(i64 %state, i64 %address, i64 %value, i64 %size)
+  ret i64 %done
+}
+"""
+
+
 def _copies() -> str:
     """Return copies and accesses that report a fault: i64 result, 0 = done."""
     table = (
@@ -350,6 +414,7 @@ def text() -> str:
         + nativesignals.on_signal()
         + nativex87.routines()
         + nativeserve.text()
+        + _devices()
         + _copies()
         + _syscall()
         + _spawn()

@@ -59,6 +59,7 @@ class Marks:
 
     stops: set[int] = field(default_factory=set)  # the insn here is handed to the interp tier
     served: set[int] = field(default_factory=set)  # so is this one, which goes on behind itself
+    devices: set[int] = field(default_factory=set)  # what this one accesses may be a device
     conditions: dict[int, bytes] = field(default_factory=dict)  # so is this one, where they hold
     exits: frozenset[int] = frozenset()  # those of them where the run ends
     calls: list[Range] = field(default_factory=list)  # code leaves before each insn
@@ -74,6 +75,8 @@ class Marks:
         if pc in self.stops:
             return INTERP
         is_repeated = shape.insn.rep != 0 and shape.insn.mnemonic in STRINGS
+        if is_repeated and pc in self.devices:
+            return INTERP
         if pc in self.served:
             return INTERP if is_repeated or pc in self.conditions else SERVED
         if self.checks_memory and accesses(shape):
@@ -108,7 +111,11 @@ class Marks:
         ranges += [one.range for one in self.covers]
         if any(low <= last and first <= high for low, high in ranges):
             return True
-        return any(first <= stop <= last for stop in (*self.stops, *self.served, *self.conditions))
+        return any(first <= stop <= last for stop in self._insns())
+
+    def _insns(self) -> tuple[int, ...]:
+        """Return the addresses of single insns that are marked."""
+        return *self.stops, *self.served, *self.conditions, *self.devices
 
     def shows(self, first: int, last: int) -> bool:
         """Whether somebody may look at the flags from one address to another."""
@@ -116,4 +123,4 @@ class Marks:
             return True
         if any(low <= last and first <= high for low, high in (*self.calls, *self.blocks)):
             return True
-        return any(first <= stop <= last for stop in (*self.stops, *self.served, *self.conditions))
+        return any(first <= stop <= last for stop in self._insns())

@@ -47,6 +47,8 @@ class _Mode(NamedTuple):
     watches: int = 0
     has_sse: bool = True  # insns on XMM registers: not while CR4.OSFXSR is 0
     checks_alignment: bool = False  # CR0.AM and EFLAGS.AC in ring 3
+    # Of single insns: they have met a device that host code can call (quick/natives.py).
+    meets_devices: bool = False
 
 
 class Mode(_Mode):
@@ -54,7 +56,10 @@ class Mode(_Mode):
 
     @cached_property
     def number(self) -> int:
-        """The mode in 15 bits; 0 is USER. The ring tells real from virtual-8086 mode."""
+        """The mode in 16 bits; 0 is USER. The ring tells real from virtual-8086 mode.
+
+        The highest bit is set in keys of shapes only.
+        """
         assert not self.is_real or self.cpl == (3 if self.vm86 else 0)
         return (
             (not self.code32)
@@ -67,6 +72,7 @@ class Mode(_Mode):
             | self.model << MODEL_SHIFT
             | self.watches << 12
             | self.checks_alignment << 14
+            | self.meets_devices << DEVICES_SHIFT
         )
 
     @cached_property
@@ -117,7 +123,7 @@ class Mode(_Mode):
 WATCH_READS, WATCH_WRITES = 1, 2
 MARK = 0x26
 LINUX_CR0 = 0x80050033  # what smsw shows a program, and its state holds
-MODE_BITS = 15
+MODE_BITS = DEVICES_SHIFT = 15
 MODEL_SHIFT, MODEL_BITS = 9, 3  # of the model, in a mode's number
 ANY_MODEL = (1 << MODEL_BITS) - 1 << MODEL_SHIFT
 USER = Mode()
@@ -148,6 +154,7 @@ def mode_of(number: int) -> Mode:
         watches=number >> 12 & 3,
         has_sse=not number >> 5 & 1,
         checks_alignment=bool(number >> 14 & 1),
+        meets_devices=bool(number >> DEVICES_SHIFT & 1),
     )
     return interned(mode)
 
@@ -155,6 +162,12 @@ def mode_of(number: int) -> Mode:
 def marker_of(key: bytes) -> bytes:
     """Return what a shape key begins with besides prefixes and opcode; it need not be a mode."""
     return key[:3] if key[0] == MARK else b""
+
+
+def meeting_devices(key: bytes) -> bytes:
+    """Return the shape key of an insn whose accesses may be a device's."""
+    mode, rest = split_key(key)
+    return mode._replace(meets_devices=True).marker + rest
 
 
 def split_key(key: bytes) -> tuple[Mode, bytes]:

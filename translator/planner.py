@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from translator.decode import Truncated, conditional, scan_fields
 from translator.hooks import BLOCK, INTERP, SERVED, Marks, Tally, covers
 from translator.ir import CondLink, Link
-from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context
+from translator.mode import CONTEXT_SHIFT, USER_CONTEXT, Context, meeting_devices
 from translator.shape import ALL_FLAGS, SHAPES, SLOT_INDEX, Shape, Slots, shape_of
 
 MAX_INSNS = 64
@@ -151,6 +151,8 @@ def form(
         where = context.linear(here) if context.number else here
         if marks is not None and where in marks.conditions:
             shape = shape_of(conditional(key, marks.conditions[where]))
+        elif marks is not None and where in marks.devices:
+            shape = shape_of(meeting_devices(key))
         who = marks.at(where, shape) if marks is not None else 0
         need = shape.fpu
         if (

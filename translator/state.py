@@ -34,6 +34,9 @@ def _system_rows(offset: int) -> list[tuple[str, int, int]]:
         offset += width // 8
 
     add("paging", 64)  # address of the tables of quick/paging.py, 0 without
+    # Host addresses of what accesses devices for host code (nativecode.py).
+    add("device_load", 64)
+    add("device_store", 64)
     # Not 0 while something waits at a processor's pins (runtime/system/requests.py): insns that may
     # set IF are then the interp tier's. `shadow`: eip of an insn before which no interrupt comes.
     add("attention", 32)

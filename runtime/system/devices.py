@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
+from runtime.bus import Bus
 from runtime.embed.serving import Serving
 from runtime.nativeserve import ASKED, CALL, PAUSED, TABLE
 from translator.quick import paging as at
@@ -35,6 +36,7 @@ class Devices:
         self.cpu, self.linear = cpu, linear
         self.serving = Serving(context, cpu.state_address)
         self.serving.table[TABLE.index("machine")] = linear.context_address
+        linear.fields[at.NATIVES // 8] = linear.physical.natives.address
         self.kept: list[Any] = []  # also what was connected before: it may be running
         self.rows = array("q")
         self.is_inside = False
@@ -55,6 +57,11 @@ class Devices:
         for size in _SIZES:
             self._add(physical.store, 0, 0, 8 * size)
         self.linear.fields[at.CALLEES // 8] = self.rows.buffer_info()[0]
+        # Compiled functions answer instead if it is the bus that does, and nobody between.
+        bus = getattr(port_in, "__self__", None)
+        is_same = bus is getattr(port_out, "__self__", None)
+        is_bus = isinstance(bus, Bus) and bus.physical is physical and is_same
+        self.linear.fields[at.NATIVE_PORTS // 8] = int(is_bus)
 
     def _add(self, call: Callable[..., Any], *arguments: int) -> None:
         """Add a callee; native code replaces the first argument, or the first two."""

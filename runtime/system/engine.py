@@ -244,6 +244,9 @@ class SystemEngine(Engine):
         if self.strategy is not None:
             self.enter = self.devices.enter
         cpu.r64[_PAGING] = self.linear.context_address
+        for name in ("device_load", "device_store"):
+            code = native.arena.base + native.arena.symbols[f"jitemu_{name}"]
+            cpu.r64[FIELDS[name].offset // 8] = code
         self._change_context(cpu, cpu.r64[_CONTEXT])
 
     def run(self, cpu: Cpu) -> Exit:
@@ -313,20 +316,32 @@ class SystemEngine(Engine):
                 return None
         except GuestFault as fault:
             return Exit("fault", fault.vector, fault.address, fault.error)
-        self._meet(self.context(cpu).linear(cpu.eip))
+        self._meet(self.context(cpu).linear(cpu.eip), done.address, kind)
         return self._interpret(cpu)
 
-    def _meet(self, pc: int) -> None:
-        """Note that an insn met a device: soon host code leaves before it, not by a fault."""
+    def _meet(self, pc: int, address: int, kind: int) -> None:
+        """Note that an insn met a device: soon host code calls that, or leaves before the insn."""
         count = self.met[pc] = self.met.get(pc, 0) + 1
         if count < _MET_OFTEN or self.strategy is None:
             return
         marks = self.code.marks = self.code.marks or Marks()
-        if len(marks.stops) >= _MARKS_MAX:
+        if len(marks.stops) + len(marks.devices) >= _MARKS_MAX:
             marks.stops.clear()
+            marks.devices.clear()
             self.met.clear()
-        marks.stops.add(pc)
+        if pc not in marks.devices and self._is_compiled(address, kind):
+            self.met[pc] = 0
+            marks.devices.add(pc)
+        else:
+            marks.devices.discard(pc)
+            marks.stops.add(pc)
         self.invalidate(pc, 1)
+
+    def _is_compiled(self, address: int, kind: int) -> bool:
+        """Whether host code can call the device at a linear address."""
+        frame = self.linear.frame_of(address, kind | (at.A_USER if self.linear.view else 0))
+        device = None if frame is None else self.linear.physical.device_at(frame << 12)
+        return device is not None and device.code is not None
 
     def _fetch_fault(self, cpu: Cpu, fault: FetchFault) -> Exit:
         if fault.address is None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from runtime import hostmap
+from runtime.system.natives import Code, Natives
 
 PAGE_SHIFT, PAGE = 12, 4096
 Read = Callable[[int, int], int]  # physical address, bytes -> number
@@ -39,6 +40,7 @@ class Device(NamedTuple):
     read: Read
     write: Write
     blocks: Blocks | None = None
+    code: Code | None = None
 
 
 class Physical:
@@ -63,6 +65,7 @@ class Physical:
         self.kinds = bytearray(size >> PAGE_SHIFT) + b"\2" * (self.span - size >> PAGE_SHIFT)
         self.devices: list[Device] = []
         self._owners: dict[int, Device] = {}  # by page
+        self.natives = Natives()  # the compiled ones among them
         # (page address, "read" or "write") -> how often the guest used memory that is not there.
         self.unclaimed: Counter[tuple[int, str]] = Counter()
         # Called before Python changes RAM, with address and size: code may have been made of it.
@@ -115,10 +118,19 @@ class Physical:
         self._set_kind(start, size, 2)
 
     def add_device(
-        self, start: int, size: int, read: Read, write: Write, blocks: Blocks | None = None
+        self,
+        start: int,
+        size: int,
+        read: Read,
+        write: Write,
+        blocks: Blocks | None = None,
+        code: Code | None = None,
     ) -> None:
-        """Let callbacks answer for a range of pages, which may lie beyond RAM."""
-        self.devices.append(Device(start, start + size, read, write, blocks))
+        """Let callbacks answer for a range of pages, which may lie beyond RAM.
+
+        *code*: compiled functions that guest code calls instead, if they are for the access.
+        """
+        self.devices.append(Device(start, start + size, read, write, blocks, code))
         self._find_owners()
         self._set_kind(start, size, 2)
 
@@ -129,6 +141,16 @@ class Physical:
             for device in self.devices
             for page in range(device.start >> PAGE_SHIFT, -(-device.end >> PAGE_SHIFT))
         }
+        alone = [
+            (device.start, device.end, device.code)
+            for index, device in enumerate(self.devices)
+            if device.code is not None
+            and not any(
+                other.start < device.end and device.start < other.end
+                for other in self.devices[index + 1 :]
+            )
+        ]
+        self.natives.show(alone)
 
     def _set_kind(self, start: int, size: int, kind: int) -> None:
         first, last = start >> PAGE_SHIFT, min(start + size, self.span) >> PAGE_SHIFT

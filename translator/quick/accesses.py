@@ -9,8 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS, Mode, Model, Segments
-from translator.quick.compiler import put8, put16, put32, put64, s8, s64, u8, u16, u32
+from translator.mode import CONTEXT_MODE_SHIFT, MODE_BITS, UNUSUAL, Mode, Model, Segments
+from translator.quick.blocks import MOVS, OUTS, STOS, repeat
+from translator.quick.compiler import invoke, put8, put16, put32, put64, s8, s64, u8, u16, u32
+from translator.quick.natives import (
+    P_IN,
+    P_OUT,
+    P_STATE,
+    R_READ,
+    R_STATE,
+    R_WRITE,
+    port_at,
+    range_at,
+)
 from translator.quick.paging import (
     A_MARK,
     A_USER,
@@ -66,6 +77,7 @@ _PARAGRAPHS = Mode(vm86=True).number  # real and virtual-8086 mode
 _SEGMENTS, _CHECKED = 3 << 2, Segments.CHECKED << 2
 assert Mode(segments=Segments.CHECKED).number == _CHECKED
 _CPL = 6
+_ODD = UNUSUAL >> CONTEXT_MODE_SHIFT  # somebody watches accesses, or alignment is checked
 _MODEL = 9
 _OLD = Model.I286  # this one and the 8086 have other prefixes and wrap
 
@@ -78,7 +90,9 @@ def log2(size: int) -> int:
 def ask(
     ctx: int, st: int, row: int, what: int, at: int, size: int, register: int, behind: int
 ) -> int:
-    """Fill the row of an access to a port or an address."""
+    """Fill the row of an access to a port or an address, if there is one."""
+    if not row:
+        return 0
     writes = what != PORT_IN and what != LOAD
     put64(row + _CALLS, s64(ctx + CALLEES) + CALL_SIZE * (what + log2(size)))
     put64(row + _COUNT, 1)
@@ -199,15 +213,64 @@ def is_port(code: int) -> int:
     return u8(code) & 0xF4 == 0xE4 and code & 0xFFF != 0xFFF
 
 
+def put_register(at: int, value: int, size: int) -> int:
+    """Set a register, or a part of it."""
+    if size == 1:
+        put8(at, value)
+    elif size == 2:
+        put16(at, value)
+    else:
+        put32(at, value)
+    return 0
+
+
+def port_access(ctx: int, st: int, row: int, op: int, port: int, size: int, behind: int) -> int:
+    """Execute in or out; see `access`."""
+    code = port_at(ctx, port)
+    if not code:
+        return ask(ctx, st, row, PORT_OUT if op & 2 else PORT_IN, port, size, 0, behind)
+    if op & 2:
+        value = u32(st) if size == 4 else u16(st) if size == 2 else u8(st)
+        if invoke(s64(code + P_OUT), s64(code + P_STATE), port, value, size):
+            return 1 + executed(st, behind)
+    else:
+        value = invoke(s64(code + P_IN), s64(code + P_STATE), port, size)
+        if value >= 0:
+            put_register(st, value, size)
+            return 1 + executed(st, behind)
+    return ask(ctx, st, row, PORT_OUT if op & 2 else PORT_IN, port, size, 0, behind)
+
+
+def device_access(
+    ctx: int, st: int, row: int, place: int, size: int, register: int, write: int, behind: int
+) -> int:
+    """Move between a register and a device; see `access`."""
+    code = range_at(ctx, place, size)
+    if code and write:
+        at = st + register
+        value = u32(at) if size == 4 else u16(at) if size == 2 else u8(at)
+        if invoke(s64(code + R_WRITE), s64(code + R_STATE), place, value, size):
+            return 1 + executed(st, behind)
+    elif code:
+        value = invoke(s64(code + R_READ), s64(code + R_STATE), place, size)
+        if value >= 0:
+            put_register(st + register, value, size)
+            return 1 + executed(st, behind)
+    return ask(ctx, st, row, STORE if write else LOAD, place, size, register, behind)
+
+
 def access(ctx: int, st: int, row: int) -> int:
-    """Look at the insn at EIP: 0, it is Python's; 1, *row* says what to call; 2, it is done."""
+    """Look at the insn at EIP: 0, it is Python's; 1, *row* says what to call; 2, it is done.
+
+    Without a row (0), nothing is done that needs Python.
+    """
     if u32(st + REST) & STEPS or not s64(ctx + COMPILED) or s64(st + BUDGET) < 0:
         return 0
     mode = s64(st + CONTEXT) >> 32 + CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
     model = mode >> _MODEL & 7
     level = 3 - (mode >> _CPL & 3)
     is_real = mode & _PARAGRAPHS
-    if (is_real and level) or model == Model.I8086 or model == _OLD:
+    if mode & _ODD or (is_real and level) or model == Model.I8086 or model == _OLD:
         return 0
     view = s64(ctx + VIEW)
     eip = u32(st + EIP)
@@ -219,8 +282,14 @@ def access(ctx: int, st: int, row: int) -> int:
     segment = -1
     code = begin
     op = u8(code)
-    while (op & 0xFC == 0x64) or op == 0x26 or op == 0x2E or op == 0x36 or op == 0x3E:
-        if op == 0x66:
+    rep = 0
+    while (
+        (op & 0xFC == 0x64) or op == 0x26 or op == 0x2E or op == 0x36 or op == 0x3E
+        or op & 0xFE == 0xF2
+    ):  # fmt: skip
+        if op & 0xFE == 0xF2:
+            rep = op
+        elif op == 0x66:
             wide = mode & _CODE16 != 0
         elif op == 0x67:
             far = mode & _CODE16 != 0
@@ -235,6 +304,18 @@ def access(ctx: int, st: int, row: int) -> int:
     code += 1
     full = 4 if wide else 2
     size = full if op & 1 else 1
+    if op & 0xFE == OUTS or (rep and (op & 0xFE == MOVS or op & 0xFE == STOS)):
+        if op & 0xFE == OUTS and not is_real and level > u32(st + REST) >> IOPL & 3:
+            return 0
+        behind = eip + code - begin
+        if behind > FULL or (mode & _CODE16 and behind > 0xFFFF):
+            return 0
+        done = repeat(ctx, st, mode, op, DS if segment < 0 else segment, size, far, rep)
+        if done == 2:
+            put32(st + EIP, behind)
+        return 2 if done else 0
+    if rep:
+        return 0
     if op & 0xF4 == 0xE4:  # in, out
         if not is_real and level > u32(st + REST) >> IOPL & 3:
             return 0
@@ -245,7 +326,7 @@ def access(ctx: int, st: int, row: int) -> int:
         behind = eip + code - begin
         if behind > FULL or (mode & _CODE16 and behind > 0xFFFF):
             return 0
-        return ask(ctx, st, row, PORT_OUT if op & 2 else PORT_IN, port, size, 0, behind)
+        return port_access(ctx, st, row, op, port, size, behind)
     write = register = offset = 0
     if op & 0xFC == 0xA0:  # mov between the accumulator and an address
         write = op >> 1 & 1
@@ -293,7 +374,7 @@ def access(ctx: int, st: int, row: int) -> int:
     place = frame << 12 | address & 0xFFF
     if place > FULL:
         return 0
-    return ask(ctx, st, row, STORE if write else LOAD, place, size, register, behind)
+    return device_access(ctx, st, row, place, size, register, write, behind)
 
 
 def transfer(st: int, host: int, size: int, register: int, write: int) -> int:
@@ -312,5 +393,5 @@ def transfer(st: int, host: int, size: int, register: int, write: int) -> int:
 PUBLIC = {"access"}
 FUNCTIONS: list[Callable[..., int]] = [
     log2, ask, register_at, segment_allows, move, effective16, effective32, operand_size,
-    is_on_stack, is_port, access, transfer,
+    is_on_stack, is_port, put_register, port_access, device_access, access, transfer,
 ]  # fmt: skip

@@ -3,7 +3,8 @@
 Every value is a signed 64-bit integer. Allowed are: parameters and local variables; integer
 constants, also of the module; + - * & | ^ << >> and unary - ~; comparisons, `and`, `or`, `not` and
 `x if c else y`; if, while, `for i in range(a, b)`, break, continue, return; calls of each other and
-of the accesses below. `>>` is arithmetic; there are no exceptions, and nothing is checked.
+of the accesses below. `>>` is arithmetic; // and % are for numbers that are not negative; there are
+no exceptions, and nothing is checked.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _TYPES = {"8": "i8", "16": "i16", "32": "i32", "64": "i64"}
 _ATOMIC = frozenset({"publish64", "swap64"})
 _OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.BitAnd: "and", ast.BitOr: "or",
-    ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "ashr",
+    ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "ashr", ast.FloorDiv: "sdiv", ast.Mod: "srem",
 }  # fmt: skip
 _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "slt", ast.LtE: "sle", ast.Gt: "sgt", ast.GtE: "sge",
@@ -123,6 +124,14 @@ _CLOCK = (
     'call i64 asm sideeffect "syscall", "={{ax}},{{ax}},{{di}},{{si}},~{{rcx}},~{{r11}},'
     '~{{memory}}"(i64 228, i64 1, ptr {})'
 )
+
+
+def invoke(function: int, *arguments: int) -> int:
+    """Call a function of the host's C conventions at an address: of 64-bit integers, as all are."""
+    result: int = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(arguments))(function)(
+        *arguments
+    )
+    return result
 
 
 def host_gs(base: int) -> None:
@@ -383,6 +392,10 @@ class _Function(ast.NodeVisitor):
             return "0"
         if name == "host_mmap":
             return self.value(_MMAP.format(*arguments))
+        if name == "invoke":
+            pointer = self.value(f"inttoptr i64 {arguments[0]} to ptr")
+            listed = ", ".join(f"i64 {a}" for a in arguments[1:])
+            return self.value(f"call i64 {pointer}({listed})")
         if name == "host_clock":
             place = self.value("alloca [2 x i64]")
             self.value(_CLOCK.format(place))

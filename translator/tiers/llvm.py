@@ -16,7 +16,7 @@ from translator.hostops import HOSTOPS, HostOp
 from translator.ir import CondLink, Jump, Leave, Link, Op, Terminal, Unit, Value
 from translator.mode import USER, Mode
 from translator.state import JUMP_CACHE_ENTRIES, RECOVERED, Exit
-from translator.tiers import bulk, hostasm
+from translator.tiers import bulk, devices, hostasm
 from translator.tiers.emitter import PINNED, SIGNATURE, VECTOR, Emitter, Pending, Slots
 from translator.tiers.fusion import Fusion, fusion
 from translator.tiers.llvm_ops import INTRINSICS
@@ -131,13 +131,28 @@ class Lowering(Emitter):
         self.names = names
 
     def _load(self, v: Value) -> None:
-        loaded = self._access(v, hostasm.load(v.width, v.attr), v.args[0])
+        if self._may_be_device(v.width):
+            device = devices.before_load(self, v)
+            device.join(self._access(v, hostasm.load(v.width), v.args[0]))
+            loaded = device.result
+        else:
+            loaded = self._access(v, hostasm.load(v.width, v.attr), v.args[0])
         name = self.names[v] = hostasm.from_register(self.t, loaded, v.width)
         if v.width == 32:
             self.wide[name] = loaded
 
+    def _may_be_device(self, width: int) -> bool:
+        """Whether an access of so many bits is to ask the devices first."""
+        return self.mode.meets_devices and width in devices.WIDTHS
+
     def _store(self, v: Value) -> None:
         width = v.args[1].width
+        if self._may_be_device(width):
+            value = hostasm.to_register(self.t, self.value(v.args[1]), width)
+            device = devices.before_store(self, v, value)
+            self._access(v, hostasm.store(width), v.args[0], value)
+            device.join()
+            return
         if v.args[1].op is Op.SLOT:
             constant = self.slots.constant(str(v.args[1].attr))
             self._access(v, hostasm.store_constant(width), v.args[0], constant)
@@ -151,7 +166,13 @@ class Lowering(Emitter):
 
     def _cmpxchg(self, v: Value) -> None:
         expected, new = (hostasm.to_register(self.t, self.value(a), v.width) for a in v.args[1:])
+        device = None
+        if self._may_be_device(v.width):
+            device = devices.before_cmpxchg(self, v, expected, new)
         got = self._access(v, hostasm.cmpxchg(v.width), v.args[0], expected, new)
+        if device is not None:
+            device.join(got)
+            got = device.result
         self.names[v] = hostasm.from_register(self.t, got, v.width)
 
     def _host(self, v: Value) -> None:

@@ -69,7 +69,7 @@ def _digest(unit: Unit) -> tuple[bytes, tuple[int, ...]]:
 
     It is empty if lowering asks for registers by other names.
     """
-    if unit.repeat is not None:
+    if unit.repeat is not None or unit.mode.meets_devices:  # which calls what keeps registers
         return b"", ()
     numbers: dict[int, int] = {}
     parts = ["user" if unit.mode is USER else "other"]
