@@ -25,6 +25,7 @@ from runtime.disks.refcounts import Refcounts, broken
 _COPIED, _COMPRESSED, _ZERO = 1 << 63, 1 << 62, 1
 _OFFSET = (1 << 56) - 512
 _RUN = 256  # clusters at most that are written at once
+_TABLES_MAX = 1 << 26  # bytes of L2 tables that are kept: a crafted image has any number of them
 
 
 def _swapped(table: array[int]) -> array[int]:
@@ -62,8 +63,15 @@ class Qcow2:
                 return None
             if offset % self._cluster or offset + self._cluster > size_of(self._fd):
                 raise broken("a table is not in the file")
-            table = self._l2[index] = self._table(offset, self._cluster // 8)
+            table = self._table(offset, self._cluster // 8)
+            self._keep(index, table)
         return table
+
+    def _keep(self, index: int, table: array[int]) -> None:
+        """Keep an L2 table, which is as the file has it; forget the one kept longest."""
+        self._l2[index] = table
+        while len(self._l2) * self._cluster > _TABLES_MAX:
+            del self._l2[next(iter(self._l2))]
 
     def _entry(self, cluster: int) -> int:
         table = self._entries(cluster >> self._l2_bits)
@@ -184,6 +192,7 @@ class Qcow2:
         old = table[slot : slot + count]
         for i in range(count):
             table[slot + i] = fresh + (i << self._bits) | _COPIED
+        self._keep(index, table)  # reading may have let another copy be kept
         self._save(self._l1[index] & _OFFSET, table, slot, count)
         for entry in old:
             self._drop(refcounts, entry, fresh)
@@ -205,7 +214,8 @@ class Qcow2:
             table = array("Q", [e & ~_COPIED for e in table])
         offset, _ = refcounts.allocate(1)
         self._save(offset, table, 0, len(table))
-        self._l1[index], self._l2[index] = offset | _COPIED, table
+        self._l1[index] = offset | _COPIED
+        self._keep(index, table)
         self._save(self._header.l1_offset, self._l1, index, 1)
         if entry & _OFFSET:
             refcounts.drop(entry & _OFFSET)
