@@ -168,6 +168,12 @@ class _Run:
             bios=bios,
             vgabios=vgabios_beside(options.bios, options.vgabios),
             boot=options.boot,
+            boot_menu=options.boot_menu,
+            boot_wait=options.boot_wait,
+            firmware_files={
+                name: read_file(value) if kind == "file" else value.encode()
+                for name, kind, value in options.firmware_items
+            },
             serial=[None if peer is None else peer.write for peer in peers] or [None],
             parallel=self._output(options.parallel, "-parallel"),
             debug=self._output(options.debug, "-debugcon"),

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from jitemu import drives, paravirtual, qemuwords
 from jitemu.models import MODELS
@@ -32,6 +33,7 @@ examples:
   jitemu boot -kernel vmlinuz -initrd initrd.gz -append console=ttyS0 -serial stdio
   jitemu boot -fda dos.img --script test.txt --display png:end.png
 """
+_LONGEST_WAIT = 0xFFFF  # ms that a firmware's menu can wait
 _UNITS = {"K": 10, "M": 20, "G": 30}
 
 
@@ -48,6 +50,9 @@ class BootOptions:
     bios: str | None = None
     vgabios: str | None = None
     boot: str = "acdn"
+    boot_menu: bool = False
+    boot_wait: int | None = None  # ms
+    firmware_items: list[tuple[str, str, str]] = field(default_factory=list)
     serial: list[str] = field(default_factory=list)
     parallel: str | None = None
     debug: str | None = None
@@ -79,8 +84,17 @@ def memory_size(text: str) -> int:
     return int(number) << shift
 
 
-def boot_order(text: str) -> str:
-    """Read -boot: letters, or keys of which only the order matters."""
+class Boot(NamedTuple):
+    """What -boot said."""
+
+    order: str = ""  # "": nothing
+    has_menu: bool = False
+    wait: int | None = None  # ms
+
+
+def boot_order(text: str) -> Boot:
+    """Read -boot: letters, or keys: order=, once=, menu=on and splash-time= (of a menu, in ms)."""
+    found = Boot()
     for part in text.split(","):
         name, sign, value = part.partition("=")
         if not sign:
@@ -88,10 +102,18 @@ def boot_order(text: str) -> str:
         if name in ("order", "once"):
             if not value or set(value) - set("acdn"):
                 raise argparse.ArgumentTypeError(f"{text!r}: a diskette, c disk, d CD, n network")
-            return value
-        if name not in ("menu", "strict", "reboot-timeout", "splash", "splash-time"):
+            found = found if found.order else found._replace(order=value)
+        elif name == "menu":
+            if value not in ("on", "off"):
+                raise argparse.ArgumentTypeError(f"{text!r}: menu=on or menu=off")
+            found = found._replace(has_menu=value == "on")
+        elif name == "splash-time":
+            if not value.isdecimal() or int(value) > _LONGEST_WAIT:
+                raise argparse.ArgumentTypeError(f"{text!r}: splash-time=0 to {_LONGEST_WAIT}")
+            found = found._replace(wait=int(value))
+        elif name not in ("strict", "reboot-timeout", "splash"):
             raise argparse.ArgumentTypeError(f"{text!r}: no order=LETTERS")
-    return "acdn"
+    return found
 
 
 def _all_drives(first: str) -> str:
@@ -182,8 +204,9 @@ def parser() -> Parser:
     add("-append", default="", metavar="TEXT", help="command line of the kernel")
     add("-bios", metavar="FILE", help="firmware image, instead of the built-in BIOS")
     add("-vgabios", metavar="FILE", help="its video BIOS (vgabios-stdvga.bin beside -bios)")
-    add("-boot", type=boot_order, default=None, metavar="LETTERS",
-        help="where to boot from: a diskette, c disk, d CD (acdn)")  # fmt: skip
+    add("-boot", type=boot_order, default=Boot(), metavar="LETTERS",
+        help="where to boot from: a diskette, c disk, d CD (acdn); menu=on[,splash-time=MS]: "
+        "the menu of a firmware that has one")  # fmt: skip
     add = made.add_argument_group("the machine").add_argument
     add("-m", type=memory_size, default=128 << 20, metavar="SIZE", help="MiB of memory (128)")
     add("-cpu", choices=tuple(MODELS), default="max", help="processor (max)")
@@ -210,6 +233,8 @@ def parser() -> Parser:
         "its own servers as 10.0.2.2 (default: none)")  # fmt: skip
     add("-net", action="append", default=[], metavar="nic|user|none",
         help="the same in two words: -net nic -net user")  # fmt: skip
+    add("-fw_cfg", action="append", default=[], metavar="NAME,file=PATH",
+        help="a file for firmware and guest to read by fw_cfg; or NAME,string=TEXT")  # fmt: skip
     add("-rtc", type=rtc_base, metavar="base=WHEN", help="utc (default), localtime or a date")
     add("--clock", choices=("host", "icount"), default="host",
         help="guest time is the host's, or 1 ns for each insn, so that runs are alike")  # fmt: skip
@@ -270,6 +295,7 @@ def parse(words: Sequence[str]) -> BootOptions:
         specs += [drives.parse(text) for text in spelled.drives]
         shares = [paravirtual.share(text) for text in spelled.shares]
         devices = dict(paravirtual.device(text) for text in spelled.devices)
+        firmware_items = [paravirtual.firmware_item(text) for text in found.fw_cfg]
         networks = [
             paravirtual.network(found.nic),
             qemuwords.network(found.net),
@@ -299,7 +325,10 @@ def parse(words: Sequence[str]) -> BootOptions:
         append=found.append,
         bios=found.bios,
         vgabios=found.vgabios,
-        boot=found.boot or _all_drives(spelled.boot),
+        boot=found.boot.order or _all_drives(spelled.boot),
+        boot_menu=found.boot.has_menu,
+        boot_wait=found.boot.wait,
+        firmware_items=firmware_items,
         serial=serial,
         parallel=found.parallel,
         debug=found.debugcon or spelled.debug,

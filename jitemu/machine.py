@@ -116,6 +116,7 @@ class Machine:
         bios: Path | None = None,
         vgabios: Path | None = None,
         boot: str = "acdn",
+        boot_menu: bool = False,
         memory: int = 128 << 20,
         cpu: str = "max",
         clock: str = "host",
@@ -126,6 +127,7 @@ class Machine:
         virtfs: Sequence[str] = (),
         nic: str = "none",
         entropy: bool = False,
+        fw_cfg: Mapping[str, bytes] | None = None,
         strategy: str = DEFAULT_STRATEGY,
         region_threshold: int | None = None,
     ) -> None:
@@ -137,7 +139,8 @@ class Machine:
         without it the built-in BIOS starts, or a *kernel* is started directly. *serial* is how many
         ports there are. *debug_exit* is a port at which the guest can end with a status. *virtfs*
         shares folders ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network,
-        *entropy* the host's random bytes.
+        *entropy* the host's random bytes; *fw_cfg* are files for its firmware to find, by name;
+        with *boot_menu* SeaBIOS shows its menu.
 
         Raises ValueError for bad settings, DiskError for images, OSError for other files,
         RuntimeError while another Machine is open.
@@ -177,9 +180,11 @@ class Machine:
             append=append,
             bios=b"" if bios is None else read_file(bios),
             boot=boot,
+            boot_menu=boot_menu,
             vgabios=vgabios_beside(bios, vgabios),
             serial=[port._take for port in self.serial],
             debug_exit=debug_exit,
+            firmware_files=dict(fw_cfg or {}),
             reboots=reboot,
         )
         config.check()

@@ -70,3 +70,22 @@ def port_of(text: str) -> int:
     except ValueError:
         return 0
     return number if 0 < number < 1 << 16 else 0
+
+
+def firmware_item(text: str) -> tuple[str, str, str]:
+    """Read -fw_cfg: "[name=]NAME,file=PATH" or ",string=TEXT"; return name, kind and value.
+
+    ValueError says what is wrong.
+    """
+    keys: dict[str, str] = {}
+    for number, part in enumerate(text.replace(",,", "\0").split(",")):
+        name, sign, value = part.replace("\0", ",").partition("=")
+        if not sign and not number:
+            name, value = "name", name
+        if name not in ("name", "file", "string") or name in keys:
+            raise ValueError(f"-fw_cfg {text}: expected NAME,file=PATH or NAME,string=TEXT")
+        keys[name] = value
+    kinds = [kind for kind in ("file", "string") if kind in keys]
+    if not keys.get("name") or len(kinds) != 1:
+        raise ValueError(f"-fw_cfg {text}: expected NAME,file=PATH or NAME,string=TEXT")
+    return keys["name"], kinds[0], keys[kinds[0]]

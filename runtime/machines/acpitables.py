@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
+from runtime.devices import fwcfg
 from runtime.devices.acpi import COMMAND_PORT, DISABLE, ENABLE, SLEEP_OFF
 
 PM_BASE = 0x600  # where the firmware puts the ports of power management
@@ -58,6 +59,10 @@ def _name(name: str, value: bytes) -> bytes:
 
 def _device(name: str, *parts: bytes) -> bytes:
     return _DEVICE + _length(name.encode() + b"".join(parts))
+
+
+def _string(text: str) -> bytes:
+    return b"\x0d" + text.encode("ascii") + b"\0"
 
 
 def _buffer(data: bytes) -> bytes:
@@ -142,6 +147,12 @@ def _dsdt(size: int) -> bytes:
             _isa("MOU_", "PNP0F13", 0, _irq(12)),
             _isa("COM1", "PNP0501", 1, _io(0x3F8, 8), _irq(4)),
             _isa("COM2", "PNP0501", 2, _io(0x2F8, 8), _irq(3)),
+            _device(
+                "FWCF",
+                _name("_HID", _string("QEMU0002")),
+                _name("_STA", _integer(11)),  # there, but nothing to show to users
+                _name("_CRS", _buffer(_io(fwcfg.SELECTOR, fwcfg.PORTS) + _END)),
+            ),
         ),
     )
     root = _SCOPE + _length(b"\\_SB_" + bridge)

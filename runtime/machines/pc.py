@@ -18,6 +18,7 @@ from runtime.devices.acpi import PowerManagement
 from runtime.devices.apic import LocalApic
 from runtime.devices.chipset import HostBridge, IsaBridge
 from runtime.devices.debugport import DebugExit, DebugPort
+from runtime.devices.fwcfg import FirmwareConfiguration
 from runtime.devices.ioapic import IoApic
 from runtime.devices.parallel import Parallel
 from runtime.devices.pci import PciHost
@@ -29,7 +30,7 @@ from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
 from runtime.firmware.bios.bios import Bios
 from runtime.firmware.typeahead import key_reader
-from runtime.machines import builtin, directboot, rom, video
+from runtime.machines import builtin, directboot, firmwareitems, rom, video
 from runtime.machines.acpitables import TIMER_PIN
 from runtime.machines.extras import Extras
 from runtime.machines.kernelrom import SLOT, KernelRom
@@ -69,6 +70,9 @@ class PcConfig:
     bios: bytes = b""  # a firmware image: its last byte is at the end of the 4 GiB
     vgabios: bytes = b""  # the expansion ROM of the display adapter, for that firmware
     boot: str = "acdn"  # QEMU's letters: diskette, hard disk, CD, network
+    boot_menu: bool = False  # whether a firmware that has a menu shows it
+    boot_wait: int | None = None  # for how many ms
+    firmware_files: dict[str, bytes] = field(default_factory=dict)  # of fw_cfg, by name
     initrd: bytes = b""
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
@@ -189,6 +193,11 @@ class Pc:
         self.physical.remove(_VIDEO, _VIDEO_SIZE)
         self.display = Display(bus, clock, config.vgabios)
         self.pci.add(2, 0, self.display)
+        self.firmware_configuration = FirmwareConfiguration(
+            bus,
+            firmwareitems.items(config.memory, has_menu=config.boot_menu),
+            firmwareitems.files(config.memory, config.boot_wait, config.firmware_files),
+        )
         if config.bios and config.kernel:
             start = KernelRom(bus, lambda: processor.post(lambda: directboot.prepare(self)))
             self.pci.add(SLOT, 0, start.function)
@@ -245,6 +254,7 @@ class Pc:
         self.ps2.restart()
         self.pci.reset()
         self.storage.reset()
+        self.firmware_configuration.reset()
         self.paravirtual.reset()
         for port in self.serial:
             port.reset()

@@ -186,6 +186,25 @@ def test_ide_and_diskette(tmp_path: Path) -> None:
     assert (tmp_path / "fd").read_bytes() == diskette
 
 
+def test_firmware_configuration() -> None:
+    """Linux finds fw_cfg by ACPI, and reads files of it by DMA."""
+    config = booting(
+        "cd /sys/firmware/qemu_fw_cfg; cat rev; md5sum $(cat /files)\n", ["qemu_fw_cfg"]
+    )
+    data = random.Random(7).randbytes(100_000)
+    config.firmware_files = {"opt/org.example/data": data, "opt/empty": b""}
+    names = "by_name/opt/org.example/data/raw by_name/opt/empty/raw by_name/etc/e820/size"
+    config.initrd += gzip.compress(linux.cpio([("files", 0o100644, names.encode())]))
+    found = said(config)[-5:]
+    assert found == [
+        "3",
+        f"{md5(data)}  by_name/opt/org.example/data/raw",
+        f"{md5(b'')}  by_name/opt/empty/raw",
+        f"{md5(b'20' + bytes([10]))}  by_name/etc/e820/size",
+        "THE-END",
+    ]
+
+
 @contextmanager
 def web_server(folder: Path) -> Iterator[int]:
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
