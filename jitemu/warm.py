@@ -84,7 +84,8 @@ def build(words: Sequence[str]) -> int:
         "-j", "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (all)"
     )
     jobs = max(made.parse_args(words).jobs, 1)
-    wanted = frequent.requests()
+    models = (sample.request for sample in frequent.models())
+    wanted = list(dict.fromkeys([*frequent.requests(), *models]))
     with _progress(len(wanted), "compiling", "stencils") as bar:
 
         def results() -> Iterator[Compiled]:

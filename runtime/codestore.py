@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from runtime.store import disk, version
 from runtime.store.library import Library
 from runtime.store.pack import Item
+from translator import frequent
 from translator.quick.layout import facts
 from translator.shape import shape_of
 from translator.tiers import family
@@ -200,7 +201,9 @@ def build(requests: list[Request], batches: Iterable[Compiled]) -> int:
         for request, value in batch.stencils:
             made[request_key(Request(*request))] = Item(value, len(request[0]))
     STENCIL_PACKS.build(made)
-    MODEL_PACKS.build(models)
+    # The whole list is there: nobody has to build it by and by.
+    chunks = (chunk for kind in (True, False) for chunk in frequent.chunks(is_machine=kind))
+    MODEL_PACKS.build(models | {chunk.name: Item(1, 0) for chunk in chunks})
     keys = {key for request in requests for key in request.keys if key not in SERVICES}
     SHAPE_PACKS.build({_shape_name(key): Item(facts(shape_of(key)), 0) for key in keys})
     Library("support").build({_SUPPORT_KEY: Item(_build_support(), 0)})

@@ -10,7 +10,7 @@ import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from runtime.host import Sys, syscall
 
 _WCLONE = 0x80000000  # wait for a child without an exit signal, bits/waitflags.h
 _PATIENCE = 120_000  # milliseconds for one region
-_START = "import sys; sys.path[:] = {!r}; from translator.worker import main; main()"
+_START = "import sys; sys.path[:] = {!r}; from {} import main; main()"
 # (number of the job, plain stencil and seconds; or a message why there is none)
 Done = Callable[[int, Any], None]
 
@@ -86,14 +86,8 @@ class Compiler:
         """Compile a region some time."""
         if self.thread is None:
             self.thread = threading.Thread(target=self._serve, name="compiler", daemon=True)
-            # Signals are for the guest's own threads. By the raw call: the C library's would
-            # unblock its own two signals, which the guest may use.
-            saved = ctypes.create_string_buffer(8)
-            syscall(Sys.RT_SIGPROCMASK, signal.SIG_BLOCK, b"\xff" * 8, ctypes.addressof(saved), 8)
-            try:
+            with signals_blocked():  # they are for the guest's own threads
                 self.thread.start()
-            finally:
-                syscall(Sys.RT_SIGPROCMASK, signal.SIG_SETMASK, ctypes.addressof(saved), 0, 8)
         self.jobs.put((number, described))
 
     def abandon(self) -> None:
@@ -165,16 +159,7 @@ class Compiler:
         self.ready = None
         release = self.descriptors.release
         try:
-            # What an editable installation imports is not always in sys.path.
-            paths = [str(Path(translator.__file__).parents[1]), *sys.path]
-            argv = [sys.executable, "-I", "-S", "-c", _START.format(paths)]
-            env = [f"{name}={os.environ[name]}" for name in ("PATH", "HOME") if name in os.environ]
-            executable = sys.executable.encode()
-            pid = native.spawn(executable, _strings(argv), _strings(env), *pipes.theirs)
-            if pid < 0:
-                raise OSError(-pid, os.strerror(-pid))
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, _WCLONE - (1 << 32))
+            spawn("translator.worker", [], ("PATH", "HOME"), pipes.theirs)
         except OSError:
             for fd in pipes.mine:
                 release(fd)
@@ -183,6 +168,38 @@ class Compiler:
             for fd in pipes.theirs:
                 release(fd)
         return pipes.mine
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Leave signals to other threads.
+
+    By the raw call: the C library's would unblock its own two signals, which the guest may use.
+    """
+    saved = ctypes.create_string_buffer(8)
+    syscall(Sys.RT_SIGPROCMASK, signal.SIG_BLOCK, b"\xff" * 8, ctypes.addressof(saved), 8)
+    try:
+        yield
+    finally:
+        syscall(Sys.RT_SIGPROCMASK, signal.SIG_SETMASK, ctypes.addressof(saved), 0, 8)
+
+
+def spawn(
+    module: str, arguments: list[str], names: Iterable[str], fds: tuple[int, int, int]
+) -> None:
+    """Let `main` of a module of ours run in a process that is no child. OSError.
+
+    It gets the variables of the environment that *names* says, and three descriptors as its own.
+    """
+    # What an editable installation imports is not always in sys.path.
+    paths = [str(Path(translator.__file__).parents[1]), *sys.path]
+    argv = [sys.executable, "-I", "-S", "-c", _START.format(paths, module), *arguments]
+    env = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    pid = native.spawn(sys.executable.encode(), _strings(argv), _strings(env), *fds)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid))
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, _WCLONE - (1 << 32))
 
 
 def _strings(values: list[str]) -> Any:

@@ -14,6 +14,7 @@ from functools import partial
 
 from runtime import (
     bounds,
+    building,
     codestore,
     forking,
     helpers,
@@ -88,7 +89,7 @@ class Engine(Interpreting):
         self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
         self.quick = quick.make(self)
         mem.on_code_change = self._code_written
-        codestore.attach()
+        building.attach()
 
     # -- running -----------------------------------------------------------------------------------
     def run(self, cpu: Cpu) -> Exit:

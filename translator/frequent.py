@@ -1,41 +1,91 @@
 """The stencils that most programs need: frequent.txt, which `jitemu cache build` compiles.
 
 A line is the shape keys of a stencil in hexadecimal, joined by `+`, or the name of a service; then
-the masks of live flags that it is needed for, a digit each.  models.txt has one of them for each
-pattern (tiers/pattern.py).  `benchmarks/frequent.py` makes both.
+the masks of live flags that it is needed for, a digit each.  models.txt has a sample of each
+pattern (tiers/pattern.py) that machines or programs need at their start, in that order, or that
+several of the list have: behind the mask is the number of the pattern among the sample's.
+`benchmarks/frequent.py` makes both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+from _blake2 import blake2b  # hashlib would load OpenSSL
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from translator.tiers import family
+from translator.mode import marker_of
+from translator.tiers.family import Sample
 from translator.tiers.services import SERVICES
 from translator.tiers.stencil import Request
 
 PATH = Path(__file__).with_suffix(".txt")
 MODELS = PATH.with_name("models.txt")
+_TITLES = ("machines and programs", "machines", "programs", "shared")
+_MACHINES, _PROGRAMS = (0, 1), (0, 2, 3)  # sections
+_CHUNK = 64  # patterns: a larger batch is no cheaper, and later there
+
+
+class Chunk(NamedTuple):
+    """Patterns that are compiled together."""
+
+    name: bytes
+    mode: bytes  # what tells modes apart whose insns have different host code
+    samples: list[Sample]  # one of each pattern
 
 
 def requests() -> list[Request]:
     """Read the list."""
-    return _read(PATH)
+    return list(_read(PATH.read_text("ascii").splitlines()))
 
 
-def models() -> list[Request]:
-    """Read which of them stand for all of the same pattern, the most common patterns first."""
-    return _read(MODELS)
+def models() -> list[Sample]:
+    """Read the samples of patterns, in the order in which they are needed."""
+    return [sample for part in sections() for sample in part]
 
 
-def _read(path: Path) -> list[Request]:
+def sections() -> list[list[Sample]]:
+    """Read them by who needs them first: machines and programs, only these, only those, nobody."""
+    return [_samples(part) for part in _parts()]
+
+
+def _samples(lines: Iterable[str]) -> list[Sample]:
+    rows = (line.rpartition(" ") for line in lines)
+    return [Sample(next(_read([first])), int(way)) for first, _, way in rows]
+
+
+def _parts() -> list[list[str]]:
+    _, *parts = MODELS.read_text("ascii").split("# ")  # what stands before the first
+    return [part.splitlines()[1:] for part in parts]
+
+
+def chunks(*, is_machine: bool) -> list[Chunk]:
+    """Divide what machines need, or others, in that order; each chunk is for one mode."""
     found = []
-    for line in path.read_text("ascii").splitlines():
+    parts = _parts()
+    order = _MACHINES if is_machine else _PROGRAMS
+    for part in (parts[i] for i in order):
+        modes: dict[bytes, list[str]] = {}
+        for line in part:
+            modes.setdefault(mode_of(_samples([line])[0].request), []).append(line)
+        for mode, lines in modes.items():
+            for at in range(0, len(lines), _CHUNK):
+                some = lines[at : at + _CHUNK]
+                name = blake2b("\n".join(some).encode(), digest_size=16, person=b"chunk").digest()
+                found.append(Chunk(name, mode, _samples(some)))
+    return found
+
+
+def mode_of(request: Request) -> bytes:
+    """Return what tells modes apart whose insns have different host code."""
+    return marker_of(request.keys[0])
+
+
+def _read(lines: Iterable[str]) -> Iterator[Request]:
+    for line in lines:
         names, masks = line.split()
         keys = tuple(n.encode() if n[0] == "!" else bytes.fromhex(n) for n in names.split("+"))
-        found += [Request(keys, int(mask, 16)) for mask in masks]
-    return found
+        yield from (Request(keys, int(mask, 16)) for mask in masks)
 
 
 def text(wanted: Iterable[Request]) -> str:
@@ -43,20 +93,18 @@ def text(wanted: Iterable[Request]) -> str:
     masks: dict[tuple[bytes, ...], set[int]] = {}
     for request in wanted:
         masks.setdefault(request.keys, set()).add(request.live)
-    return "".join(_line(keys, masks[keys]) for keys in sorted(masks))
+    return "".join(f"{_line(keys, masks[keys])}\n" for keys in sorted(masks))
 
 
-def models_text(wanted: Iterable[Request]) -> str:
-    """Return the text of the list of models for a list: of patterns that occur again."""
-    families: dict[object, list[Request]] = {}
-    for request in sorted(wanted):
-        for pattern in islice(family.patterns(request), 1):
-            families.setdefault(pattern.key, []).append(request)
-    shared = [members for members in families.values() if len(members) > 1]
-    ordered = sorted(shared, key=lambda members: (-len(members), members))
-    return "".join(_line(members[0].keys, {members[0].live}) for members in ordered)
+def models_text(parts: Iterable[Iterable[Sample]]) -> str:
+    """Return the text of the list of models; see `sections`."""
+    found = ""
+    for title, part in zip(_TITLES, parts, strict=True):
+        lines = (f"{_line(keys, {live})} {way}\n" for (keys, live), way in part)
+        found += f"# {title}\n{''.join(lines)}"
+    return found
 
 
 def _line(keys: tuple[bytes, ...], masks: Iterable[int]) -> str:
     names = (key.decode() if key in SERVICES else key.hex() for key in keys)
-    return f"{'+'.join(names)} {''.join(f'{mask:x}' for mask in sorted(masks))}\n"
+    return f"{'+'.join(names)} {''.join(f'{mask:x}' for mask in sorted(masks))}"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from runtime.building import BUILDING
 from runtime.bus import Bus, Line
 from runtime.clock import Clock, HostTime
 from runtime.devices import rtc as cmos
@@ -30,6 +31,7 @@ from runtime.devices.speaker import Speaker
 from runtime.devices.uart import Uart
 from runtime.firmware.bios.bios import Bios
 from runtime.firmware.typeahead import key_reader
+from runtime.loaders import bzimage
 from runtime.machines import builtin, directboot, firmwareitems, rom, video
 from runtime.machines.acpitables import TIMER_PIN
 from runtime.machines.extras import Extras
@@ -46,6 +48,8 @@ from runtime.system.physical import Physical
 from runtime.system.processor import Processor
 from translator import DEFAULT_STRATEGY
 from translator.mode import Model
+
+_OF_STENCILS = ("tiered", "stencil")
 
 SPAN = 1 << 32  # physical addresses
 MEBI = 1 << 20
@@ -107,6 +111,8 @@ class Pc:
         """Build it, ready to start; ValueError for settings that make no sense."""
         config.check()
         self.config = config
+        if bzimage.is_bzimage(config.kernel) and config.strategy in _OF_STENCILS:
+            BUILDING.begin(is_machine=True)  # Linux needs most of the list at once
         self.status: int | None = None  # what a guest gave the debug-exit port
         self.resets = 0
         self.builtin: Bios | None = None

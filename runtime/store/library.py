@@ -60,6 +60,17 @@ class Library:
         except (place.Unusable, OSError) as error:
             place.warn(f"no compiled code is kept or used: {error}")
 
+    def refresh(self) -> None:
+        """Look what others have added to the disk since."""
+        if self.packs is None:
+            return
+        with (
+            contextlib.suppress(place.Unusable, OSError),
+            place.opened(version.current().folder) as folder,
+        ):
+            if folder is not None:
+                self._open(folder)
+
     def _built(self, name: str) -> Pack | None:
         """Open what `jitemu cache build` made, if it is of this version and of this kind."""
         with contextlib.suppress(place.Unusable, OSError, Damaged), place.opened_built() as folder:
@@ -126,10 +137,10 @@ class Library:
         return _records(self.packs or [])
 
     # -- writing -----------------------------------------------------------------------------------
-    def save(self, fresh: dict[bytes, Item]) -> bool:
+    def save(self, fresh: dict[bytes, Item], *, wait: bool = False) -> bool:
         """Add values; False if somebody else is writing, and it should be tried later."""
         records = {key: marshal.dumps(item.value) for key, item in fresh.items()}
-        return self.add(records, {key: item.insns for key, item in fresh.items()})
+        return self.add(records, {key: item.insns for key, item in fresh.items()}, wait=wait)
 
     def add(
         self, records: dict[bytes, bytes], insns: dict[bytes, int], *, wait: bool = False

@@ -20,9 +20,9 @@ from pathlib import Path
 
 DEFAULT_LIMIT = 512 << 20
 TEMPORARY = ".new-"
-LOCK = "lock"
+LOCK, BUILDING = "lock", "building"  # of who writes, and of who compiles for all
 VERSION_NAME = re.compile(r"v1-[0-9a-f]{32}")
-FILE_NAME = re.compile(r"[a-z]+-[0-9a-f]{16}\.pack|lock|\.new-[0-9]+|used")
+FILE_NAME = re.compile(r"[a-z]+-[0-9a-f]{16}\.pack|lock|building|\.new-[0-9]+|used")
 # A smaller file is copied: nothing that happens to it later can hurt. A larger one is mapped.
 COPIED = 16 << 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -176,9 +176,9 @@ def built_names() -> list[str]:
 
 
 @contextlib.contextmanager
-def locked(folder: int, *, wait: bool = False) -> Iterator[bool]:
+def locked(folder: int, name: str = LOCK, *, wait: bool = False) -> Iterator[bool]:
     """Hold a version's lock against other processes; False if somebody has it and not *wait*."""
-    fd = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+    fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

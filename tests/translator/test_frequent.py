@@ -13,7 +13,7 @@ def test_the_list() -> None:
     wanted = frequent.requests()
     assert len(set(wanted)) == len(wanted) > 5000
     assert frequent.text(wanted) == frequent.PATH.read_text("ascii")
-    assert frequent.models_text(wanted) == frequent.MODELS.read_text("ascii")
+    assert frequent.models_text(frequent.sections()) == frequent.MODELS.read_text("ascii")
     sample = random.Random(1).sample(wanted, 40)
     made = stencil.build([stencil.Job(request) for request in sample])
     # Some compile to nothing: nops, and comparisons whose flags are dead.
@@ -22,11 +22,25 @@ def test_the_list() -> None:
 
 
 def test_models_stand_for_others() -> None:
-    """Each has a pattern of its own, which another stencil of the list shares."""
-    wanted, models = frequent.requests(), frequent.models()
-    sample = random.Random(3).sample(models, 60)
-    keys = [next(family.patterns(request)).key for request in models]
-    assert len(set(keys)) == len(keys) > 1000
-    rest = set(wanted).difference(sample)
+    """Each has a pattern of its own; those of the last section stand for several of the list."""
+    wanted, sections = frequent.requests(), frequent.sections()
+    models = frequent.models()
+    names = [family.name(sample.pattern()) for sample in models]
+    assert len(set(names)) == len(names) > 1000
+    assert all(len(part) > 100 for part in sections)
+    sample = random.Random(3).sample(sections[-1], 60)
+    rest = set(wanted).difference(one.request for one in sample)
     others = {pattern.key for request in rest for pattern in family.patterns(request)}
-    assert all(next(family.patterns(request)).key in others for request in sample)
+    assert all(one.pattern().key in others for one in sample)
+
+
+def test_chunks() -> None:
+    """All models are in a chunk of their mode; machines and programs begin with the same."""
+    machines, programs = (frequent.chunks(is_machine=kind) for kind in (True, False))
+    chunks = {chunk.name: chunk for chunk in (*machines, *programs)}.values()
+    assert sorted(s for chunk in chunks for s in chunk.samples) == sorted(frequent.models())
+    assert all(frequent.mode_of(s.request) == c.mode for c in chunks for s in c.samples)
+    assert len({c.name for c in machines}) == len(machines)
+    both = sum(chunk in programs for chunk in machines)
+    assert machines[:both] == programs[:both]
+    assert 10 < both < min(len(machines), len(programs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from _blake2 import blake2b  # hashlib would load OpenSSL
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from translator.shape import shape_of
 from translator.tiers import renaming, stencil
@@ -25,6 +25,17 @@ class Models(Protocol):
 
     def add(self, key: bytes, stencil: Stencil, insns: int, /) -> None:
         """Keep a new one."""
+
+
+class Sample(NamedTuple):
+    """A request that stands for all of one of its patterns."""
+
+    request: Request
+    way: int  # the number of the pattern among those of the request
+
+    def pattern(self) -> Pattern | None:
+        """Return the pattern; None if there is none."""
+        return next(islice(patterns(self.request), self.way, None), None)
 
 
 def name(wanted: Pattern) -> bytes:
@@ -54,6 +65,17 @@ def batches(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
         yield [request for group in groups[at : at + size] for request in group]
 
 
+def sample_of(request: Request, models: Models) -> Sample | None:
+    """Return which of a request's patterns its stencil is made of; None if that is not known."""
+    for way, wanted in enumerate(patterns(request)):
+        model = models.find(name(wanted))
+        if model is None:
+            return None
+        if renamed(model, wanted) is not None:
+            return Sample(request, way)
+    return None
+
+
 def derived(request: Request, models: Models) -> Stencil | None:
     """Return a stencil that needs no compilation, as the model of its pattern exists."""
     for wanted in patterns(request):
@@ -65,7 +87,7 @@ def derived(request: Request, models: Models) -> Stencil | None:
 
 
 def make(
-    requests: Sequence[Request], models: Models, others: Iterable[Request] = ()
+    requests: Sequence[Request], models: Models, others: Iterable[Sample] = ()
 ) -> list[Stencil]:
     """Return the stencils of some requests; what must be compiled is, in few batches.
 
@@ -91,10 +113,8 @@ def make(
                 jobs[request] = Job(request), None
         if not jobs:
             break
-        for request in others:
-            for wanted in islice(patterns(request), 1):
-                if models.find(key := name(wanted)) is None:
-                    jobs.setdefault(key, (Job(request, wanted.places()), wanted))
+        for other, job_of in _models_missing(others, models).items():
+            jobs.setdefault(other, job_of)
         others = ()
         batch = stencil.build([job for job, _ in jobs.values()])
         for (key_, (job, of)), new in zip(jobs.items(), batch, strict=True):
@@ -104,6 +124,23 @@ def make(
                 assert isinstance(key_, bytes)
                 models.add(key_, as_model(new, of), len(job.request.keys))
     return [made[request] for request in requests]
+
+
+def make_models(samples: Iterable[Sample], models: Models) -> None:
+    """Compile the models of some patterns, as far as they are missing."""
+    jobs = _models_missing(samples, models)
+    batch = stencil.build([job for job, _ in jobs.values()])
+    for (key, (wanted, of)), new in zip(jobs.items(), batch, strict=True):
+        models.add(key, as_model(new, of), len(wanted.request.keys))
+
+
+def _models_missing(samples: Iterable[Sample], models: Models) -> dict[bytes, tuple[Job, Pattern]]:
+    jobs = {}
+    for sample in samples:
+        wanted = sample.pattern()
+        if wanted is not None and models.find(key := name(wanted)) is None:
+            jobs[key] = Job(sample.request, wanted.places()), wanted
+    return jobs
 
 
 def as_model(new: Stencil, wanted: Pattern) -> Stencil:

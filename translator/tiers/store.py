@@ -8,8 +8,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from translator.mode import marker_of
-from translator.tiers.family import derived, make
+from translator import frequent
+from translator.tiers.family import Sample, derived, make
 from translator.tiers.renaming import Field
 from translator.tiers.stencil import Branch, Fault, Hole, Request, Stencil
 
@@ -76,18 +76,19 @@ class Shelf(Generic[Key]):
 class Store(Shelf[Request]):
     """Stencils of insn shapes, compiled when first asked for.
 
-    Where it turns out that much is to be compiled, so is what most programs need.
+    Where it turns out that much is to be compiled, so is what most programs need: by somebody else
+    if *help*, which is told the mode and how many are missing, says so.
     """
 
-    @cached_property
-    def expected(self) -> dict[bytes, Iterator[Request]]:
-        """Mode -> a request of each pattern that programs need there, the most common first."""
-        from translator import frequent
+    help: Callable[[bytes, int], bool] | None = None
 
-        found: dict[bytes, list[Request]] = {}
-        for request in frequent.models():
-            found.setdefault(_mode(request), []).append(request)
-        return {mode: iter(requests) for mode, requests in found.items()}
+    @cached_property
+    def expected(self) -> dict[bytes, Iterator[Sample]]:
+        """Mode -> a sample of each pattern that programs need there, the most common first."""
+        found: dict[bytes, list[Sample]] = {}
+        for sample in frequent.models():
+            found.setdefault(frequent.mode_of(sample.request), []).append(sample)
+        return {mode: iter(samples) for mode, samples in found.items()}
 
     def get(self, request: Request) -> Stencil:
         """Return a stencil; compile it alone if nobody asked for it in a batch."""
@@ -120,15 +121,12 @@ class Store(Shelf[Request]):
         if not missing:
             return
         with self.lock:
-            is_much = len(MODELS.known) >= _ALONE
-            others = islice(self.expected.get(_mode(missing[0]), iter(())), _WITH * is_much)
+            mode = frequent.mode_of(missing[0])
+            is_helped = self.help is not None and self.help(mode, len(missing))
+            is_much = len(MODELS.known) >= _ALONE and not is_helped
+            others = islice(self.expected.get(mode, iter(())), _WITH * is_much)
             for request, stencil in zip(missing, make(missing, MODELS, others), strict=True):
                 self.add(request, stencil, len(request.keys))
-
-
-def _mode(request: Request) -> bytes:
-    """Return what tells modes apart whose insns have different host code."""
-    return marker_of(request.keys[0])
 
 
 def restore(plain: tuple[Any, ...]) -> Stencil:
