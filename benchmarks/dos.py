@@ -3,7 +3,9 @@
 Programs are compiled by Debian's bcc, or assembled by nasm.  What counts is processor time; that
 of a run that does nothing but start is taken off.  DOSBox: core=dynamic, cycles=max.
 
-    python -m benchmarks.dos [--rounds N] [--scale S] [KERNEL...]
+    python -m benchmarks.dos [--rounds N] [--scale S] [--drawing] [KERNEL...]
+
+Kernels of dos/drawing are about the display adapter: planes, latches, the palette.
 """
 
 from __future__ import annotations
@@ -95,9 +97,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--drawing", action="store_true", help="programs that draw")
     parser.add_argument("kernels", nargs="*", help="default: all")
     options = parser.parse_args()
-    sources = sorted(path for path in _SOURCES.iterdir() if path.suffix in (".c", ".asm"))
+    folder = _SOURCES / "drawing" if options.drawing else _SOURCES
+    sources = sorted(path for path in folder.iterdir() if path.suffix in (".c", ".asm"))
     chosen = [path for path in sources if not options.kernels or path.stem in options.kernels]
     if shutil.which("dosbox") is None:
         print("benchmarks.dos: dosbox is missing", file=sys.stderr)
