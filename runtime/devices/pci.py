@@ -51,6 +51,7 @@ class Function:
         """*ids*: vendor and device; *class_code*: 24 bits; *pin*: 1 to 4 for INTA# to INTD#."""
         self.config, self.mask = bytearray(256), bytearray(256)
         self.bars: list[Bar] = []
+        self.lowest = 0  # address of memory that reaches the bus: below it is RAM
         self.put(0, ids[0] | ids[1] << 16, 4)
         self.put(8, revision | class_code << 8, 4)
         self.config[0x0E] = header
@@ -112,7 +113,8 @@ class Function:
                 is_on = is_on and value & 1
             address = value & -bar.size & 0xFFFFFFFF
             # All ones is how software asks for the size; 0 is "not given yet".
-            is_place = 0 < address < (0x10000 if bar.is_io else 0x1_0000_0000 - bar.size)
+            lowest, end = (0, 0x10000) if bar.is_io else (self.lowest, 0x1_0000_0000 - bar.size)
+            is_place = address and lowest <= address < end
             place = address if is_on and is_place else None
             if place != bar.place:
                 bar.place = place
@@ -136,14 +138,19 @@ class PciHost:
         self.reset_machine = reset
         self.levels = [0] * 4  # of PIRQA# to PIRQD#: how many functions drive each
         self.on_pirq: Callable[[int, bool], None] = lambda pirq, level: None
+        self._lowest = bus.physical.size
         bus.map_ports(ADDRESS, 4, self._read_address, self._write_address, owner="pci")
         bus.map_ports(DATA, 4, self._read_data, self._write_data, owner="pci")
 
     def add(self, device: int, function: int, what: Function) -> None:
-        """Plug a function in; ValueError if something is there already."""
+        """Plug a function in; ValueError if something is there already.
+
+        As on a 440FX, accesses to RAM do not come to the bus, wherever a base address points.
+        """
         if (device, function) in self.functions:
             raise ValueError(f"PCI device {device}.{function} exists already")
         self.functions[device, function] = what
+        what.lowest = self._lowest
         what.intx.on_change = partial(self._intx, device, what)
 
     def _intx(self, device: int, what: Function, level: bool) -> None:

@@ -41,6 +41,7 @@ class Device(NamedTuple):
     write: Write
     blocks: Blocks | None = None
     code: Code | None = None
+    covered: bytes = b""  # kinds of the pages that it took the place of
 
 
 class Physical:
@@ -125,14 +126,26 @@ class Physical:
         write: Write,
         blocks: Blocks | None = None,
         code: Code | None = None,
-    ) -> None:
+    ) -> Device:
         """Let callbacks answer for a range of pages, which may lie beyond RAM.
 
         *code*: compiled functions that guest code calls instead, if they are for the access.
         """
-        self.devices.append(Device(start, start + size, read, write, blocks, code))
+        covered = bytes(self.kinds[start >> PAGE_SHIFT : start + size >> PAGE_SHIFT])
+        device = Device(start, start + size, read, write, blocks, code, covered)
+        self.devices.append(device)
         self._find_owners()
         self._set_kind(start, size, 2)
+        return device
+
+    def remove_device(self, device: Device) -> None:
+        """Let callbacks answer no more; what the device took the place of is there again."""
+        self.devices = [other for other in self.devices if other is not device]
+        self._find_owners()
+        first = device.start >> PAGE_SHIFT
+        for page, kind in enumerate(device.covered, first):
+            self.kinds[page] = 2 if page in self._owners else kind
+        self.on_change(device.start, device.end - device.start)
 
     def _find_owners(self) -> None:
         """Note which device has which page; of several the one that came last."""

@@ -10,13 +10,16 @@ import pytest
 from runtime.clock import Clock
 from runtime.devices.cdrom import CdRom
 from runtime.disks.opening import open_disk
-from runtime.machines.paravirtual import Paravirtual
+from runtime.machines.paravirtual import Paravirtual, Share
 from runtime.machines.pc import Pc, PcConfig
 from runtime.machines.storage import Drives
 from tests.running import ANY
 
 MEBI = 1 << 20
 SIZES = (1, 1, 1, 2, 4)
+PLACES = (7, 0xC001, 0x3F1, 0xA0000, 0xF0000, 0x100000, 0x200008, 0xE0000000, 0xFEB00000)
+PLACES += (0xFEC00000, 0xFEE00000, 0xFEBFF000, 0xFFFC0000, 0xFFFFF000)
+FIXED = {0xA0000, 0xFEC00000, 0xFEE00000}  # display, I/O APIC, local APIC
 
 
 class Jumpy:
@@ -37,10 +40,12 @@ def machine(folder: Path) -> Pc:
         path.write_bytes(random.Random(name).randbytes(4096) + bytes(size - 4096))
         images[name] = open_disk(str(path), "raw", "read" if name == "cd" else "snapshot")
     drives = Drives(floppies=[images["floppy"]], ide=[images["disk"], None, CdRom(images["cd"])])
-    more = Paravirtual(disks=[images["v"]], console=len, entropy=bytes)
+    (folder / "shared").mkdir(exist_ok=True)
+    shares = [Share(str(folder / "shared"), "tag")]
+    more = Paravirtual([images["v"]], len, bytes, shares)
     config = PcConfig(
         memory=4 * MEBI, drives=drives, paravirtual=more, serial=[len] * 4, parallel=len,
-        debug=len, debug_exit=0x501, strategy=ANY,
+        debug=len, debug_exit=0x501, strategy=ANY, firmware_files={"opt/a": bytes(5000)},
     )  # fmt: skip
     return Pc(config)
 
@@ -71,7 +76,7 @@ def traffic(pc: Pc, seed: int, count: int) -> None:
             (slot, function), _ = draw.choice(list(pc.pci.functions.items()))
             offset = draw.choice((4, *range(0x10, 0x34, 4), *range(0x40, 0x100, 4)))
             bus.port_out(0xCF8, 1 << 31 | slot << 11 | function << 8 | offset, 4)
-            bus.port_out(0xCFC, draw.choice((7, value, value & 0xFFFF, 0xC001, 0x3F1)), 4)
+            bus.port_out(0xCFC, draw.choice((*PLACES, value, value & 0xFFFF)), 4)
         elif action < 0.97 and physical.devices:
             device = draw.choice(physical.devices)
             place = draw.randrange(device.start, device.end) & -size
@@ -81,6 +86,13 @@ def traffic(pc: Pc, seed: int, count: int) -> None:
             jumpy.time += draw.choice((1, 1000, 10**6, 10**8))
             due(clock)
             pc.processor.requests.run_calls()  # a reset that was asked for
+
+
+def whole(pc: Pc) -> bool:
+    """Tell whether RAM and the fixed devices are where they were before base addresses moved."""
+    physical = pc.physical
+    fixed = {device.start for device in physical.devices}
+    return not any(physical.kinds[MEBI >> 12 : 4 * MEBI >> 12]) and fixed >= FIXED
 
 
 def due(clock: Clock) -> None:
@@ -98,6 +110,7 @@ def campaign(folder: Path, seeds: range, count: int) -> None:
         pc = machine(folder)
         try:
             traffic(pc, seed, count)
+            assert whole(pc)
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise

@@ -11,6 +11,7 @@ from runtime.bus import Bus
 from runtime.devices.pci import STATUS, Function
 from runtime.devices.virtio.device import VirtioDevice
 from runtime.devices.virtio.queue import Queue
+from runtime.system.physical import Device
 
 _VENDOR = 0x1AF4
 # Device ID of the specification -> PCI device ID of a transitional device.
@@ -70,7 +71,7 @@ class VirtioPci:
         while self.port_count < _LEGACY + len(device.config):
             self.port_count *= 2
         self.base: int | None = None
-        self.memory: int | None = None
+        self.memory: Device | None = None
         self.selected = 0
         self._offers = self._accepts = 0  # which half of the features is meant
         self.function.add_bar(0, self.port_count, self._map_ports, kind=1)
@@ -181,11 +182,12 @@ class VirtioPci:
 
     # -- memory ------------------------------------------------------------------------------------
     def _map_memory(self, base: int | None) -> None:
+        physical = self._bus.physical
         if self.memory is not None:
-            self._bus.physical.remove(self.memory, _MEMORY)
-        self.memory = base
+            physical.remove_device(self.memory)
+            self.memory = None
         if base is not None:
-            self._bus.physical.add_device(base, _MEMORY, self._load, self._store)
+            self.memory = physical.add_device(base, _MEMORY, self._load, self._store)
 
     def _load(self, address: int, size: int) -> int:
         area, at = address & 0x3000, address & 0xFFF

@@ -227,3 +227,15 @@ def test_ports_move_and_go() -> None:
 
 def test_line_is_a_line() -> None:
     assert isinstance(card()[0].intx, Line)
+
+
+def test_base_addresses_in_ram_are_ram() -> None:
+    m = Machine()
+    made, seen = card()
+    m.pci.add(3, 0, made)
+    m.configure(3, 0, 4, 7, 2)
+    for place in (0x5000, m.physical.size - 0x1000):
+        m.configure(3, 0, 0x10, place)
+    assert seen == []
+    m.configure(3, 0, 0x10, m.physical.size)
+    assert seen == [("memory", m.physical.size)]

@@ -240,6 +240,7 @@ def test_queues_where_no_ram_is() -> None:
     driver = Driver(device, modern=False)
     driver.bus.port_out(BASE + 8, 0xFFFFFFFF, 4)
     assert device.status & 0x40
+    driver.pci.function.write(4, 0, 2)
     driver = Driver(device, modern=True)
     driver.set_status(0)
     driver.store(36, 0xFFFFFFFF, 4)
@@ -247,3 +248,22 @@ def test_queues_where_no_ram_is() -> None:
     assert device.status & 0x40
     driver.pci.function.write(4, 0, 2)
     assert driver.physical.load(MEMORY, 32) == 0xFFFFFFFF
+
+
+def test_registers_over_other_memory() -> None:
+    """What was there before is there again when the base address goes on."""
+    driver = Driver(VirtioEntropy(ram()), modern=True)
+    physical, function = driver.physical, driver.pci.function
+    other = physical.add_device(0xFEC00000, 0x1000, lambda *_: 0x5A, lambda *_: None)
+    physical.add_ram(0xE0000000, 0x100000)
+    physical.store(0xE0001000, 77, 32)
+    for place in (0xFEC00000, 0xE0000000, 0xFFFF8000):
+        function.write(0x20, place, 4)
+        assert physical.load(place + 18, 16) == 1  # queues
+    function.write(0x20, MEMORY, 4)
+    assert driver.load(18, 2) == 1
+    assert physical.load(0xFEC00000, 32) == 0x5A
+    assert physical.load(0xE0001000, 32) == 77
+    assert physical.load(0xFFFF8000, 32) == 0xFFFFFFFF
+    physical.remove_device(other)
+    assert physical.load(0xFEC00000, 32) == 0xFFFFFFFF
