@@ -55,7 +55,7 @@ def support_code() -> tuple[Any, ...]:
 
 def _build_support() -> tuple[Any, ...]:
     from runtime import nativeclock, nativecode
-    from runtime.devices import vgaplanes, vgaregisters
+    from runtime.devices import counter, vgaplanes, vgaregisters
     from translator.quick import (
         accesses,
         blocks,
@@ -69,7 +69,7 @@ def _build_support() -> tuple[Any, ...]:
     from translator.tiers import backend, elf
 
     machine = (proceed, paging, spaces, system, natives, blocks, accesses)
-    parts = (*machine, nativeclock, vgaplanes, vgaregisters)
+    parts = (*machine, nativeclock, vgaplanes, vgaregisters, counter)
     functions = [function for part in parts for function in part.FUNCTIONS]
     public = {name for part in parts for name in part.PUBLIC}
     text = nativecode.text() + compiler.module(functions, public)

@@ -7,22 +7,26 @@ time, so that programs that play samples by pulse width are heard, too.
 
 from __future__ import annotations
 
+import ctypes
 import wave
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime import native
 from runtime.bus import Bus
 from runtime.clock import SECOND, Clock
+from runtime.system.natives import PortCode
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.devices.pit import Counter
+    from runtime.devices.counter import Counter
 
 RATE = 44100
 _PIT_HZ = 1193182
-_GATE, _DATA, _WRITABLE, _REFRESH, _OUT = 1, 2, 15, 0x10, 0x20
-_REFRESH_TIME = 15085  # ns between two refreshes of memory: the bit changes with each
+_GATE, _DATA, _WRITABLE = 1, 2, 15
+_VALUE = 2  # of the fields of counter.py
 _SILENCE, _AMPLITUDE = 128, 64
 _AT_ONCE = SECOND
 
@@ -33,11 +37,15 @@ class Speaker:
     def __init__(self, bus: Bus, clock: Clock, counter: Counter) -> None:
         """Begin silent and unrecorded."""
         self._clock, self._counter = clock, counter
-        self.value = 0
+        self._fields = array("q", [clock.cell, counter.address, 0])
+        self._address = self._fields.buffer_info()[0]
+        i64 = ctypes.c_int64
+        self._shown = native.arena.function("speaker_read", i64, i64, i64, keep_gil=True)
         self.recorder: Recorder | None = None
         self._before = counter.on_program
         counter.on_program = self._changed
-        bus.map_ports(0x61, 1, self._read, self._write, owner="speaker")
+        code = PortCode(self._address, "speaker_in")
+        bus.map_ports(0x61, 1, self._read, self._write, owner="speaker", code=code)
 
     def reset(self) -> None:
         """Be silent."""
@@ -55,6 +63,11 @@ class Speaker:
             self.recorder = None
 
     @property
+    def value(self) -> int:
+        """The bits that were written."""
+        return self._fields[_VALUE]
+
+    @property
     def frequency(self) -> float:
         """What is heard now, in Hz; 0 for silence."""
         counter = self._counter
@@ -62,11 +75,10 @@ class Speaker:
         return _PIT_HZ / counter.count if is_on else 0.0
 
     def _read(self, port: int, size: int) -> int:
-        refresh = _REFRESH if self._clock.now() // _REFRESH_TIME & 1 else 0
-        return self.value | refresh | (_OUT if self._counter.output() else 0)
+        return int(self._shown(self._address, self._clock.now()))
 
     def _write(self, port: int, value: int, size: int) -> None:
-        self.value = value & _WRITABLE
+        self._fields[_VALUE] = value & _WRITABLE
         self._counter.set_gate(bool(value & _GATE))
         self._changed()
 

@@ -29,11 +29,11 @@ class Code(NamedTuple):
 
 
 class PortCode(NamedTuple):
-    """The compiled functions of a port (natives.P_IN...), and what they work on."""
+    """The compiled functions of a port (natives.P_IN...), "" for none, and what they work on."""
 
     state: int
-    read: str
-    write: str
+    read: str = ""
+    write: str = ""
 
 
 def address_of(name: str) -> int:

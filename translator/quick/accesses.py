@@ -227,14 +227,15 @@ def put_register(at: int, value: int, size: int) -> int:
 def port_access(ctx: int, st: int, row: int, op: int, port: int, size: int, behind: int) -> int:
     """Execute in or out; see `access`."""
     code = port_at(ctx, port)
-    if not code:
+    function = s64(code + (P_OUT if op & 2 else P_IN)) if code else 0
+    if not function:
         return ask(ctx, st, row, PORT_OUT if op & 2 else PORT_IN, port, size, 0, behind)
     if op & 2:
         value = u32(st) if size == 4 else u16(st) if size == 2 else u8(st)
-        if invoke(s64(code + P_OUT), s64(code + P_STATE), port, value, size):
+        if invoke(function, s64(code + P_STATE), port, value, size):
             return 1 + executed(st, behind)
     else:
-        value = invoke(s64(code + P_IN), s64(code + P_STATE), port, size)
+        value = invoke(function, s64(code + P_STATE), port, size)
         if value >= 0:
             put_register(st, value, size)
             return 1 + executed(st, behind)

@@ -159,7 +159,7 @@ def run_outs(ctx: int, st: int, source: int, size: int, count: int, step: int) -
     """Write items to a port; return how many were."""
     row = port_at(ctx, u16(st + EDX))
     host = host_of(ctx, s64(ctx + VIEW), source, size, 0)
-    if not row or not host:
+    if not row or not host or not s64(row + P_OUT):
         return 0
     for i in range(0, count):
         at = host + i * step

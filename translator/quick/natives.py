@@ -35,7 +35,7 @@ TABLE_SIZE = 32
 R_FIRST, R_LAST, R_STATE, R_READ, R_WRITE, R_FILL, R_PUT, R_GET, R_MOVE = range(0, 72, 8)
 RANGE_SIZE = 72
 # A port: state; in(state, port, size) -> number, -1: Python is asked; out(state, port, number,
-# size) -> 1, 0.
+# size) -> 1, 0. 0 for none.
 P_STATE, P_IN, P_OUT = range(0, 24, 8)
 PORT_SIZE = 24
 _PAGING = FIELDS["paging"].offset
