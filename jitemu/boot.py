@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _SCRIPT_STATUS = 1
 _UNCLAIMED_SHOWN = 12
+_ENDS = "power off", "reset", "triple fault"  # what -no-shutdown does not end jitemu at
+_BY_GUEST = (*_ENDS, "exit")
+_LOOK = 0.05  # s between looks whether somebody quits
 
 
 class Display(Protocol):
@@ -43,6 +46,8 @@ def boot(words: Sequence[str]) -> int:
     except UsageError as error:
         complain(f"{error} (see jitemu boot --help)")
         return USAGE_STATUS
+    for note in options.notes:
+        complain(note)
     from jitemu.script import ScriptError
     from runtime.disks.disk import DiskError
 
@@ -111,7 +116,7 @@ class _Run:
 
     def _output(self, text: str | None, option: str) -> Callable[[bytes], None] | None:
         """Open what takes bytes only: a file, or stdout."""
-        if text is None:
+        if text in (None, "none", "null"):
             return None
         from jitemu.serialports import File
 
@@ -119,7 +124,7 @@ class _Run:
         if text == "stdio":
             return _print
         if kind != "file" or not path:
-            raise ValueError(f"{option} {text}: expected stdio or file:PATH")
+            raise ValueError(f"{option} {text}: expected stdio, file:PATH or none")
         file = File(path)
         self.clean.callback(file.close)
         return file.write
@@ -132,7 +137,7 @@ class _Run:
         config.check()
         virtual = config.paravirtual
         config.drives, virtual.disks = drives.open_all(self.options.drives)
-        virtual.shares, virtual.has_network = self.options.shares, self.options.has_network
+        virtual.shares, virtual.network = self.options.shares, self.options.network
         virtual.entropy = os.urandom if self.options.has_entropy else None
         virtual.console = None if console is None else console.write
         pc = Pc(config)
@@ -174,9 +179,11 @@ class _Run:
                 name: read_file(value) if kind == "file" else value.encode()
                 for name, kind, value in options.firmware_items
             },
+            boot_once=options.boot_once,
             serial=[None if peer is None else peer.write for peer in peers] or [None],
             parallel=self._output(options.parallel, "-parallel"),
             debug=self._output(options.debug, "-debugcon"),
+            debug_port=options.debug_port,
             debug_exit=options.debug_exit,
             reboots=options.reboots,
         )
@@ -185,7 +192,7 @@ class _Run:
         """Open the display; without an option a terminal shows the screen if it is free."""
         kind = self.options.display
         if kind is None:
-            is_used = self.options.script or {"stdio", "mon:stdio"} & set(self.options.serial)
+            is_used = self.options.script or self.options.uses_stdio()
             kind = "text" if not is_used and os.isatty(0) and os.isatty(1) else "none"
 
         def quit() -> None:
@@ -216,6 +223,10 @@ class _Run:
         if script is not None:
             scripted = ScriptRun(script, console, lambda: pc.loop.stop("script"))
         reason = pc.run(self.options.timeout)
+        if self.options.stays and reason in _ENDS:
+            reason = self._stay(pc, reason)
+        if scripted is not None and reason in _BY_GUEST:
+            scripted.machine_ended()
         if self.options.stats:
             self.clean.callback(complain, _statistics(pc, time.perf_counter() - self.started))
         if scripted is not None and scripted.error is not None:
@@ -231,6 +242,17 @@ class _Run:
         if reason == "script" and scripted is not None:
             return scripted.status or 0
         return 0
+
+    def _stay(self, pc: Pc, reason: str) -> str:
+        """Let the screen stand; return why no longer, or why the guest ended."""
+        complain(f"the machine has ended ({reason}); -no-shutdown lets its screen stand")
+        left = self.options.timeout
+        end = None if left is None else self.started + left
+        while not pc.loop.reason:
+            if end is not None and time.perf_counter() >= end:
+                return "timeout"
+            time.sleep(_LOOK)
+        return reason if pc.loop.reason == "quit" else pc.loop.reason
 
 
 def raise_late(clean: contextlib.ExitStack, text: str) -> None:

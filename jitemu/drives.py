@@ -7,6 +7,8 @@ are those of QEMU's -drive.
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,12 +18,16 @@ from runtime.disks.opening import FORMATS, Access, open_disk
 from runtime.machines.storage import Drives
 
 _KEYS = frozenset(
-    {"file", "if", "index", "media", "format", "snapshot", "readonly", "overlay", "backing"}
+    {"file", "if", "index", "bus", "unit", "media", "format", "snapshot", "readonly"}
+    | {"overlay", "backing"}
 )
 # Keys of QEMU's that change nothing that a guest could see.
 _IGNORED = frozenset(
     {"id", "cache", "aio", "discard", "detect-zeroes", "werror", "rerror", "serial"}
+    | {"l2-cache-size", "cache-clean-interval", "copy-on-read"}
 )
+# What QEMU takes for other things than files.
+_ELSEWHERE = re.compile("(fat|nbd|https?|ftps?|ssh|iscsi|rbd|nfs|gluster|json|driver|blkdebug):")
 _SWITCHES = {"on": True, "off": False}
 _PLACES = {"ide": 4, "floppy": 2, "virtio": 16}
 
@@ -40,12 +46,15 @@ class DriveSpec:
     trusts: bool = False  # backing files outside the image's folder
 
 
-def keys_of(text: str, first: str) -> dict[str, str]:
-    """Take apart "a=b,c=d"; what has no sign in front is *first*. ",," stands for a comma."""
+def keys_of(text: str, first: str, *, is_keys: bool = False) -> dict[str, str]:
+    """Take apart "a=b,c=d"; what has no sign in front is *first*. ",," stands for a comma.
+
+    Unless it *is_keys* only, the first part may be a path with a sign.
+    """
     found: dict[str, str] = {}
     for number, part in enumerate(text.replace(",,", "\0").split(",")):
         name, sign, value = part.replace("\0", ",").partition("=")
-        if number == 0 and name not in _KEYS | _IGNORED:
+        if number == 0 and name not in _KEYS | _IGNORED and not (sign and is_keys):
             name, sign, value = first, "=", part.replace("\0", ",")
         if not sign or name in found:
             raise ValueError(f"{text!r}: expected key=value after each comma")
@@ -54,14 +63,19 @@ def keys_of(text: str, first: str) -> dict[str, str]:
 
 
 def parse(
-    text: str, *, interface: str = "ide", index: int | None = None, media: str = "disk"
+    text: str,
+    *,
+    interface: str = "ide",
+    index: int | None = None,
+    media: str = "disk",
+    is_keys: bool = False,
 ) -> DriveSpec:
     """Read "FILE[,key=value...]"; ValueError says what is wrong."""
-    keys = {key: value for key, value in keys_of(text, "file").items() if key not in _IGNORED}
+    found = keys_of(text, "file", is_keys=is_keys)
+    keys = {key: value for key, value in found.items() if key not in _IGNORED}
     if unknown := keys.keys() - _KEYS:
-        raise ValueError(
-            f"{text!r}: unknown {', '.join(sorted(unknown))}: {', '.join(sorted(_KEYS))}"
-        )
+        names = ", ".join(sorted(_KEYS))
+        raise ValueError(f"{text!r}: there is no {', '.join(sorted(unknown))}=; there are {names}")
     interface = keys.get("if", interface)
     if interface == "none":
         raise ValueError(f"{text!r}: if=none needs id= and a -device with drive=")
@@ -77,6 +91,8 @@ def parse(
         if not keys["index"].isdecimal() or int(keys["index"]) >= _PLACES[interface]:
             raise ValueError(f"{text!r}: index={keys['index']}: 0 to {_PLACES[interface] - 1}")
         index = int(keys["index"])
+    if "bus" in keys or "unit" in keys:
+        index = _place(keys, interface, text)
     is_snapshot, is_read_only = (_switch(keys, name, text) for name in ("snapshot", "readonly"))
     overlay = keys.get("overlay")
     if overlay is not None and (is_read_only or is_snapshot is not None):
@@ -87,8 +103,22 @@ def parse(
     elif is_snapshot is False:
         access = "write"
     path = keys.get("file") or None
+    if path is not None and not os.path.exists(path) and (what := _ELSEWHERE.match(path)):
+        raise ValueError(f"{path}: images are files; {what[1]}: is not offered")
     trusts = bool(_switch(keys, "backing", text))
     return DriveSpec(interface, index, path, media == "cdrom", form, access, overlay, trusts)
+
+
+def _place(keys: Mapping[str, str], interface: str, text: str) -> int:
+    """Return the index that bus= and unit= mean."""
+    bus, unit = keys.get("bus", "0"), keys.get("unit", "0")
+    per_bus = 2 if interface == "ide" else _PLACES[interface]
+    if not bus.isdecimal() or not unit.isdecimal() or int(unit) >= per_bus or "index" in keys:
+        raise ValueError(f"{text!r}: expected bus=N,unit=N, or index=N")
+    index = per_bus * int(bus) + int(unit)
+    if index >= _PLACES[interface]:
+        raise ValueError(f"{text!r}: there is no bus={bus},unit={unit}")
+    return index
 
 
 def _switch(keys: Mapping[str, str], name: str, text: str) -> bool | None:
@@ -115,7 +145,8 @@ def open_all(specs: Iterable[DriveSpec]) -> tuple[Drives, list[Disk]]:
             free = (i for i in range(_PLACES[spec.interface]) if i not in taken[spec.interface])
             index = next(free, None) if spec.index is None else spec.index
             if index is None or index in taken[spec.interface]:
-                raise ValueError(f"{spec.path}: there is no place for it at {spec.interface}")
+                place = "all places are" if spec.index is None else f"place {spec.index} is"
+                raise ValueError(f"{spec.path}: {place} taken at {spec.interface}")
             taken[spec.interface].add(index)
             disk = None
             if spec.path is not None:

@@ -138,9 +138,10 @@ class Machine:
         otherwise. *memory* counts bytes. *bios* is a firmware image (SeaBIOS's bios-256k.bin),
         without it the built-in BIOS starts, or a *kernel* is started directly. *serial* is how many
         ports there are. *debug_exit* is a port at which the guest can end with a status. *virtfs*
-        shares folders ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network,
-        *entropy* the host's random bytes; *fw_cfg* are files for its firmware to find, by name;
-        with *boot_menu* SeaBIOS shows its menu.
+        shares folders ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network
+        ("user,hostfwd=tcp::2222-:22": and the host a way in), *entropy* the host's random bytes;
+        *fw_cfg* are files for its firmware to find, by name; with *boot_menu* SeaBIOS shows its
+        menu.
 
         Raises ValueError for bad settings, DiskError for images, OSError for other files,
         RuntimeError while another Machine is open.
@@ -190,7 +191,7 @@ class Machine:
         config.check()
         virtual = config.paravirtual
         virtual.shares = [paravirtual.share(text) for text in virtfs]
-        virtual.has_network = paravirtual.network(nic)
+        virtual.network = paravirtual.network(nic)
         virtual.entropy = os.urandom if entropy else None
         config.drives, virtual.disks = drives.open_all(specs)
         self.pc = Pc(config)

@@ -156,7 +156,7 @@ def cycles(text: str) -> int | None:
 
 def display(text: str) -> str:
     """Read --display, as `jitemu boot` does."""
-    from jitemu.bootoptions import display as read
+    from jitemu.bootwords import display as read
 
     return read(text)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from runtime.machines.paravirtual import Share
+import socket
+from collections.abc import Iterable, Mapping
+
+from runtime.machines.paravirtual import Forward, Network, Share
 
 DEBUG_EXIT, ENTROPY = "isa-debug-exit", "virtio-rng-pci"
 _SHARE_KEYS = frozenset({"path", "mount_tag", "security_model", "readonly", "id"})
-_MODELS = ("virtio", "virtio-net-pci")
+MODELS = ("virtio", "virtio-net-pci", "virtio-net")  # of network cards
 
 
 def share(text: str) -> Share:
@@ -32,35 +35,73 @@ def share(text: str) -> Share:
     return Share(keys["path"], keys["mount_tag"], read_only == "on")
 
 
-def network(text: str) -> bool:
-    """Read -nic: whether there is a network card; ValueError says what is wrong."""
-    kind, *keys = text.split(",")
+def network(text: str) -> Network | None:
+    """Read -nic: the network card that there is, if any; ValueError says what is wrong."""
+    kind, *keys = text.replace(",,", "\0").split(",")
     if kind == "none" and not keys:
-        return False
-    for part in keys:
-        name, _, value = part.partition("=")
-        if name != "model" or value not in _MODELS:
-            raise ValueError(f"{text!r}: expected user,model=virtio")
+        return None
     if kind != "user":
         raise ValueError(f"{text!r}: choose user or none")
-    return True
-
-
-def device(text: str) -> tuple[str, int]:
-    """Read -device: a known device, and its port; ValueError says what is wrong."""
-    name, *keys = text.split(",")
-    if name == ENTROPY and not keys:
-        return name, 0
-    if name != DEBUG_EXIT:
-        raise ValueError(f"{name!r}: only {DEBUG_EXIT} and {ENTROPY} are known")
-    port = 0x501
+    pairs = []
     for part in keys:
-        key, _, value = part.partition("=")
-        number = port_of(value)
-        if key not in ("iobase", "iosize") or not number:
-            raise ValueError(f"{text!r}: expected iobase=PORT")
-        port = number if key == "iobase" else port
-    return name, port
+        name, _, value = part.replace("\0", ",").partition("=")
+        if name == "model" and value not in MODELS:
+            raise ValueError(f"{text!r}: the card is model={MODELS[0]}")
+        pairs.append((name, value))
+    return network_of([pair for pair in pairs if pair[0] != "model"], text)
+
+
+def network_of(keys: Iterable[tuple[str, str]], text: str) -> Network:
+    """Read hostfwd= and mac=, and what changes nothing; ValueError names *text*."""
+    found = Network()
+    for name, value in keys:
+        if name == "hostfwd":
+            found.forwards.append(forward(value))
+        elif name == "mac":
+            found.mac = _mac(value)
+        elif (name, value) not in (("ipv6", "off"), ("ipv4", "on")) and name != "id":
+            raise ValueError(f"{text!r}: there is no {name}=; there are hostfwd=, mac=")
+    return found
+
+
+def forward(text: str) -> Forward:
+    """Read hostfwd's "tcp:[HOST]:PORT-[GUEST]:PORT"; ValueError.
+
+    Only this host can connect, unless HOST names an address of it that others reach; in QEMU
+    everybody can.
+    """
+    kind, _, rest = text.partition(":")
+    host, _, guest = rest.partition("-")
+    (address, _, port), (target, _, target_port) = host.rpartition(":"), guest.rpartition(":")
+    try:
+        ports = int(port), int(target_port)
+        for name in (address, target):
+            socket.inet_aton(name or "0.0.0.0")
+    except (ValueError, OSError):
+        ports = (-1, -1)
+    if kind not in ("tcp", "") or not all(0 < number < 1 << 16 for number in ports):
+        raise ValueError(f"hostfwd={text}: expected tcp:[HOST]:PORT-[GUEST]:PORT")
+    return Forward(address or "127.0.0.1", ports[0], target or "10.0.2.15", ports[1])
+
+
+def _mac(text: str) -> bytes:
+    parts = text.split(":")
+    try:
+        mac = bytes(int(part, 16) for part in parts)
+    except ValueError:
+        mac = b""
+    if len(mac) != 6 or mac[0] & 1:
+        raise ValueError(f"mac={text}: expected six bytes as 52:54:00:12:34:56, no group")
+    return mac
+
+
+def debug_exit(keys: Mapping[str, str], text: str) -> int:
+    """Return the port of -device isa-debug-exit; ValueError says what is wrong."""
+    if keys.keys() - {"iobase", "iosize", "id", "bus"} or any(
+        not port_of(keys.get(name, "1")) for name in ("iobase", "iosize")
+    ):
+        raise ValueError(f"{text!r}: expected iobase=PORT")
+    return port_of(keys.get("iobase", "0x501"))
 
 
 def port_of(text: str) -> int:

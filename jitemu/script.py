@@ -56,6 +56,8 @@ class Script:
         self.name = name
         self._timeout = _TIMEOUT
         self._lines = []
+        self.current: _Line | None = None  # what is being done
+        self.has_ended = False  # the machine: no text will come any more
         # Further commands, as for what a machine has besides keyboard and screen: rest of a line,
         # seconds to wait at most. They may raise ValueError, TimeoutError, RuntimeError, OSError.
         self.more: dict[str, Callable[[str, float], None]] = {}
@@ -104,6 +106,7 @@ class Script:
         ScriptError when something does not come true in time.
         """
         for line in self._lines:
+            self.current = line
             try:
                 if line.command in self._own:
                     self._own[line.command](console, line.rest)
@@ -124,7 +127,12 @@ class Script:
 
     # -- commands ----------------------------------------------------------------------------------
     def _wait_text(self, console: Console, rest: str) -> None:
-        console.screen.wait_text(unquoted(rest), self._timeout)
+        console.screen.wait_text(unquoted(rest), self._timeout, self._let_run)
+
+    def _let_run(self, seconds: float) -> bool:
+        """Wait while another thread runs the guest; say whether it still does."""
+        time.sleep(seconds)
+        return not self.has_ended
 
     def _type(self, console: Console, rest: str) -> None:
         console.type(unquoted(rest))
@@ -177,6 +185,13 @@ class ScriptRun:
         self.error: ScriptError | None = None
         self._thread = threading.Thread(target=self._run, name="script", daemon=True)
         self._thread.start()
+
+    def machine_ended(self) -> None:
+        """Fail, if a text is waited for that cannot come any more."""
+        self._script.has_ended = True
+        current = self._script.current
+        if current is not None and current.command == "wait_text":
+            self._thread.join(1)
 
     def _run(self) -> None:
         try:

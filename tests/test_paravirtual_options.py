@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from jitemu.machine import Machine
 from jitemu.options import UsageError
 from jitemu.paravirtual import network, share
 from runtime.devices.pci import STATUS
-from runtime.machines.paravirtual import Share
+from runtime.machines.paravirtual import Forward, Network, Share
 from tests.boot.test_multiboot import kernel
 
 
@@ -20,9 +21,9 @@ def test_words() -> None:
     words = ["-virtfs", first, "-virtfs", "local,path=c,mount_tag=y"]
     found = parse([*words, "-nic", "user,model=virtio", "-device", "virtio-rng-pci"])
     assert found.shares == [Share("/a,b", "x", True), Share("c", "y")]
-    assert (found.has_network, found.has_entropy, found.debug_exit) == (True, True, None)
-    assert parse([]).has_network is False
-    assert network("none") is False
+    assert (found.network, found.has_entropy, found.debug_exit) == (Network(), True, None)
+    assert parse([]).network is None
+    assert network("none") is None
     assert parse(["-virtioconsole", "stdio"]).console == "stdio"
 
 
@@ -38,10 +39,36 @@ def test_bad_shares(text: str) -> None:
         parse(["-virtfs", text])
 
 
-@pytest.mark.parametrize("text", ["tap", "user,model=e1000", "none,x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tap", "user,model=e1000", "none,x", "user,restrict=on", "user,mac=1:2", "user,hostfwd=x",
+        "user,mac=01:00:00:00:00:00", "user,hostfwd=udp::1-:1", "user,hostfwd=tcp::0-:1",
+        "user,hostfwd=tcp::70000-:1", "user,hostfwd=tcp:host.name:1-:1",
+    ],
+)  # fmt: skip
 def test_bad_networks(text: str) -> None:
-    with pytest.raises(ValueError, match=text.partition(",")[0]):
+    with pytest.raises(ValueError, match=re.escape(text.partition(",")[2] or text)):
         network(text)
+    with pytest.raises(UsageError):
+        parse(["-nic", text])
+
+
+def test_ways_into_the_guest() -> None:
+    found = Network(
+        [Forward("127.0.0.1", 2222, "10.0.2.15", 22), Forward("0.0.0.0", 80, "10.0.2.9", 8080)],
+        bytes.fromhex("020304050607"),
+    )
+    keys = "user,mac=02:03:04:05:06:07,hostfwd=tcp::2222-:22,hostfwd=tcp:0.0.0.0:80-10.0.2.9:8080"
+    assert network(keys) == found
+    for words in (
+        ["-nic", keys],
+        ["-netdev", keys.replace("mac=02:03:04:05:06:07", "id=n"),
+         "-device", "virtio-net-pci,netdev=n,mac=02:03:04:05:06:07"],
+        ["-net", keys.replace("mac=02:03:04:05:06:07,", ""),
+         "-net", "nic,model=virtio,macaddr=02:03:04:05:06:07"],
+    ):  # fmt: skip
+        assert parse(words).network == found
 
 
 def test_machine(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from jitemu import Machine, serialports
 from jitemu.bootoptions import BootOptions, parse
 from jitemu.drives import DriveSpec
 from jitemu.options import UsageError
-from runtime.machines.paravirtual import Share
+from runtime.machines.paravirtual import Network, Share
 from tests.boot.test_multiboot import kernel
 
 
@@ -53,8 +53,8 @@ def test_drives_for_devices() -> None:
      "-netdev user,id=n0 -device virtio-net-pci,netdev=n0"],
 )  # fmt: skip
 def test_networks(line: str) -> None:
-    assert read(line).has_network
-    assert not read("-net none").has_network
+    assert read(line).network == Network()
+    assert read("-net none").network is None
 
 
 def test_lines_and_shares() -> None:
@@ -74,33 +74,88 @@ def test_lines_and_shares() -> None:
 def test_words_that_mean_nothing_here_are_taken() -> None:
     found = read(
         "-machine pc-i440fx-7.2,accel=tcg -accel tcg,thread=single -vga std -monitor none -usb"
-        " -name x -nodefaults -no-user-config -no-hpet -display gtk"
+        " -name x -nodefaults -no-user-config -no-hpet -display gtk -smp 1,cores=1 -k en-us"
+        " -uuid 1-2 -msg timestamp=on -mem-prealloc -audiodev none,id=a -boot menu=off"
+        " -object rng-random,id=r,filename=/dev/urandom -device virtio-rng-pci,rng=r,bus=pci.0"
     )
-    assert found.display == "window"
+    assert (found.display, found.notes, found.has_entropy) == ("window", [], True)
     assert read("-display curses").display == "text"
+
+
+def test_spellings() -> None:
+    """One dash or two are the same; old names are those of today; a wish for KVM is answered."""
+    found = read("--hda x --m 64 --boot once=d,order=ac --nographic -timeout 5 -curses")
+    assert (found.memory, found.boot, found.boot_once) == (64 << 20, "ac", "d")
+    assert (found.serial, found.timeout, found.display) == (["stdio"], 5, "none")
+    assert read("-localtime").rtc is not None
+    for line in ("-enable-kvm", "-accel kvm", "-machine pc,accel=kvm"):
+        assert read(line).notes == ["kvm: guest code is translated here, as by tcg"]
+    assert read("-machine accel=kvm:tcg").notes == []
+    assert read("-cpu host").cpu == "max"
+    assert read("-drive if=ide,bus=1,unit=0,file=x").drives == [DriveSpec("ide", 2, "x")]
+
+
+@pytest.mark.parametrize("line", ["-help", "-h", "--version", "-cpu help", "-device ?", "-M help"])
+def test_what_there_is(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read(line)
+    assert not ended.value.code
+    assert capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("-machine q35", "pc"),
-        ("-accel kvm", "tcg"),
-        ("-machine accel=kvm", "tcg"),
+        ("-accel warp", "tcg"),
+        ("-machine pc,acpi=off", "acpi=off"),
         ("-device e1000", "virtio-net-pci"),
+        ("-device usb-tablet", "PS/2"),
+        ("-device nvme,drive=x", "virtio-blk-pci"),
+        ("-device AC97", "silent"),
+        ("-device pvpanic", "there are .*ide-hd"),
+        ("-device virtio-net-pci,netdev=n,mq=on", "no mq="),
         ("-device ide-hd,drive=x", "drive="),
         ("-drive if=none,file=x", "id="),
         ("-drive if=none,id=x,file=x", "no -device"),
         ("-netdev user,id=n", "no -device"),
-        ("-netdev user,id=n,hostfwd=tcp::1-:1 -device virtio-net-pci,netdev=n", "forwarding"),
+        ("-netdev user,id=n,restrict=on -device virtio-net-pci,netdev=n", "restrict"),
         ("-netdev tap,id=n -device virtio-net-pci,netdev=n", "user"),
         ("-nic user -net nic -net user", "one network"),
         ("-net user", "together"),
-        ("-chardev pty,id=x -serial chardev:x", "-chardev"),
+        ("-object secret,id=x", "rng-random"),
+        ("-device virtio-rng-pci,rng=x", "rng="),
+        ("-chardev udp,id=x -serial chardev:x", "-chardev"),
+        ("-chardev file,id=x,path=y,append=on -serial chardev:x", "append="),
         ("-serial chardev:x", "chardev="),
+        ("-serial stdio -serial mon:stdio", "one port"),
         ("-drive if=none,id=a,file=x -device ide-hd,drive=a,bus=ide.x", "bus="),
+        ("-drive if=ide,bus=2,file=x", "bus=2"),
+        ("-drive if=ide,bus=0,index=1,file=x", "index=N"),
         ("-drive file=x,if=scsi", "if=scsi"),
-        ("-device isa-debugcon,iobase=foo -chardev null,id=x", "port is E9h"),
+        ("-drive file.filename=x", "no file.filename="),
+        ("-hda nbd:localhost:1", "nbd: is not offered"),
+        ("-hda a -hda b", "-hda is given twice"),
+        ("-device isa-debugcon,iobase=foo,chardev=x -chardev null,id=x", "iobase=PORT"),
         ("-device isa-debug-exit,iobase=foo", "iobase=PORT"),
+        ("-global ide-hd.x=1", "isa-debugcon.iobase=PORT"),
+        ("-smp 2", "one processor"),
+        ("-cpu pentium,+sse", "features"),
+        ("-cpu qemu32", "max"),
+        ("-m 64,shared=on", "size"),
+        ("-vga cirrus", "std"),
+        ("-monitor stdio", "--script"),
+        ("-qmp unix:x,server", "--script"),
+        ("-s -S", "no debugger"),
+        ("-k de", "US keyboard"),
+        ("-vnc :1", "-display"),
+        ("-icount shift=0", "--clock icount"),
+        ("-redir tcp:1::2", "hostfwd"),
+        ("-mem-path /x", "-m SIZE"),
+        ("-no-rebot", "-no-reboot"),
+        ("-foo=bar", "no option -foo"),
+        ("-name", "a value is missing"),
+        ("-m", "expected one argument"),
     ],
 )
 def test_what_is_not_there_is_said(line: str, message: str) -> None:

@@ -37,7 +37,7 @@ def make(pc: Pc) -> Bios:
     config = BiosConfig(
         memory=pc.config.memory,
         drives=drives(pc),
-        boot=pc.config.boot,
+        boot=pc.boot,
         serial=(0x3F8, 0x2F8, 0x3E8, 0x2E8),
         ranges=[Range(*entry) for entry in directboot.memory_map(pc.config.memory)],
         on_post=lambda: directboot.set_up(pc),

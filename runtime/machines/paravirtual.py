@@ -12,7 +12,7 @@ from runtime.devices.virtio.block import VirtioBlock
 from runtime.devices.virtio.console import VirtioConsole
 from runtime.devices.virtio.device import VirtioDevice
 from runtime.devices.virtio.entropy import VirtioEntropy
-from runtime.devices.virtio.net import VirtioNet
+from runtime.devices.virtio.net import MAC, VirtioNet
 from runtime.devices.virtio.pci import VirtioPci
 from runtime.devices.virtio.share import VirtioShare
 from runtime.disks.disk import Disk
@@ -34,6 +34,24 @@ class Share:
 
 
 @dataclass
+class Forward:
+    """A port of the host that leads to one of the guest."""
+
+    host: str
+    port: int
+    guest: str
+    guest_port: int
+
+
+@dataclass
+class Network:
+    """A network card; the guest reaches what the host reaches, its own servers included."""
+
+    forwards: list[Forward] = field(default_factory=list)
+    mac: bytes = MAC
+
+
+@dataclass
 class Paravirtual:
     """Which devices a PC has."""
 
@@ -41,7 +59,7 @@ class Paravirtual:
     console: Callable[[bytes], None] | None = None  # what the guest writes goes there
     entropy: Callable[[int], bytes] | None = None  # os.urandom, or a source that repeats itself
     shares: list[Share] = field(default_factory=list)
-    has_network: bool = False  # the guest reaches what the host reaches, its own servers included
+    network: Network | None = None
 
 
 class ParavirtualDevices:
@@ -50,7 +68,7 @@ class ParavirtualDevices:
     def __init__(self, bus: Bus, pci: PciHost, clock: Clock, post: Post, what: Paravirtual) -> None:
         """Make and plug in; *post* lets a call be made by the thread that runs the guest.
 
-        OSError for a folder that cannot be opened, ValueError for bad tags.
+        OSError for folders that cannot be opened and ports that are taken, ValueError for bad tags.
         """
         physical = bus.physical
         self.disks = what.disks
@@ -70,11 +88,16 @@ class ParavirtualDevices:
             devices.append(VirtioShare(physical, Server(folder), share.tag))
         self._poller: Poller | None = None
         self.network: UserNetwork | None = None
-        if what.has_network:
+        if what.network is not None:
             self._poller = Poller(post)
             self.network = UserNetwork(clock, self._poller)
-            card = VirtioNet(physical, self.network.frame)
-            self.network.deliver, card.on_reset = card.receive, self.network.close
+            card = VirtioNet(physical, self.network.frame, what.network.mac)
+            self.network.deliver, card.on_reset = card.receive, self.network.hang_up
+            self.network.guest_mac = what.network.mac
+            for forward in what.network.forwards:
+                self.network.forward(
+                    (forward.host, forward.port), (forward.guest, forward.guest_port)
+                )
             devices.append(card)
         if len(devices) > len(_SLOTS):
             raise ValueError(f"a PC has room for {len(_SLOTS)} paravirtual devices")
@@ -97,5 +120,7 @@ class ParavirtualDevices:
             disk.close()
         for folder in self.folders:
             folder.close()
+        if self.network is not None:
+            self.network.close()
         if self._poller is not None:
             self._poller.close()

@@ -18,7 +18,7 @@ from runtime.devices.a20 import A20
 from runtime.devices.acpi import PowerManagement
 from runtime.devices.apic import LocalApic
 from runtime.devices.chipset import HostBridge, IsaBridge
-from runtime.devices.debugport import DebugExit, DebugPort
+from runtime.devices.debugport import E9, DebugExit, DebugPort
 from runtime.devices.fwcfg import FirmwareConfiguration
 from runtime.devices.ioapic import IoApic
 from runtime.devices.parallel import Parallel
@@ -77,6 +77,7 @@ class PcConfig:
     boot_menu: bool = False  # whether a firmware that has a menu shows it
     boot_wait: int | None = None  # for how many ms
     firmware_files: dict[str, bytes] = field(default_factory=dict)  # of fw_cfg, by name
+    boot_once: str = ""  # instead of these at the first boot
     initrd: bytes = b""
     append: str = ""
     modules: list[tuple[bytes, str]] = field(default_factory=list)  # of a Multiboot kernel
@@ -84,7 +85,8 @@ class PcConfig:
     paravirtual: Paravirtual = field(default_factory=Paravirtual)
     serial: list[Output | None] = field(default_factory=lambda: [None])  # where ports send to
     parallel: Output | None = None  # what the guest prints
-    debug: Output | None = None  # port E9h
+    debug: Output | None = None  # what the guest sends to the debug port
+    debug_port: int = E9
     debug_exit: int | None = None  # port that ends the machine with a status
     reboots: bool = True  # else a reset ends it
 
@@ -98,7 +100,7 @@ class PcConfig:
             rom.check(self.bios)
         if self.vgabios:
             video.check_rom(self.vgabios)
-        if not self.boot or set(self.boot) - set("acdn"):
+        if not self.boot or set(self.boot + self.boot_once) - set("acdn"):
             raise ValueError(f"boot order {self.boot!r}: letters a (diskette), c (disk), d (CD), n")
         if len(self.serial) > len(_SERIAL):
             raise ValueError(f"a PC has at most {len(_SERIAL)} serial ports")
@@ -165,8 +167,7 @@ class Pc:
         self.speaker = Speaker(bus, clock, self.pit.counters[2])
         self.rtc = Rtc(bus, line(8), clock, config.start or _utc())
         cmos.set_memory_size(self.rtc.ram, config.memory)
-        first = "n" if config.bios and config.kernel else ""  # as an expansion ROM
-        cmos.set_boot_order(self.rtc.ram, first + config.boot.replace(first or "-", ""))
+        self.boot = config.boot_once or config.boot
         self.extras = Extras(processor, self.physical, clock, self.rtc.now)
         processor.extras = self.extras
         reset = self.ask_reset
@@ -211,7 +212,7 @@ class Pc:
             bus, self.pci, clock, self.loop.post, config.paravirtual
         )
         if config.debug is not None:
-            self.debug = DebugPort(bus, config.debug)
+            self.debug = DebugPort(bus, config.debug, config.debug_port)
         if config.debug_exit is not None:
             self.debug_exit = DebugExit(bus, self._exit, config.debug_exit)
 
@@ -221,12 +222,15 @@ class Pc:
     # -- starting and ending -----------------------------------------------------------------------
     def start(self) -> None:
         """Let the processor begin where the configuration says."""
+        first = "n" if self.config.bios and self.config.kernel else ""  # as an expansion ROM
+        cmos.set_boot_order(self.rtc.ram, first + self.boot.replace(first or "-", ""))
         if self.config.bios:
             rom.install(self.physical, self.config.bios)
             self._enter_rom()
             return
         if self.builtin is None:
             self.builtin = builtin.make(self)
+        self.builtin.config.boot = self.boot
         self.builtin.post()
         if self.config.kernel:
             directboot.prepare(self)
@@ -248,6 +252,7 @@ class Pc:
             self.loop.stop("reset")
             return
         self.resets += 1
+        self.boot = self.config.boot
         self.pic.reset()
         self.pit.reset()
         self.speaker.reset()

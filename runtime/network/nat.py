@@ -2,7 +2,7 @@
 
 The addresses are those of QEMU's user networking: guest 10.0.2.15, host 10.0.2.2, names 10.0.2.3.
 What the guest sends to 10.0.2.2 goes to the host's own servers (127.0.0.1), the rest wherever the
-host can reach. Nobody can connect to the guest.
+host can reach. Nobody can connect to the guest, but at ports of the host that are forwarded to it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,18 @@ class UserNetwork:
         self.guest_mac = _BROADCAST
         self.flows: dict[tuple[int, bytes, int], _Flow] = {}
         self.connections: dict[tuple[int, bytes, int], Connection] = {}
+        self._listeners: list[socket.socket] = []
 
     def close(self) -> None:
         """End everything."""
+        self.hang_up()
+        for listener in self._listeners:
+            self.poller.forget(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+
+    def hang_up(self) -> None:
+        """End all connections: the guest has forgotten them."""
         for flow in self.flows.values():
             self._drop(flow)
         for connection in self.connections.values():
@@ -187,20 +196,57 @@ class UserNetwork:
         if target is None or len(self.connections) >= _CONNECTIONS_MAX:
             self._refuse(packet, first)
             return
-
-        def send(segment: Segment, options: bytes) -> None:
-            self._send(packets.tcp(packet.target, packet.source, segment, options))
-
-        def ended() -> None:
-            self.connections.pop(key, None)
-
+        made = Connection(self.clock, self.poller, key, *self._ends(key, packet.source))
         try:
-            made = Connection(self.clock, self.poller, target, first, send, ended)
+            made.connect(target, first)
         except OSError:  # no more descriptors
             self._refuse(packet, first)
             return
         if not made.is_over:
             self.connections[key] = made
+
+    def _ends(
+        self, key: tuple[int, bytes, int], guest: bytes
+    ) -> tuple[Callable[[Segment, bytes], None], Callable[[], None]]:
+        """Return how a connection sends to the guest, and what it calls at its end."""
+
+        def send(segment: Segment, options: bytes) -> None:
+            self._send(packets.tcp(key[1], guest, segment, options))
+
+        def ended() -> None:
+            self.connections.pop(key, None)
+
+        return send, ended
+
+    def forward(self, place: tuple[str, int], guest: tuple[str, int]) -> int:
+        """Let what connects to an address of the host connect to the guest; return the port.
+
+        OSError where that is taken.
+        """
+        listener = socket.create_server(place)
+        listener.setblocking(False)
+        self._listeners.append(listener)
+        address, port = socket.inet_aton(guest[0]), guest[1]
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):  # it has gone already, or there are too many
+                self._accept(listener.accept()[0], address, port)
+            self.poller.watch(listener.fileno(), READ, accept)
+
+        self.poller.watch(listener.fileno(), READ, accept)
+        return int(listener.getsockname()[1])
+
+    def _accept(self, peer: socket.socket, guest: bytes, port: int) -> None:
+        """Connect to the guest for somebody, as a port of the gateway that is free."""
+        number = peer.getpeername()[1]
+        while (key := (port, GATEWAY, number)) in self.connections:
+            number = number + 1 & 0xFFFF or 1024
+        if len(self.connections) >= _CONNECTIONS_MAX:
+            peer.close()
+            return
+        made = Connection(self.clock, self.poller, key, *self._ends(key, guest))
+        self.connections[key] = made
+        made.call(peer)
 
     def _refuse(self, packet: Datagram, segment: Segment) -> None:
         """Say that nobody listens (RFC 793, 3.4)."""

@@ -1,4 +1,4 @@
-"""One TCP connection of the guest, ended here, and carried on by a socket of the host.
+"""One TCP connection of the guest's, ended here, and carried on by a socket of the host.
 
 Source: RFC 793. What the guest sends is taken in order only; what it has not acknowledged is sent
 again. The wire between it and here loses nothing but what the guest itself drops.
@@ -31,17 +31,17 @@ class Connection:
         self,
         clock: Clock,
         poller: Poller,
-        target: tuple[str, int],
-        first: Segment,
+        key: tuple[int, bytes, int],
         send: Send,
         ended: Callable[[], None],
     ) -> None:
-        """Connect to *target* for the guest, whose SYN is *first*."""
+        """Begin with `connect` or `call`. *key*: the guest's port, our address, our port."""
         self.poller, self.send, self.ended = poller, send, ended
-        self.ports = first.target, first.source
-        self.expected = first.sequence + 1 & _MOD  # of the guest's numbers
-        self.sent = self.acknowledged = first.sequence ^ 0x5A5A5A5A  # of ours
-        self.window = first.window
+        self.ports = key[2], key[0]
+        self.expected = 0  # of the guest's numbers
+        self.sent = self.acknowledged = 0  # of ours
+        self.window = 0
+        self.greeting = SYN | ACK
         self.is_open = self.is_over = False
         self.unacknowledged = bytearray()
         self.to_host = bytearray()
@@ -50,12 +50,26 @@ class Connection:
         self.tries = 0
         self._timer = clock.timer(self._send_again)
         self.clock = clock
+        self.socket: socket.socket
+
+    def connect(self, target: tuple[str, int], first: Segment) -> None:
+        """Connect to *target* for the guest, whose SYN is *first*; OSError."""
+        self.expected = first.sequence + 1 & _MOD
+        self.sent = self.acknowledged = first.sequence ^ 0x5A5A5A5A
+        self.window = first.window
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.socket.setblocking(False)
         if self.socket.connect_ex(target) not in (0, errno.EINPROGRESS):
             self.reset()
             return
-        poller.watch(self.socket.fileno(), WRITE, self._connected)
+        self.poller.watch(self.socket.fileno(), WRITE, self._connected)
+
+    def call(self, peer: socket.socket) -> None:
+        """Connect to the guest for *peer*, which is connected."""
+        self.socket, self.greeting = peer, SYN
+        peer.setblocking(False)
+        self.sent = self.acknowledged = self.clock.now() // 4000 & _MOD  # RFC 793, 3.3
+        self._greet()
 
     # -- towards the guest -------------------------------------------------------------------------
     def _emit(self, flags: int, body: bytes = b"", at: int | None = None) -> None:
@@ -73,7 +87,10 @@ class Connection:
             else:
                 self.reset()
             return
-        self._emit(SYN | ACK)
+        self._greet()
+
+    def _greet(self) -> None:
+        self._emit(self.greeting)
         self.sent = self.sent + 1 & _MOD
         self._expect_answer()
 
@@ -90,7 +107,7 @@ class Connection:
             self.reset()
             return
         if not self.is_open:
-            self._emit(SYN | ACK, at=self.acknowledged)
+            self._emit(self.greeting, at=self.acknowledged)
         elif self.unacknowledged:
             self._emit(ACK | PSH, bytes(self.unacknowledged[:_MSS]), self.acknowledged)
         elif self.fin_sent:
@@ -152,17 +169,30 @@ class Connection:
             self._end()
             return
         if segment.flags & SYN:
-            if self.sent != self.acknowledged and not self.is_open:
+            if self.greeting == SYN:
+                self._called(segment)
+            elif self.sent != self.acknowledged and not self.is_open:
                 self._emit(SYN | ACK, at=self.acknowledged)
             return
         if not segment.flags & ACK or (self.sent == self.acknowledged and not self.is_open):
             return
+        if not self.is_open and self.greeting == SYN:
+            return  # of an older connection: the guest will answer our SYN
         self._acknowledge(segment)
         if self.is_open:
             self._accept(segment)
             self._flush()
             self._pump()
             self._finish()
+
+    def _called(self, segment: Segment) -> None:
+        """Go on when the guest accepts."""
+        if segment.flags & ACK and not self.is_open and segment.acknowledged == self.sent:
+            self.expected = segment.sequence + 1 & _MOD
+            self._acknowledge(segment)
+        if self.is_open:
+            self._emit(ACK)
+            self._pump()
 
     def _acknowledge(self, segment: Segment) -> None:
         self.window = segment.window

@@ -24,7 +24,8 @@ def test_options() -> None:
     found = parse(words.split())
     assert found.firmware_items == [("opt/a", "string", "hello,world"), ("opt/b", "file", "x=y")]
     assert (found.boot, found.boot_menu, found.boot_wait) == ("dacn", True, 500)
-    assert parse(["-boot", "once=d,menu=off"]).boot == "d"
+    found = parse(["-boot", "once=d,menu=off"])
+    assert (found.boot, found.boot_once, found.boot_menu) == ("acdn", "d", False)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ import pytest
 from jitemu.sysroot import SysrootError
 from runtime.devices.cdrom import CdRom
 from runtime.disks.opening import open_disk
-from runtime.machines.paravirtual import Paravirtual, Share
+from runtime.machines.paravirtual import Network, Paravirtual, Share
 from runtime.machines.pc import Pc, PcConfig
 from runtime.machines.storage import Drives
 from tests.boot import linux
@@ -240,7 +240,7 @@ def test_paravirtual_devices(tmp_path: Path, legacy: int) -> None:
             console.extend,
             os.urandom,
             [Share(str(shared), "host")],
-            has_network=True,
+            network=Network(),
         )
         lines = said(config)
     text = "\n".join(lines)

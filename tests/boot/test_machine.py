@@ -147,7 +147,7 @@ def test_two_images_in_one_place(tmp_path: Path) -> None:
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(1 << 20))
     specs = [drives.parse(str(disk), index=0), drives.parse(str(disk), index=0)]
-    with pytest.raises(ValueError, match="no place"):
+    with pytest.raises(ValueError, match="place 0 is taken"):
         drives.open_all(specs)
 
 
@@ -179,9 +179,72 @@ def test_serial_over_a_socket() -> None:
         assert caller.recv(10) == b"pong"
     server.close()
     assert bytes(got) == b"ping"
-    for bad in ("tcp:x", "pipe:y", "tcp:localhost:1,rot13", "file:", ""):
+    for bad in ("tcp:x", "pipe:y", "tcp:localhost:1,rot13", "file:", "", "vc", "udp::1"):
         with pytest.raises(ValueError, match="expected"):
             serialports.connect(bad)
+
+
+def test_serial_over_a_unix_socket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without nowait it waits for a caller; what a killed run left is no hindrance."""
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        abandoned.bind(path)
+    made: list[serialports.Peer | None] = []
+    thread = threading.Thread(
+        target=lambda: made.append(serialports.connect(f"unix:{path},server"))
+    )
+    thread.start()
+    with socket.socket(socket.AF_UNIX) as caller:
+        end = time.monotonic() + 5
+        while caller.connect_ex(path):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        thread.join(5)
+        assert made[0] is not None
+        made[0].write(b"first byte")
+        assert caller.recv(100) == b"first byte"
+        made[0].close()
+    assert f"waiting for a caller at {path}" in capsys.readouterr().err
+    assert not os.path.exists(path)
+
+
+def test_serial_over_telnet() -> None:
+    """Its commands are no text, also in pieces; 255 goes doubled."""
+    server = serialports.connect("telnet:127.0.0.1:0,server,nowait")
+    assert isinstance(server, serialports.Socket)
+    got = bytearray()
+    server.start(got.extend)
+    with socket.create_connection(("127.0.0.1", server.port), 5) as caller:
+        assert caller.recv(3, socket.MSG_WAITALL) == b"\xff\xfb\x01"
+        for piece in (b"a\xff", b"\xfd\x01b\xff\xf1", b"\xff\xffc"):
+            caller.sendall(piece)
+            time.sleep(0.05)
+        end = time.monotonic() + 5
+        while bytes(got) != b"ab\xffc" and time.monotonic() < end:
+            time.sleep(0.01)
+        caller.recv(9, socket.MSG_WAITALL)
+        server.write(b"x\xffy")
+        assert caller.recv(4, socket.MSG_WAITALL) == b"x\xff\xffy"
+    server.close()
+    assert bytes(got) == b"ab\xffc"
+
+
+def test_serial_on_a_terminal_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    line = serialports.connect("pty")
+    assert line is not None
+    name = capsys.readouterr().err.split()[-1]
+    got = bytearray()
+    line.start(got.extend)
+    terminal = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    os.write(terminal, b"ping")
+    end = time.monotonic() + 5
+    while bytes(got) != b"ping" and time.monotonic() < end:
+        time.sleep(0.01)
+    line.write(b"pong")
+    assert os.read(terminal, 100) == b"pong"
+    os.close(terminal)
+    line.close()
+    assert bytes(got) == b"ping"
 
 
 # -- the command -----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from runtime.devices.cdrom import CdRom
 from runtime.devices.pci import PciHost
 from runtime.disks.disk import Disk
 from runtime.disks.opening import open_disk
-from runtime.machines.paravirtual import Paravirtual, ParavirtualDevices, Share
+from runtime.machines.paravirtual import Network, Paravirtual, ParavirtualDevices, Share
 from runtime.machines.storage import Drives, Storage
 from runtime.system.physical import Physical
 
@@ -75,7 +75,7 @@ def test_paravirtual_devices(tmp_path: Path) -> None:
     bus = Bus(Physical(1 << 20, 1 << 32))
     pci = PciHost(bus, lambda: None)
     shares = [Share(str(tmp_path), "host")]
-    what = Paravirtual([image(tmp_path / "a", 4096)], print, bytes, shares, has_network=True)
+    what = Paravirtual([image(tmp_path / "a", 4096)], print, bytes, shares, network=Network())
     devices = ParavirtualDevices(bus, pci, Clock(HostTime()), lambda call: call(), what)
     assert [pci.functions[slot, 0].get(2, 2) for slot in range(4, 9)] == [
         0x1001,

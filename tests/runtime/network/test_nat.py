@@ -65,11 +65,15 @@ def guest() -> Iterator[Guest]:
 class Tcp:
     """The guest's side of one connection."""
 
-    def __init__(self, guest: Guest, port: int, address: bytes = GATEWAY) -> None:
-        self.guest, self.ports, self.address = guest, (40000, port), address
+    def __init__(
+        self, guest: Guest, port: int, address: bytes = GATEWAY, *, local: int = 40000
+    ) -> None:
+        """Connect; with port 0 wait for somebody's SYN instead."""
+        self.guest, self.ports, self.address = guest, (local, port), address
         self.sent, self.seen, self.window = 1000, 0, 65535
         self.got, self.is_done, self.is_dead = bytearray(), False, False
-        self.emit(SYN)
+        if port:
+            self.emit(SYN)
 
     def emit(self, flags: int, body: bytes = b"", at: int | None = None) -> None:
         number = self.sent if at is None else at
@@ -87,7 +91,8 @@ class Tcp:
             self.is_dead = True
         elif segment.flags & SYN:
             self.seen = segment.sequence + 1 & 0xFFFFFFFF
-            self.emit(ACK)
+            self.ports = segment.target, segment.source
+            self.emit(ACK if segment.flags & ACK else SYN | ACK)
         elif segment.sequence == self.seen:
             self.got += segment.body
             self.is_done |= bool(segment.flags & FIN)
@@ -133,6 +138,57 @@ def test_a_connection(guest: Guest) -> None:
             tcp.step()
         assert guest.is_quiet()
         assert not guest.network.connections
+
+
+def test_a_way_in(guest: Guest) -> None:
+    """Whoever connects to the host's port talks to the guest's, while it listens."""
+    port = guest.network.forward(("127.0.0.1", 0), ("10.0.2.15", 22))
+    guest.network.guest_mac = MAC
+    with socket.create_connection(("127.0.0.1", port), 5) as caller:
+        tcp = Tcp(guest, 0, local=22)
+        first = tcp.step()
+        assert (first.flags, first.target) == (SYN, 22)
+        assert tcp.step().flags == ACK
+        text = random.Random(3).randbytes(20_000)
+        tcp.emit(ACK | PSH, b"SSH-2.0\n")
+        tcp.step()
+        assert caller.recv(100) == b"SSH-2.0\n"
+        caller.sendall(text)
+        caller.shutdown(socket.SHUT_WR)
+        while not tcp.is_done:
+            tcp.step()
+        assert tcp.got == text
+        tcp.emit(FIN | ACK)
+        while guest.network.connections:
+            tcp.step()
+        assert caller.recv(1) == b""
+
+
+def test_ways_in_that_lead_nowhere(guest: Guest) -> None:
+    """A guest that refuses, and one that says nothing, end the caller's connection."""
+    port = guest.network.forward(("127.0.0.1", 0), ("10.0.2.15", 22))
+    guest.network.guest_mac = MAC
+    with socket.create_connection(("127.0.0.1", port), 5) as caller:
+        tcp = Tcp(guest, 0, local=22)
+        packet = packets.parse_tcp(guest.receive().body)
+        assert packet is not None
+        tcp.ports, tcp.seen = (22, packet.source), packet.sequence + 1 & 0xFFFFFFFF
+        tcp.emit(RST | ACK)
+        assert caller.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", port), 5) as caller:
+        guest.receive()
+        for _ in range(13):
+            guest.clock.hand.ns += 1_000_000_000
+            guest.clock.run_due()
+        assert not guest.network.connections
+        assert caller.recv(1) == b""
+    guest.network.hang_up()  # the guest's driver begins anew: ways in stay
+    socket.create_connection(("127.0.0.1", port), 5).close()
+    guest.network.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        guest.network.forward(taken.getsockname(), ("10.0.2.15", 22))
 
 
 def test_the_host_ends_first_and_lost_segments_come_again(guest: Guest) -> None:
