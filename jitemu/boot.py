@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jitemu.complain import complain
 from jitemu.config import LIMIT_STATUS, USAGE_STATUS
+from jitemu.ending import die, orderly
 
 if TYPE_CHECKING:
     from jitemu.bootoptions import BootOptions
@@ -51,8 +52,13 @@ def boot(words: Sequence[str]) -> int:
     from jitemu.script import ScriptError
     from runtime.disks.disk import DiskError
 
+    run = _Run(options, started)
     try:
-        return _Run(options, started).run()
+        with orderly(run.kill):
+            status = run.run()
+        if run.killed:
+            die(run.killed)
+        return status
     except (ValueError, DiskError, ScriptError) as error:
         complain(str(error))
     except OSError as error:
@@ -66,7 +72,18 @@ class _Run:
     def __init__(self, options: BootOptions, started: float) -> None:
         self.options, self.started = options, started
         self.clean = contextlib.ExitStack()
-        self.status: int | None = None
+        self.pc: Pc | None = None
+        self.killed = 0  # by a signal
+        self.is_over = False
+
+    def kill(self, number: int) -> None:
+        """End the run as soon as may be, because of a signal."""
+        self.killed = number
+        if self.pc is None:
+            self.clean.close()
+            die(number)
+        elif not self.is_over:
+            self.pc.loop.stop("killed")
 
     def run(self) -> int:
         from jitemu.serialports import Stdio
@@ -77,7 +94,7 @@ class _Run:
             console_peer = (
                 None if self.options.console is None else self._connect(self.options.console)
             )
-            pc = self._build(peers, console_peer)
+            pc = self.pc = self._build(peers, console_peer)
             for number, peer in enumerate(peers):
                 if isinstance(peer, Stdio):
                     peer.on_quit = lambda: pc.loop.stop("quit")
@@ -91,7 +108,10 @@ class _Run:
             gc.set_threshold(200_000, 4, 2)
             console = pc.make_console()
             self._show(pc, console)
-            return self._go(pc, console, script)
+            try:
+                return self._go(pc, console, script)
+            finally:
+                self.is_over = True
 
     # -- building ----------------------------------------------------------------------------------
     def _script(self) -> Script | None:

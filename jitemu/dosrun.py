@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jitemu.complain import complain
 from jitemu.config import LIMIT_STATUS, USAGE_STATUS, Config
+from jitemu.ending import die, orderly
 
 if TYPE_CHECKING:
     from runtime.personalities.dos.system import Dos, End
@@ -78,7 +79,12 @@ def start(config: Config, started: float) -> int:
             return USAGE_STATUS
     gc.freeze()
     gc.set_threshold(200_000, 4, 2)
-    with contextlib.ExitStack() as clean:
+
+    def kill(number: int) -> None:
+        dos.leave_terminal()
+        die(number)
+
+    with contextlib.ExitStack() as clean, orderly(kill):
         dos.leave_terminal = clean.close
         try:
             _show(dos, config, clean)

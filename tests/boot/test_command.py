@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -86,6 +89,33 @@ def test_scripts_of_machines_that_end(
     assert done.returncode == status
     assert message.encode() in done.stderr
     assert bool(message) == bool(done.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("display", ["text", "none"])
+def test_a_signal_gives_the_terminal_back(tmp_path: Path, number: int, display: str) -> None:
+    """And what the guest wrote reaches its file; the process dies of the signal."""
+    floppy = image(tmp_path / "a", "A", "1: jmp 1b", 1440 << 10)
+    command = [sys.executable, "-m", "jitemu", "boot", "-fda", floppy, "-m", "4"]
+    command += ["-display", display, "-serial", "mon:stdio" if display == "none" else "none"]
+    command += ["-debugcon", f"file:{tmp_path / 'out'}"]
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(theirs)
+    ran = subprocess.Popen(command, stdin=theirs, stdout=theirs, cwd=REPOSITORY)
+    try:
+        end = time.monotonic() + 30
+        while not (tmp_path / "out").exists() or not (tmp_path / "out").read_bytes():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert termios.tcgetattr(theirs) != before
+        ran.send_signal(number)
+        assert ran.wait(20) == -number
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        ran.kill()
+        ran.wait()
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_the_screen_stands(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ say the same under QEMU, but for versions and names of devices.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.server
 import os
 import random
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ import pytest
 from jitemu.sysroot import SysrootError
 from runtime.devices.cdrom import CdRom
 from runtime.disks.opening import open_disk
-from runtime.machines.paravirtual import Network, Paravirtual, Share
+from runtime.machines.paravirtual import Forward, Network, Paravirtual, Share
 from runtime.machines.pc import Pc, PcConfig
 from runtime.machines.storage import Drives
 from tests.boot import linux
@@ -76,6 +78,7 @@ ifconfig eth0 up
 udhcpc -i eth0 -n -q -s /lease 2>&1 | grep lease:
 ping -c 1 10.0.2.2 | grep received
 wget -q -O - http://10.0.2.2:PORT/big | md5sum
+echo welcome | nc -l -p 22 | md5sum
 """
 LEASE = b"""#!/bin/busybox sh
 [ "$1" = bound ] && echo "lease: $ip $router $dns" && ifconfig $interface $ip netmask $subnet
@@ -216,6 +219,34 @@ def web_server(folder: Path) -> Iterator[int]:
         thread.join()
 
 
+@contextmanager
+def visitor(data: bytes) -> Iterator[tuple[int, bytearray]]:
+    """Call a port of this host until somebody is there; send data; keep what was answered."""
+    host = "127.0.0.1"
+    with socket.create_server((host, 0)) as free:
+        port = int(free.getsockname()[1])
+    answer = bytearray()
+    is_over = threading.Event()
+
+    def call() -> None:
+        while not answer and not is_over.wait(0.1):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((host, port)) as peer,
+            ):
+                peer.settimeout(SECONDS)
+                peer.sendall(data)
+                peer.shutdown(socket.SHUT_WR)
+                while more := peer.recv(4096):
+                    answer.extend(more)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    yield port, answer
+    is_over.set()
+    thread.join()
+
+
 @pytest.mark.parametrize("legacy", [0, 1])
 def test_paravirtual_devices(tmp_path: Path, legacy: int) -> None:
     """The driver uses memory, or ports as drivers before virtio 1.0 do."""
@@ -228,7 +259,7 @@ def test_paravirtual_devices(tmp_path: Path, legacy: int) -> None:
     page = image(web / "big", 2000)
     console = bytearray()
     overlay = tmp_path / "vd.overlay"
-    with web_server(web) as port:
+    with web_server(web) as port, visitor(page[:500_000]) as (way_in, answer):
         names = ["virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "9pnet_virtio", "9p"]
         config = booting(
             VIRTUAL.replace("PORT", str(port)),
@@ -240,7 +271,7 @@ def test_paravirtual_devices(tmp_path: Path, legacy: int) -> None:
             console.extend,
             os.urandom,
             [Share(str(shared), "host")],
-            network=Network(),
+            network=Network([Forward("127.0.0.1", way_in, "10.0.2.15", 22)]),
         )
         lines = said(config)
     text = "\n".join(lines)
@@ -259,7 +290,8 @@ def test_paravirtual_devices(tmp_path: Path, legacy: int) -> None:
     assert (shared / "dir" / "renamed").stat().st_mode & 0o777 == 0o600
     assert "lease: 10.0.2.15 10.0.2.2 10.0.2.3\n" in text
     assert "1 packets received" in text
-    assert f"{md5(page)}  -\nTHE-END" in text
+    assert f"{md5(page)}  -\n{md5(page[:500_000])}  -\nTHE-END" in text
+    assert answer == b"welcome\n"
     assert (tmp_path / "vd").read_bytes() == disk
     disk_again = open_disk(str(tmp_path / "vd"), overlay=str(overlay))
     assert disk_again.read(0, disk_again.sectors) == scribbled(disk)
