@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from jitemu.complain import complain
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _COM, _EXE, _BAT = (".com", ".exe", ".bat")
 _IMPATIENT = 2.0  # s in which a second Ctrl-C ends a program that handles the first
+_PATIENCE = 1.0  # s that a program has to end because of a signal
 
 
 class Display(Protocol):
@@ -79,10 +79,16 @@ def start(config: Config, started: float) -> int:
             return USAGE_STATUS
     gc.freeze()
     gc.set_threshold(200_000, 4, 2)
+    killed: list[int] = []
 
-    def kill(number: int) -> None:
+    def end_now(number: int) -> None:
         dos.leave_terminal()
         die(number)
+
+    def kill(number: int) -> None:
+        killed.append(number)
+        dos.machine.loop.stop("quit")
+        _soon(_PATIENCE, lambda: end_now(number))  # if it waits for input
 
     with contextlib.ExitStack() as clean, orderly(kill):
         dos.leave_terminal = clean.close
@@ -95,6 +101,9 @@ def start(config: Config, started: float) -> int:
             _limit_time(dos, config.dos.timeout)
         end = _run(dos, config.budget)
         clean.close()
+        if killed:
+            die(killed[0])
+        end = _with_script(dos, end)
         if config.stats:
             _print_statistics(dos, started)
         _finish(dos, end, report=config.dos.report)
@@ -140,10 +149,14 @@ def _open_display(console: Console, kind: str, on_quit: Callable[[], None]) -> D
 
 
 def _run_script(dos: Dos, path: str, console: Console) -> None:
-    from jitemu.script import Script, ScriptRun
+    from jitemu.script import Script, ScriptError, ScriptRun
 
-    text = sys.stdin.read() if path == "-" else Path(path).read_text()
-    dos.script = ScriptRun(Script(text, path), console, lambda: dos.machine.loop.stop("script"))
+    try:
+        script = Script(sys.stdin.read(), "stdin") if path == "-" else Script.load(path)
+        script.check()
+    except ScriptError as error:
+        raise ValueError(str(error)) from None
+    dos.script = ScriptRun(script, console, lambda: dos.machine.loop.stop("script"))
 
 
 def _run(dos: Dos, budget: int | None) -> End:
@@ -177,9 +190,23 @@ def _limit_time(dos: Dos, seconds: float) -> None:
         complain(f"the time limit of {seconds:g} s is reached (--timeout)")
         os._exit(LIMIT_STATUS)
 
-    timer = threading.Timer(seconds, stop)
+    _soon(seconds, stop)
+
+
+def _soon(seconds: float, function: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
+
+
+def _with_script(dos: Dos, end: End) -> End:
+    """Return an end, or that the script waited for something that will not come any more."""
+    from runtime.personalities.dos.system import End
+
+    if dos.script is None:
+        return end
+    dos.script.machine_ended()
+    return end if dos.script.error is None else End(1, str(dos.script.error))
 
 
 def _print_statistics(dos: Dos, started: float) -> None:

@@ -30,6 +30,7 @@ from runtime.devices import keys
 from runtime.screen.console import Console
 
 _TIMEOUT = 30.0  # s
+_PATIENCE = 1.0  # s that a script has to notice that the machine has ended
 
 
 class ScriptError(Exception):
@@ -136,20 +137,20 @@ class Script:
 
     def _type(self, console: Console, rest: str) -> None:
         console.type(unquoted(rest))
-        console.wait_typed(self._timeout)
+        console.wait_typed(self._timeout, lambda: self.has_ended)
 
     def _line(self, console: Console, rest: str) -> None:
         console.type(unquoted(rest) + "\n")
-        console.wait_typed(self._timeout)
+        console.wait_typed(self._timeout, lambda: self.has_ended)
 
     def _press(self, console: Console, rest: str) -> None:
         chord, hold = _pressed(rest)
         console.press(chord, hold)
-        console.wait_typed(self._timeout + hold)
+        console.wait_typed(self._timeout + hold, lambda: self.has_ended)
 
     def _mouse(self, console: Console, rest: str) -> None:
         console.move(*_numbers(rest, 2, 4))
-        console.wait_typed(self._timeout)
+        console.wait_typed(self._timeout, lambda: self.has_ended)
 
     def _screenshot(self, console: Console, rest: str) -> None:
         console.screen.save(_path(rest))
@@ -187,11 +188,14 @@ class ScriptRun:
         self._thread.start()
 
     def machine_ended(self) -> None:
-        """Fail, if a text is waited for that cannot come any more."""
+        """Let the script come to what it waits for: a text that cannot come any more fails."""
         self._script.has_ended = True
-        current = self._script.current
-        if current is not None and current.command == "wait_text":
-            self._thread.join(1)
+        end = time.monotonic() + _PATIENCE
+        while self._thread.is_alive() and time.monotonic() < end:
+            current = self._script.current
+            if current is not None and current.command == "sleep":
+                return
+            self._thread.join(0.02)
 
     def _run(self) -> None:
         try:

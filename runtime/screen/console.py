@@ -90,10 +90,15 @@ class Console:
         """Move the mouse by counts, dy downwards; *buttons*: 1 left, 2 right, 4 middle."""
         self.ask(lambda: self.mouse.move(dx, dy, buttons, dz))
 
-    def wait_typed(self, timeout: float = 60) -> None:
-        """Wait until the guest has read what was typed and moved; TimeoutError."""
+    def wait_typed(self, timeout: float = 60, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Wait until the guest has read what was typed and moved; TimeoutError.
+
+        *is_over*: the machine has ended, and will read nothing.
+        """
         end = time.monotonic() + timeout
         while not self.ask(lambda: self.keyboard.is_idle and self.mouse.is_idle):
+            if is_over():
+                return
             if time.monotonic() > end:
                 raise TimeoutError(f"the guest did not read all keys within {timeout:g} s")
             time.sleep(_LOOK)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import select
+import signal
 import struct
+import subprocess
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -50,6 +55,57 @@ def test_script_sees_the_screen(tmp_path: Path) -> None:
     data = picture.read_bytes()
     assert struct.unpack(">II", data[16:24]) == (320, 200)
     assert got.status in (3, 7), got.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "message"),
+    [
+        ("timeout 5\n\npress nokey\n", 2, b"script:3: press: "),
+        ("timeout 5\ntipe x\n", 2, b"script:2: tipe: there is no command"),
+        ("sleep 0.5\npress q\nwait_text never", 1, b"script:3: wait_text: the machine ended"),
+    ],
+)
+def test_scripts_that_fail(tmp_path: Path, lines: str, status: int, message: bytes) -> None:
+    """Lines that make no sense are told before anything runs; a text that cannot come, at once."""
+    script = tmp_path / "script"
+    script.write_text(lines)
+    with work_directory({}) as work:
+        program = assemble("screen", work)
+        got = run([*jitemu(ANY, "--script", str(script)), program.name], work=work)
+    assert got.status == status
+    assert message in got.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_gives_the_terminal_back(number: int) -> None:
+    """While the screen is drawn the terminal is raw; then it is as it was."""
+    with work_directory({}) as work:
+        program = assemble("screen", work)
+        ours, theirs = pty.openpty()
+        before = termios.tcgetattr(theirs)
+        command = [*jitemu(ANY), program.name]
+        with subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, cwd=work, env=host_environment()
+        ) as ran:
+            try:
+                while termios.tcgetattr(theirs) == before:
+                    assert ran.poll() is None
+                    time.sleep(0.02)
+                threading.Thread(target=_read_all, args=(ours,), daemon=True).start()
+                time.sleep(0.2)
+                ran.send_signal(number)
+                assert ran.wait(20) == -number
+                assert termios.tcgetattr(theirs) == before
+            finally:
+                ran.kill()
+                os.close(theirs)
+
+
+def _read_all(fd: int) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(fd, 4096):
+            pass
+    os.close(fd)
 
 
 def test_mouse(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ class ScriptLike(Protocol):
         """The exit status that it asks for."""
         ...
 
+    def machine_ended(self) -> None:
+        """Fail, if a text is waited for that cannot come any more."""
+        ...
+
 
 class Dos:
     """A DOS program, loaded and ready to run."""
