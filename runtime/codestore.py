@@ -54,7 +54,12 @@ def support_code() -> tuple[Any, ...]:
 
 
 def _build_support() -> tuple[Any, ...]:
-    from runtime import nativeclock, nativecode
+    # The devices import native, which imports this in turn if it is not there yet.
+    from runtime import (
+        native,  # noqa: F401
+        nativeclock,
+        nativecode,
+    )
     from runtime.devices import counter, vgaplanes, vgaregisters
     from translator.quick import (
         accesses,

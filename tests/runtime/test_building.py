@@ -244,3 +244,10 @@ def test_engines_use_it(cache: Path) -> None:
     assert STORE.help == BUILDING.need
     assert MODELS.source == BUILDING.find
     assert place.VERSION_NAME.fullmatch(version.current().folder)
+
+
+def test_support_code_is_made_before_a_machine_is(cache: Path) -> None:
+    """As `jitemu cache build` does, which imports no device."""
+    code = "from runtime import codestore; print(len(codestore._build_support()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("4\n", "")
