@@ -34,6 +34,16 @@ class MzImage(NamedTuple):
         """Size of the image in paragraphs."""
         return len(self.load) + _PARAGRAPH - 1 >> 4
 
+    @property
+    def needs_distance(self) -> bool:
+        """Whether it is packed by EXEPACK or LINK /E, whose unpackers fail below 64 KiB.
+
+        They count segments down past 0, where only a closed address line 20 helps them: so DOS has
+        LOADFIX. Source: Ralf Brown's Interrupt List, INT 21h AH=4Bh (EXEPACK: 'RB' at the entry).
+        """
+        entry = (self.cs << 4) + self.ip & 0xFFFFF
+        return self.load[max(entry - 2, 0) : entry] == b"RB"
+
     def relocated(self, segment: int) -> bytes:
         """Return the image for a load segment."""
         image = bytearray(self.load)

@@ -181,6 +181,24 @@ def test_executable_with_relocations() -> None:
     assert "Windows" in got.stderr.decode()
 
 
+def test_packed_program() -> None:
+    """What EXEPACK packed is loaded above 64 KiB, where its unpacker works; others below."""
+    # mov ax, ds (the PSP); mov al, ah; mov ah, 4Ch; int 21h
+    code = bytes.fromhex("8cd8 88e0 b44c cd21")
+    for sign, is_above in ((b"RB", True), (b"\x90\x90", False)):
+        image = header(last=64, ip=2) + (sign + code).ljust(32, b"\x90")
+        assert (execute(image, "packed.exe").status >= 0x10) == is_above
+
+
+def test_speed_of_the_processor() -> None:
+    """Turbo Pascal's division of the loops in 55 ms does not overflow; other divisions do."""
+    # mov dx, 100; mov cx, 55; div cx; add dx, ax; mov al, dl; mov ah, 4Ch; int 21h
+    code = "ba6400 b93700 f7f1 01c2 88d0 b44ccd21"
+    assert execute(bytes.fromhex(code)).status == 0xFF
+    got = execute(bytes.fromhex(code.replace("b937", "b936")))
+    assert b"Divide overflow" in got.stdout
+
+
 def test_version() -> None:
     """--dos-version is what function 30h tells."""
     # mov ah, 30h; int 21h; add al, ah; mov ah, 4Ch; int 21h

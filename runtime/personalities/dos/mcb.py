@@ -134,6 +134,14 @@ class Arena:
                 return self._take(fitting, size, owner, name)
         raise DosError(NO_MEMORY)
 
+    def fill_below(self, segment: int) -> int:
+        """Allocate what is free up to a segment, in one block; 0 if there is nothing. DosError."""
+        for block in self.blocks():
+            room = segment - block.start
+            if block.owner == FREE and 0 < room < block.size:
+                return self._take([block], room, SYSTEM, b"")
+        return 0
+
     def largest_upper(self) -> int:
         """Return the size of the largest free block of upper memory, linked or not."""
         self._merge_free()

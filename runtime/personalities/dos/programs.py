@@ -21,6 +21,7 @@ _VECTORS = (0x22, 0x23, 0x24)
 LARGEST = 4 << 20  # bytes of a program file that are looked at
 _FLAGS, _KEPT = 0x202, 0x3000  # EFLAGS of a program: IF; IOPL stays
 _STACK_RESERVE = 0x100
+_DISTANCE = 0x1000  # paragraphs from address 0 on, for programs that need it
 
 
 class ProgramEnd(Exception):  # noqa: N818 (nothing is wrong)
@@ -75,11 +76,17 @@ def load(dos: Kernel, place: Place, environment: int, tail: bytes) -> Start:
     text = layout.variables(dos.memory.copy_from(source, 0, 0x8000)) if source else b"\0\0"
     block = layout.environment([v for v in text.split(b"\0") if v], place.text())
     env = dos.arena.allocate(len(block) + 15 >> 4, parent)
+    below = 0
     try:
+        if image is not None and image.needs_distance:
+            below = dos.arena.fill_below(_DISTANCE)
         segment, size = _memory(dos, image, len(data), parent)
     except DosError:
         dos.arena.free(env)
         raise
+    finally:
+        if below:
+            dos.arena.free(below)
     dos.memory.copy_to(env, 0, block)
     name = place.path[-1].partition(b".")[0]
     dos.arena.set_owner(env, segment)
