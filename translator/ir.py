@@ -304,13 +304,15 @@ class Value:
 class Repeat(NamedTuple):
     """A string insn that a unit is one iteration of, so that a tier may do many at once.
 
-    Indices and count are 32 bits wide.
+    Indices and count are 32 bits wide; or 16, and segments end at 64 KiB.
     """
 
     mnemonic: str  # movs, stos, cmps, scas
     width: int  # of an element
     until_equal: bool  # repne cmps, scas
     base: str  # field to add to ESI, "" for none
+    target: str = ""  # the same for EDI
+    is_narrow: bool = False
 
 
 @dataclass(slots=True)

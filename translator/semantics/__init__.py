@@ -18,7 +18,7 @@ from translator import conditions
 from translator.builder import Builder
 from translator.insn import Insn, Mem, Operand, Special
 from translator.ir import Leave, Link, Op, Repeat, Unit, Value
-from translator.mode import Model
+from translator.mode import Model, Segments
 from translator.state import SEGMENTS, WATCHED, Exit
 
 Dst = Operand  # annotation: operand 0, written only
@@ -153,10 +153,16 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     b.branch(left.ne(0) if b.going_on is None else b.going_on, "pc", "next")
     insn = b.insn
     looks = b.mode.watches or b.mode.checks_alignment  # at each access
-    if insn.addr_width == 32 and insn.mnemonic in BULK and b.mode.is_flat and not looks:
-        until_equal = STRINGS[insn.mnemonic] and insn.rep == 0xF2
-        base = f"{SEGMENTS[insn.seg]}_base" if insn.seg >= 4 else ""
-        b.unit.repeat = Repeat(insn.mnemonic, insn.operands[0].width, until_equal, base)
+    if insn.mnemonic not in BULK or looks:
+        return
+    what = insn.mnemonic, insn.operands[0].width, STRINGS[insn.mnemonic] and insn.rep == 0xF2
+    base = f"{SEGMENTS[insn.seg]}_base"
+    if insn.addr_width == 32 and b.mode.is_flat:
+        b.unit.repeat = Repeat(*what, base if insn.seg >= 4 else "")
+    elif insn.addr_width == 16 and b.mode.segments is Segments.REAL:
+        source = insn.operands[1]
+        base = f"{SEGMENTS[source.seg]}_base" if isinstance(source, Mem) else ""
+        b.unit.repeat = Repeat(*what, base, "es_base", is_narrow=True)
 
 
 from translator.semantics import (  # noqa: E402  (they register)

@@ -21,7 +21,7 @@ MOST = 1 << 16  # iterations between two looks at the budget, and at whether a s
 LEAST = {("movs", 8): 4, ("stos", 8): 4}
 LEAST |= {("movs", 16): 8, ("movs", 32): 8, ("stos", 16): 8, ("stos", 32): 8}
 LEAST |= {(name, width): 6 for name in ("cmps", "scas") for width in (8, 16, 32)}
-TOP = 1 << 32  # where the address space ends
+TOP, TOP_NARROW = 1 << 32, 1 << 16  # where the address space ends; a segment of real mode
 _LONGEST = 15  # bytes of a guest insn
 ECX, ESI, EDI = 1, 6, 7
 
@@ -59,8 +59,10 @@ class Bulk:
         self.least = LEAST[repeat.mnemonic, repeat.width]
         self.type = "{" + ", ".join(["i64"] * (1 + len(self.indices))) + "}"
         self.behind = low.fresh("behind")
-        self.segment = ""
+        self.top = TOP_NARROW if repeat.is_narrow else TOP
+        self.segments: dict[int, str] = {}  # index register -> base of its segment, if it has one
         self.registers: dict[int, str] = {}  # before the insn, as i64
+        self.parts: dict[int, str] = {}  # of them, what counts
         self.linear: dict[int, str] = {}  # index register -> guest address as i64
         self.done: _Way
 
@@ -75,13 +77,13 @@ class Bulk:
         low.do(f"br label %{first}")
         low.label(first)
         self._look()
-        few = t(f"icmp ult i64 {self.registers[ECX]}, {self.least}")
+        few = t(f"icmp ult i64 {self.parts[ECX]}, {self.least}")
         low.do(f"br i1 {few}, label %{unit}, label %{many}")
         low.label(many)
         is_up = t(f"icmp eq i32 {low.get_field('df', 32)}, 1")
         low.do(f"br i1 {is_up}, label %{up}, label %{unit}")
         low.label(up)
-        usual = self._least(self.registers[ECX], str(MOST))
+        usual = self._least(self.parts[ECX], str(MOST))
         usual_from = self._check(usual, up, exact)
         low.do(f"br label %{bulk}")
         low.label(exact)
@@ -124,19 +126,29 @@ class Bulk:
         # The same as the unit's own condition.
         terminal = self.unit.terminal
         assert isinstance(terminal, CondLink)
-        low.names[terminal.cond] = t(f"icmp ne i32 {low.regs[ECX]}, 0")
+        count = low.regs[ECX]
+        if self.repeat.is_narrow:
+            count = t(f"and i32 {count}, {TOP_NARROW - 1}")
+        low.names[terminal.cond] = t(f"icmp ne i32 {count}, 0")
 
     # -- before ------------------------------------------------------------------------------------
     def _look(self) -> None:
         """Emit what the other steps need, and what the unit will find there."""
         low, t = self.low, self.t
         self.registers = {i: low.zext64(low.regs[i]) for i in (ECX, *self.indices)}
-        self.linear = dict(self.registers)
+        self.parts = dict(self.registers)
         low.get_field("df", 32)
-        if self.repeat.base and ESI in self.indices:
-            self.segment = low.get_field(self.repeat.base, 32)
-            linear = t(f"add i32 {low.regs[ESI]}, {self.segment}")
-            self.linear[ESI] = t(f"zext i32 {linear} to i64")
+        if self.repeat.is_narrow:
+            low.get_field("cs_base", 32)
+            last = TOP_NARROW - 1
+            self.parts = {i: t(f"and i64 {name}, {last}") for i, name in self.registers.items()}
+        self.linear = dict(self.parts)
+        for index, field in ((ESI, self.repeat.base), (EDI, self.repeat.target)):
+            if field and index in self.indices:
+                base = self.segments[index] = low.get_field(field, 32)
+                part = t(f"trunc i64 {self.parts[index]} to i32")
+                linear = t(f"add i32 {part}, {base}")
+                self.linear[index] = t(f"zext i32 {linear} to i64")
 
     def _check(self, count: str, label: str, otherwise: str) -> str:
         """Emit branches away where so many are too many; return the label of what follows."""
@@ -151,16 +163,21 @@ class Bulk:
         unless(t(f"icmp slt i64 {self._allowed()}, {count}"))
         size = t(f"shl i64 {count}, {self.shift}") if self.shift else count
         for index in self.indices:
-            label = unless(t(f"icmp ugt i64 {t(f'add i64 {self.linear[index]}, {size}')}, {TOP}"))
+            end = t(f"add i64 {self._within(index)}, {size}")
+            label = unless(t(f"icmp ugt i64 {end}, {self.top}"))
         return label if self.compares else unless(t(f"icmp slt i64 {self._ahead()}, {size}"))
 
     def _cut(self, count: str) -> str:
         """Emit how many of *count* are not too many; it may be negative."""
         count = self._least(count, self._allowed())
         for index in self.indices:
-            room = self.t(f"sub i64 {TOP}, {self.linear[index]}")
+            room = self.t(f"sub i64 {self.top}, {self._within(index)}")
             count = self._least(count, self._elements(room))
         return count if self.compares else self._least(count, self._elements(self._ahead()))
+
+    def _within(self, index: int) -> str:
+        """Return what must not go beyond the top: an address, or an offset in a segment."""
+        return self.parts[index] if self.repeat.is_narrow else self.linear[index]
 
     def _allowed(self) -> str:
         """Emit how many iterations the budget lasts for."""
@@ -172,8 +189,12 @@ class Bulk:
 
         What it overwrites of itself counts from the next iteration on.
         """
-        end = self.t(f"sub i32 {self.low.slots.value('next', 32)}, 1")
-        ahead = self.t(f"sub i32 {end}, {self.low.regs[EDI]}")
+        behind = self.low.slots.value("next", 32)
+        if self.repeat.is_narrow:
+            behind = self.t(f"add i32 {behind}, {self.low.get_field('cs_base', 32)}")
+        end = self.t(f"sub i32 {behind}, 1")
+        target = self.t(f"trunc i64 {self.linear[EDI]} to i32")
+        ahead = self.t(f"sub i32 {end}, {target}")
         return self.t(f"sub i64 {self.t(f'zext i32 {ahead} to i64')}, {_LONGEST - 1}")
 
     def _base(self) -> str:
@@ -194,16 +215,25 @@ class Bulk:
         ran = t(f"sub i64 {count}, {left}")
         if back:
             ran = t(f"sub i64 {ran}, {back}")
-        found = {ECX: t(f"sub i64 {self.registers[ECX]}, {ran}")}
+        found = {ECX: t(f"sub i64 {self.parts[ECX]}, {ran}")}
         for at, register in enumerate(self.indices, 1):
             place = t(f"extractvalue {self.type} {outs}, {at}")
             found[register] = t(f"sub i64 {place}, {base}")
             if back:
                 found[register] = t(f"sub i64 {found[register]}, {back * self.size}")
         narrow = {i: t(f"trunc i64 {name} to i32") for i, name in found.items()}
-        if self.segment:
-            narrow[ESI] = t(f"sub i32 {narrow[ESI]}, {self.segment}")
+        for index, base in self.segments.items():
+            narrow[index] = t(f"sub i32 {narrow[index]}, {base}")
+        if self.repeat.is_narrow:
+            narrow = {i: self._joined(i, name) for i, name in narrow.items()}
         return ran, {i: t(f"zext i32 {name} to i64") for i, name in narrow.items()}
+
+    def _joined(self, register: int, low_part: str) -> str:
+        """Emit a register of which only the low half has changed."""
+        t = self.t
+        before = t(f"trunc i64 {self.registers[register]} to i32")
+        kept = t(f"and i32 {before}, {-TOP_NARROW}")
+        return t(f"or i32 {kept}, {t(f'and i32 {low_part}, {TOP_NARROW - 1}')}")
 
     def _leave(self, outs: str, count: str) -> None:
         """Leave where the host insn faulted."""
