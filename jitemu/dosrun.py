@@ -117,7 +117,7 @@ def _show(dos: Dos, config: Config, clean: contextlib.ExitStack) -> None:
 
         machine = dos.machine
         loop, ps2, vga = machine.loop, machine.ps2, dos.display.adapter()
-        console = Console(loop.post, lambda: loop.is_running, ps2.keyboard, ps2.mouse, vga)
+        console = Console(loop.post, lambda: loop.is_elsewhere, ps2.keyboard, ps2.mouse, vga)
         shown = _open_display(console, config.display or "none", lambda: loop.stop("quit"))
         if shown is not None:
             clean.callback(shown.close)

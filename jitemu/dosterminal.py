@@ -59,7 +59,7 @@ class DosTerminal:
         machine = self.dos.machine
         ps2, loop = machine.ps2, machine.loop
         vga = self.dos.display.vga
-        return Console(loop.post, lambda: loop.is_running, ps2.keyboard, ps2.mouse, vga)
+        return Console(loop.post, lambda: loop.is_elsewhere, ps2.keyboard, ps2.mouse, vga)
 
     # -- keys --------------------------------------------------------------------------------------
     def _want(self) -> None:

@@ -55,6 +55,7 @@ class Loop:
         # Called when the processor has used up a budget that somebody gave it (not `Budgeted`).
         self.on_budget: Callable[[], None] = lambda: self.stop("budget")
         self.is_running = False
+        self._thread = 0  # that runs the guest
         self.halted_ns = 0  # time slept in all
         self._interrupted = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -106,7 +107,7 @@ class Loop:
         self._interrupted, handler = False, self._take_interrupt()
         cpu = self.processor.cpu
         native.bind(cpu)
-        self.is_running = True
+        self.is_running, self._thread = True, threading.get_ident()
         self._deadline = Deadline()
         if isinstance(self.time, HostTime):
             self.time.go_on()
@@ -126,6 +127,11 @@ class Loop:
             native.unbind(cpu)
             if handler is not None:
                 signal.signal(signal.SIGINT, handler)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether another thread than the caller's runs the guest."""
+        return self.is_running and self._thread != threading.get_ident()
 
     def _take_interrupt(self) -> Any:
         """Note SIGINT instead of raising in the middle of something; return the old handler."""

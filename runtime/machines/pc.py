@@ -300,7 +300,7 @@ class Pc:
         """Return screen, keyboard and mouse for other threads."""
         loop, vga = self.loop, self.display.vga
         keyboard, mouse = self.ps2.keyboard, self.ps2.mouse
-        return Console(loop.post, lambda: loop.is_running, keyboard, mouse, vga)
+        return Console(loop.post, lambda: loop.is_elsewhere, keyboard, mouse, vga)
 
     def unclaimed(self) -> dict[tuple[str, int], int]:
         """Count accesses to nothing: ("in" or "out", port), ("read" or "write", page address)."""

@@ -1,7 +1,7 @@
 """Keyboard, mouse and screen of a machine for other threads than the guest's.
 
 Devices belong to the thread that runs the guest; what is asked for here is handed over to it and
-done between two insns.  While nobody runs the machine, it is done at once.
+done between two insns.  While nobody runs the machine, and in that thread, it is done at once.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class Console:
     def __init__(
         self,
         post: Callable[[Callable[[], object]], None],
-        is_running: Callable[[], bool],
+        is_elsewhere: Callable[[], bool],
         keyboard: Keyboard,
         mouse: Mouse,
         vga: Vga | None,
     ) -> None:
-        """*post* hands a function over to the guest's thread; *is_running*: somebody takes it."""
-        self._post, self._is_running = post, is_running
+        """*post* hands a function over to the guest's thread; *is_elsewhere*: it is needed."""
+        self._post, self._is_elsewhere = post, is_elsewhere
         self.keyboard, self.mouse, self.vga = keyboard, mouse, vga
         self.screen = Screen(self.frame)
 
     def ask(self, function: Callable[[], T]) -> T:
         """Call a function between two insns and return its result, or raise what it raises."""
-        if not self._is_running():
+        if not self._is_elsewhere():
             return function()
         results: list[T] = []
         errors: list[Exception] = []
@@ -59,7 +59,7 @@ class Console:
 
         self._post(call)
         while not done.wait(_PATIENCE):
-            if not self._is_running():
+            if not self._is_elsewhere():
                 call()  # the machine stopped before it came to it
         if errors:
             raise errors[0]

@@ -97,6 +97,16 @@ def test_until(echo: Path) -> None:
         assert len(looks) == 4
 
 
+def test_until_looks_at_the_screen(echo: Path) -> None:
+    """What the guest's own thread asks of the console is done at once, or never."""
+    with Machine(kernel=echo, memory=4 << 20) as machine:
+        port, seen = machine.serial[0], list[str]()
+        port.on_output = lambda data: (machine.press("a"), seen.append(machine.screen.text[:1]))
+        port.write(b"H")
+        ended = machine.run(20, until=lambda: machine.screen.text.startswith("I"))
+        assert (ended.reason, len(seen)) == ("until", 1)
+
+
 def test_accesses_to_nothing_are_counted(tmp_path: Path) -> None:
     code = "mov dx, 0x1234\n in al, dx\n in al, dx\n mov eax, [0xD0000123]\n mov [0xD0000456], al\n"
     path = tmp_path / "kernel"
