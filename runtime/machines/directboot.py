@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from runtime.loaders import bzimage, multiboot, setupcode
 from runtime.loaders.flatstart import Start
 from runtime.machines import acpitables, pcisetup
+from translator.mode import Model
 
 if TYPE_CHECKING:
     from runtime.machines.pc import Pc
@@ -54,8 +55,10 @@ def prepare(pc: Pc) -> None:
     ranges = memory_map(pc.physical.size)
     start: Start | setupcode.RealStart
     is_linux = bzimage.is_bzimage(config.kernel)
-    # Setup code asks the firmware for all that a 32-bit entry point would have to be told.
-    if is_linux and (config.bios or setupcode.is_needed(config.kernel, config.append)):
+    # Setup code asks the firmware for all that a 32-bit entry point would have to be told, and
+    # says so if the kernel is for later processors.
+    is_old = config.model not in (Model.PENTIUM3, Model.MAX)
+    if is_linux and (config.bios or is_old or setupcode.is_needed(config.kernel, config.append)):
         start = setupcode.load(
             pc.physical,
             config.kernel,

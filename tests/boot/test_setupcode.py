@@ -12,6 +12,7 @@ from runtime.machines.pc import Pc, PcConfig
 from tests.assembling import assemble
 from tests.boot import test_multiboot
 from tests.boot.test_boot_disks import SEABIOS, firmware
+from translator.mode import Model
 
 # Sends its command line, the video mode, what INT 15h says and the first byte of its second part.
 SETUP = """
@@ -146,3 +147,19 @@ def test_what_cannot_be_started_is_said(
     kernel = image(0x203, 1, HIGH)[:1536] + changes.get("code", b"K")
     with pytest.raises(LoadError, match=message):
         Pc(PcConfig(4 << 20, kernel=kernel, **settings))
+
+
+@pytest.mark.parametrize("model", [Model.I386, Model.I486, Model.PENTIUM])
+def test_setup_code_judges_older_processors(model: Model) -> None:
+    """Linux says there which processor it wants; its 32-bit entry point only hangs."""
+    out = bytearray()
+    kernel = image(0x20F, 1, HIGH)
+    config = PcConfig(
+        4 << 20, kernel=kernel, append="x", serial=[out.extend], debug_exit=0xF4, model=model
+    )
+    pc = Pc(config)
+    try:
+        assert pc.run(20) == "exit"
+    finally:
+        pc.close()
+    assert bytes(out) == b"x\xff+K"
