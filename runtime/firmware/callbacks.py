@@ -15,14 +15,19 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.call import Call
 from runtime.system import descriptors, segments
+from runtime.system.linear import USER
+from runtime.system.physical import PAGE
 from runtime.system.segments import CS
 from translator.faults import GuestFault
 from translator.mode import Model
+from translator.quick import paging as at
+from translator.state import FIELDS
 
 if TYPE_CHECKING:
     from runtime.bus import Bus
     from runtime.system.processor import Processor
 
+_CR0 = FIELDS["cr0"].offset // 4
 SEGMENT = 0xF000
 ROM, ROM_SIZE = SEGMENT << 4, 0x10000
 FIRST, END = 0x0100, 0xE000  # offsets that are given out; the rest has its fixed places
@@ -190,7 +195,7 @@ class Callbacks:
         """Call the function of the stub at CS:EIP; False if there is none."""
         processor, cpu = self.processor, self.processor.cpu
         start = cpu.eip
-        stub = self._stubs.get(segments.segment(cpu, CS)[1] + start & 0xFFFFFFFF)
+        stub = self._stub_at(segments.segment(cpu, CS)[1] + start & 0xFFFFFFFF)
         if stub is None:
             return False
         self.call.has_frame = stub.has_frame
@@ -203,3 +208,14 @@ class Callbacks:
             cpu.eip = start
             processor.fault(fault.vector, fault.error, fault.address)
         return True
+
+    def _stub_at(self, address: int) -> _Stub | None:
+        """Return the stub at a linear address, or, for ring 0, what is mapped there."""
+        stub, memory = self._stubs.get(address), self.call.memory
+        if stub is not None or memory.view == USER or not self.processor.cpu.r32[_CR0] >> 31:
+            return stub
+        try:
+            frame = memory.walk(address, at.A_FETCH) >> 8
+        except GuestFault:
+            return None
+        return self._stubs.get(frame * PAGE | address % PAGE)

@@ -97,6 +97,7 @@ class Bios:
         self.drives, self.vga = config.drives, vga
         self.callbacks = callbacks or Callbacks(bus, processor)
         self.call = self.callbacks.call
+        self.pci_entry = 0  # offset of PCI BIOS for 32-bit code; 0: none
         self.font_places: dict[int, tuple[int, int]] = {}  # by height
         self.vectors: dict[int, tuple[int, int]] = rom.build(self)
         self.vbe_mode: VbeMode | None = None

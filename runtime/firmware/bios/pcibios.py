@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runtime.firmware.bios.table import Services, registrar
 from runtime.firmware.call import Call
+from runtime.firmware.callbacks import ROM
 from runtime.system.segments import ES
 
 if TYPE_CHECKING:
@@ -18,11 +19,16 @@ _ADDRESS, _DATA, _ENABLE = 0xCF8, 0xCFC, 1 << 31
 _OK, _UNSUPPORTED, _BAD_VENDOR, _NOT_FOUND, _BAD_REGISTER = 0, 0x81, 0x83, 0x86, 0x87
 _SMALL_BUFFER = 0x89
 _SIGNATURE = 0x20494350  # "PCI "
+_ROUTING = 0x0E
 _FUNCTIONS = 256  # of bus 0
 
 
-def serve(bios: Bios, call: Call) -> None:
-    """Serve a function by AL; AH is its status."""
+def serve(bios: Bios, call: Call, *, is_wide: bool = False) -> None:
+    """Serve a function by AL; AH is its status. *is_wide*: pointers have 32-bit offsets."""
+    if is_wide and call.al == _ROUTING:
+        _end(call, _OK)
+        _route_wide(bios, call)
+        return
     found = SERVICES.get(call.al)
     if found is None or bios.bus.owner_of(_ADDRESS) is None:
         _end(call, _UNSUPPORTED)
@@ -50,7 +56,8 @@ def write(bios: Bios, function: int, register: int, value: int, size: int) -> No
 @service(0x01)
 def present(bios: Bios, call: Call) -> None:
     """EDX "PCI "; AL: mechanism #1; BX: version; CL: last bus."""
-    call.edx, call.al, call.bx, call.cl, call.edi = _SIGNATURE, 1, 0x0210, 0, 0
+    call.edx, call.al, call.bx, call.cl = _SIGNATURE, 1, 0x0210, 0
+    call.edi = ROM + bios.pci_entry if bios.pci_entry else 0
 
 
 def _find(bios: Bios, call: Call, register: int, mask: int, value: int) -> None:
@@ -113,6 +120,18 @@ def routing(bios: Bios, call: Call) -> None:
     """ES:DI: buffer for the table of interrupt routing; BX: IRQs that are PCI's alone."""
     place = call.linear(ES, call.di)
     size, offset, segment = struct.unpack("<HHH", call.read(place, 6))
+    _give_routes(bios, call, place, size, (segment << 4) + offset)
+
+
+def _route_wide(bios: Bios, call: Call) -> None:
+    """Do the same for 32-bit code, whose data segment ES is."""
+    place = call.linear(ES, call.edi)
+    size, offset = struct.unpack("<HI", call.read(place, 6))
+    _give_routes(bios, call, place, size, call.linear(ES, offset))
+
+
+def _give_routes(bios: Bios, call: Call, place: int, size: int, target: int) -> None:
+    """Write the table to an address; its size to the word at *place*."""
     table = b"".join(
         struct.pack("<BB12xBx", 0, device << 3, 0)
         for device in range(32)
@@ -122,5 +141,5 @@ def routing(bios: Bios, call: Call) -> None:
     if size < len(table):
         _end(call, _SMALL_BUFFER)
         return
-    call.write((segment << 4) + offset, table)
+    call.write(target, table)
     call.bx = 0

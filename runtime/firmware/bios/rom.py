@@ -50,6 +50,7 @@ _CRT = bytes.fromhex(
 CONFIGURATION_TABLE = bytes.fromhex("08 00 fc 00 01 74 40 00 00 00")
 _EOI, _EOI_SLAVE = b"\xb0\x20\xe6\x20", b"\xb0\x20\xe6\xa0\xe6\x20"  # mov al, 20h; out ...
 _PUSH, _POP = b"\x50", b"\x58"  # AX
+PCI_ADDRESS = 0xCF8  # port
 _DUMMIES = range(0x78)
 _FREE = range(0x60, 0x68)  # for programs: zero until one of them is set
 
@@ -114,6 +115,10 @@ def build(bios: Bios) -> dict[int, Place]:
     vectors[0x1D], vectors[0x1E] = (SEGMENT, VIDEO_PARAMETERS), (SEGMENT, DISKETTE)
     vectors[0x41], vectors[0x46] = (SEGMENT, DISKS), (SEGMENT, DISKS + 16)
     _add_fonts(bios, vectors)
+    if bios.bus.owner_of(PCI_ADDRESS) is not None:
+        from runtime.firmware.bios import bios32
+
+        bios32.install(bios)
     return vectors
 
 
