@@ -1,4 +1,7 @@
-"""What all paravirtual devices have in common: features, status, configuration, queues."""
+"""What all paravirtual devices have in common: features, status, configuration, queues.
+
+Source: VIRTIO 1.1, 2.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,8 @@ _DESCRIPTOR = struct.Struct("<QIHH")
 _NEXT, _WRITE, _INDIRECT = 1, 2, 4
 _NO_INTERRUPT = 1  # flag of the available ring
 LARGEST = 1 << 26  # bytes of a chain that a device moves; more is a broken driver
-
-
 TURN = 1 << 24  # bytes of all chains that are moved before the guest goes on
+_ROW = 256  # bytes that could be moved in the time that a descriptor takes
 
 
 class BrokenQueueError(Exception):
@@ -110,6 +109,7 @@ class Queue:
             if index >= size or not left:
                 raise BrokenQueueError("a chain without end")
             left -= 1
+            self.spent += _ROW
             address, length, flags, following = _DESCRIPTOR.unpack_from(
                 self.physical.view, table + 16 * index
             )

@@ -235,6 +235,28 @@ def test_a_driver_that_asks_for_much_lets_the_machine_go_on(modern: bool) -> Non
     assert max(turns) == 16
 
 
+@both
+def test_chains_of_many_empty_buffers(modern: bool) -> None:
+    """Rows that hold nothing take time, too: a million of them is more than a turn."""
+    device = VirtioNet(ram(), lambda frame: None)
+    calls: list[Callable[[], object]] = []
+    device.post = calls.append
+    driver = Driver(device, modern=modern, features=INDIRECT)
+    rows = b"".join(struct.pack("<QIHH", 0, 0, i < 32766, i + 1) for i in range(32767))
+    driver.physical.write(0x100000, rows)
+    table = struct.pack("<QIHH", 0x100000, len(rows), 4, 0)
+    driver.physical.write(driver.places(1)[0], table * 8)
+    for head in range(8):
+        driver.make_available(1, head)
+    driver.notify(1)
+    turns = [len(driver.used(1))]
+    while calls:
+        calls.pop()()
+        turns.append(len(driver.used(1)))
+    assert sum(turns) == 8
+    assert max(turns) == 2
+
+
 def test_queues_where_no_ram_is() -> None:
     device = VirtioEntropy(ram())
     driver = Driver(device, modern=False)
