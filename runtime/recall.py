@@ -18,7 +18,7 @@ from translator import regions
 from translator.mode import CONTEXT_SHIFT, Segments, context_of
 from translator.regions import Node, PlanAt, Region
 
-RECORDS_MAX = 12  # of one program: each run that forms other regions adds one
+RECORDS_MAX = 24  # of one program: each run that forms other regions adds one
 REGIONS_MAX = 512  # of one record, and of this run: a guest may make code for ever
 _OFFSET, _SPACE = 0xFFFFFFFF, 0xFFFF
 
@@ -65,7 +65,8 @@ class Recall:
 
     def __init__(self) -> None:
         self.library: Library | None = None  # of the program; none: nothing is known or kept
-        self.records = -1  # that were read; -1: not looked yet
+        self.records = -1  # that are there; -1: not looked yet
+        self.earlier = 0  # of them, of earlier runs
         self.at: dict[int, list[Recalled]] = {}  # place -> what had a block there, latest last
         self.formed: deque[Recalled] = deque()  # by this run, latest last
         self.fresh: list[Recalled] = []
@@ -118,7 +119,7 @@ class Recall:
                 return
             for recalled in found:
                 self._enter(Recalled(*recalled))
-            self.records += 1
+            self.earlier = self.records = self.records + 1
 
     def save(self) -> None:
         """Keep what this run formed besides."""

@@ -10,6 +10,7 @@ class Thresholds:
     """When code becomes a region; counts are executed guest insns."""
 
     hot: int = 600_000  # run around one place until it becomes a region; 0: at once
+    settled: int = 2  # times that this is doubled where earlier runs had no region: once for each
     observed: int = 50_000  # for which computed jumps are looked at, before it is formed
     first_slice: int = 100_000  # between samples
     last_slice: int = 4_000_000  # when most runs in regions; four times that when all does

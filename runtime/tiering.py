@@ -100,7 +100,7 @@ class Tiering:
         """Let code become a region after so many insns around it; 0: before it runs at all."""
         if self.mode:
             self.mode = "when hot" if insns else "at once"
-            self.thresholds.hot = insns
+            self.thresholds.hot, self.thresholds.settled = insns, 0
             self.thresholds.observed = min(self.thresholds.observed, insns)
             if insns:
                 self.thresholds.first_slice = max(min(self.thresholds.first_slice, insns), 1000)
@@ -162,7 +162,8 @@ class Tiering:
                 if self._recall(location, fpu):
                     self.heat[bucket] = 0
                     return
-        hot = max(hot, ran >> _SHARES)
+        # Where earlier runs had no region, one is seldom worth its time.
+        hot = max(hot << min(self.recall.earlier, thresholds.settled), ran >> _SHARES)
         if len(self.jobs) >= thresholds.waiting:
             # Nothing follows from it: most samples of a large program that becomes warm.
             self.slice = min(self.slice * 5 // 4, most)

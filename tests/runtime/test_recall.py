@@ -80,6 +80,32 @@ def test_formed_again_at_once(runs: Any) -> None:
     assert not formed(unknown)
 
 
+def is_hot(tiering: Tiering, place: int, insns: int) -> bool:
+    """Let so many insns run at a place, and some more if it is hot; say if it became a region."""
+    tiering.slice = insns
+    tiering.sample(place, 0, is_inside=False)
+    if tiering.observed >= 0:
+        tiering.slice = tiering.thresholds.observed
+        tiering.sample(place, 0, is_inside=False)
+    return bool(tiering.jobs)
+
+
+def test_new_places_must_be_hotter(runs: Any) -> None:
+    """What one run had no region of, after twice as much; later, four times, and no more."""
+    first_run(runs)
+    for run, factor in ((1, 2), (2, 4), (3, 4)):
+        offset = 0x200 * run
+        code, place = bytes(offset) + LOOP, INSIDE + offset
+        enough = factor * runs(code).thresholds.hot
+        assert not is_hot(runs(code), place, enough - 1)
+        assert is_hot(tiering := runs(code), place, enough)
+        assert tiering.recall.earlier == run
+        tiering.recall.save()
+    told = runs(bytes(0x800) + LOOP)
+    told.set_threshold(300_000)  # somebody says when
+    assert is_hot(told, INSIDE + 0x800, 300_000)
+
+
 def in_space(space: int, *, cpl: int = 3) -> int:
     """Return the loop's location as code of a machine."""
     mode = Mode(cpl=cpl, system=True)
