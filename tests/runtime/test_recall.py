@@ -98,7 +98,8 @@ def test_new_places_must_be_hotter(runs: Any) -> None:
         code, place = bytes(offset) + LOOP, INSIDE + offset
         enough = factor * runs(code).thresholds.hot
         assert not is_hot(runs(code), place, enough - 1)
-        assert is_hot(tiering := runs(code), place, enough)
+        tiering = runs(code)
+        assert is_hot(tiering, place, enough)
         assert tiering.recall.earlier == run
         tiering.recall.save()
     told = runs(bytes(0x800) + LOOP)
