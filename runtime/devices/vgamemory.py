@@ -25,6 +25,7 @@ from runtime.devices.vgastate import (
     ENABLE_SET_RESET,
     IS_CHAIN4,
     IS_RAM,
+    LEFT,
     LINEAR,
     LINEAR_SIZE,
     MAP_MASK_REGISTER,
@@ -207,6 +208,7 @@ class VgaMemory:
     # -- the window as callbacks -------------------------------------------------------------------
     def _enter_if_plain(self, address: int, size: int) -> bool:
         """Make the window RAM, if it can be; True if an access goes there now."""
+        self.state[LEFT] = 0
         layout = self._plain()
         if layout is None:
             return False

@@ -45,10 +45,12 @@ _FULL = 0xFFFFFFFF
 
 
 def vga_is_due(st: int, count: int) -> int:
-    """Count accesses; 1 once so many came that Python is to look if the window can be RAM."""
+    """Count accesses; 1 if so many came that Python is to look if the window can be RAM."""
     left = s64(st + LEFT)
+    if left > 0 and left <= count:
+        return 1
     put64(st + LEFT, left - count)
-    return left > 0 and left <= count
+    return 0
 
 
 # -- bytes -----------------------------------------------------------------------------------------
@@ -159,16 +161,18 @@ def vga_put_item(st: int, address: int, value: int, size: int) -> int:
 def vga_read(st: int, address: int, size: int) -> int:
     """Read 1, 2 or 4 bytes; -1: Python looks."""
     left = s64(st + LEFT) - 1
+    if not left:
+        return -1
     put64(st + LEFT, left)
-    return vga_get_item(st, address, size) if left else -1
+    return vga_get_item(st, address, size)
 
 
 def vga_write(st: int, address: int, value: int, size: int) -> int:
     """Write 1, 2 or 4 bytes: 1; 0: Python looks."""
     left = s64(st + LEFT) - 1
-    put64(st + LEFT, left)
     if not left:
         return 0
+    put64(st + LEFT, left)
     if size == 1:
         vga_write_byte(st, address, value & 0xFF)
     else:

@@ -11,7 +11,8 @@ PLANE_SIZE = 1 << 18  # addresses of a plane; a VGA has 64 K, the planar modes o
 
 # Memory: host address of the planes; of a VBE mode's memory (0: planes are shown) and its size;
 # the window (size 0: it does not answer); what is added to its addresses; the latches; accesses
-# until Python looks if the window can be RAM; whether it is RAM.
+# until Python looks if the window can be RAM (then LEFT stays 1 until it has; 0 and below: it has
+# looked); whether it is RAM.
 WORDS, LINEAR, LINEAR_SIZE, BASE, SIZE, BANK, LATCH, LEFT, IS_RAM = range(0, 72, 8)
 # What registers say, as accesses need it: masks have a byte for each plane.
 (

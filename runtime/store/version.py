@@ -18,7 +18,12 @@ from translator.features import llvm_features
 _ROOT = Path(__file__).parent.parent.parent
 # Where IR and host code come from; the rest of the runtime only places it.
 _NATIVE = ("base", "code", "serve", "signals", "x87")
-_SOURCES = ("translator", *(f"runtime/native{part}.py" for part in _NATIVE))
+_SOURCES = (
+    "translator",
+    *(f"runtime/native{part}.py" for part in (*_NATIVE, "clock")),
+    # Devices that are compiled with the support code (codestore.py).
+    *(f"runtime/devices/{name}.py" for name in ("counter", "vgaplanes", "vgaregisters", "vgastate")),
+)
 
 
 class Version(NamedTuple):

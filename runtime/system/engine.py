@@ -329,8 +329,10 @@ class SystemEngine(Engine):
             marks.stops.clear()
             marks.devices.clear()
             self.met.clear()
-        if pc not in marks.devices and self._is_compiled(address, kind):
+        if self._is_compiled(address, kind):
             self.met[pc] = 0
+            if pc in marks.devices:  # that device asked for Python, or the code is not there yet
+                return
             marks.devices.add(pc)
         else:
             marks.devices.discard(pc)

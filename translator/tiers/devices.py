@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from translator.ir import Value
+from translator.quick.paging import FILLED, TABLES, VIEW
 
 if TYPE_CHECKING:
     from translator.tiers.llvm import Lowering
@@ -17,16 +18,28 @@ WIDTHS = frozenset({8, 16, 32})
 
 
 class Asked:
-    """A question that was asked; the usual access follows, then `join`."""
+    """A question that is asked where no memory is shown; the usual access follows, then `join`."""
 
-    def __init__(self, low: Lowering, answer: str, label: str, is_done: str) -> None:
+    def __init__(self, low: Lowering, address: str) -> None:
+        """Branch to where it is asked, if it is."""
+        self.low = low
+        self.joined, self.usual, ask = (low.fresh(word) for word in ("joined", "usual", "ask"))
+        self.label = self.answer = self.result = ""
+        entry = low.t(f"load i32, ptr {_entry(low, address)}")
+        is_filled = low.t(f"icmp ne i32 {low.t(f'and i32 {entry}, {FILLED}')}, 0")
+        low.do(f"br i1 {is_filled}, label %{self.usual}, label %{ask}")
+        self.begin(ask)
+
+    def begin(self, label: str) -> None:
+        """Start a block."""
+        self.label = label
+        self.low.label(label)
+
+    def end(self, answer: str, is_done: str) -> None:
         """Branch on whether it is done."""
-        self.low, self.answer, self.label = low, answer, label
-        self.joined = low.fresh("joined")
-        self.result = ""
-        usual = low.fresh("usual")
-        low.do(f"br i1 {is_done}, label %{self.joined}, label %{usual}, !prof !1")
-        low.label(usual)
+        self.answer = answer
+        self.low.do(f"br i1 {is_done}, label %{self.joined}, label %{self.usual}, !prof !1")
+        self.low.label(self.usual)
 
     def join(self, loaded: str = "") -> None:
         """Emit what follows; *loaded*: what the usual access read (i64)."""
@@ -42,22 +55,26 @@ class Asked:
 
 def before_load(low: Lowering, v: Value) -> Asked:
     """Ask for a load."""
-    address, label = low.address(v.args[0]), _begin(low)
+    address = low.address(v.args[0])
+    asked = Asked(low, address)
     answer = _call(low, "device_load", f"i64 {address}, i64 {v.width // 8}")
-    return Asked(low, answer, label, low.t(f"icmp sge i64 {answer}, 0"))
+    asked.end(answer, low.t(f"icmp sge i64 {answer}, 0"))
+    return asked
 
 
 def before_store(low: Lowering, v: Value, value: str) -> Asked:
     """Ask for a store of a value (i32)."""
-    address, label = low.address(v.args[0]), _begin(low)
+    address = low.address(v.args[0])
+    asked = Asked(low, address)
     answer = _store(low, address, value, v.args[1].width)
-    return Asked(low, answer, label, low.t(f"icmp ne i64 {answer}, 0"))
+    asked.end(answer, low.t(f"icmp ne i64 {answer}, 0"))
+    return asked
 
 
 def before_cmpxchg(low: Lowering, v: Value, expected: str, new: str) -> Asked:
     """Ask for a compare-exchange: devices know none, so it is a load and a store."""
     address = low.address(v.args[0])
-    _begin(low)
+    asked = Asked(low, address)
     seen = _call(low, "device_load", f"i64 {address}, i64 {v.width // 8}")
     wanted = low.t(f"zext i32 {expected} to i64")
     is_same = low.t(f"icmp eq i64 {seen}, {wanted}")
@@ -65,22 +82,25 @@ def before_cmpxchg(low: Lowering, v: Value, expected: str, new: str) -> Asked:
     value = low.t(f"select i1 {is_same}, i32 {new}, i32 {kept}")
     is_device = low.t(f"icmp sge i64 {seen}, 0")
     store, behind = low.fresh("store"), low.fresh("stored")
-    before = _begin(low)
     low.do(f"br i1 {is_device}, label %{store}, label %{behind}")
     low.label(store)
     stored = _store(low, address, value, v.width)
     low.do(f"br label %{behind}")
-    low.label(behind)
+    before = asked.label
+    asked.begin(behind)
     done = low.t(f"phi i64 [ 0, %{before} ], [ {stored}, %{store} ]")
-    return Asked(low, seen, behind, low.t(f"icmp ne i64 {done}, 0"))
+    asked.end(seen, low.t(f"icmp ne i64 {done}, 0"))
+    return asked
 
 
-def _begin(low: Lowering) -> str:
-    """Start a block and return its label."""
-    label = low.fresh("ask")
-    low.do(f"br label %{label}")
-    low.label(label)
-    return label
+def _entry(low: Lowering, address: str) -> str:
+    """Return where the window's table says whether a page is there (quick/paging.py)."""
+    paging = low.t(f"load ptr, ptr {low.pointer('paging')}")
+    view = low.t(f"load i64, ptr {low.t(f'getelementptr i8, ptr {paging}, i64 {VIEW}')}")
+    tables = low.t(f"getelementptr i8, ptr {paging}, i64 {TABLES}")
+    table = low.t(f"load ptr, ptr {low.t(f'getelementptr ptr, ptr {tables}, i64 {view}')}")
+    page = low.t(f"and i64 {low.t(f'lshr i64 {address}, 12')}, {0xFFFFF}")
+    return low.t(f"getelementptr i32, ptr {table}, i64 {page}")
 
 
 def _store(low: Lowering, address: str, value: str, width: int) -> str:
