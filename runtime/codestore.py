@@ -53,28 +53,23 @@ def support_code() -> tuple[Any, ...]:
     return tuple(found)
 
 
-def _build_support() -> tuple[Any, ...]:
+def compiled_parts() -> tuple[Any, ...]:
+    """Return the modules whose FUNCTIONS are compiled; version.py has to know their files."""
     # The devices import native, which imports this in turn if it is not there yet.
-    from runtime import (
-        native,  # noqa: F401
-        nativeclock,
-        nativecode,
-    )
+    from runtime import native, nativeclock  # noqa: F401
     from runtime.devices import counter, vgaplanes, vgaregisters
-    from translator.quick import (
-        accesses,
-        blocks,
-        compiler,
-        natives,
-        paging,
-        proceed,
-        spaces,
-        system,
-    )
-    from translator.tiers import backend, elf
+    from translator.quick import accesses, blocks, natives, paging, proceed, spaces, system
 
     machine = (proceed, paging, spaces, system, natives, blocks, accesses)
-    parts = (*machine, nativeclock, vgaplanes, vgaregisters, counter)
+    return (*machine, nativeclock, vgaplanes, vgaregisters, counter)
+
+
+def _build_support() -> tuple[Any, ...]:
+    parts = compiled_parts()
+    from runtime import nativecode
+    from translator.quick import compiler
+    from translator.tiers import backend, elf
+
     functions = [function for part in parts for function in part.FUNCTIONS]
     public = {name for part in parts for name in part.PUBLIC}
     text = nativecode.text() + compiler.module(functions, public)

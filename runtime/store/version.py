@@ -18,11 +18,11 @@ from translator.features import llvm_features
 _ROOT = Path(__file__).parent.parent.parent
 # Where IR and host code come from; the rest of the runtime only places it.
 _NATIVE = ("base", "code", "serve", "signals", "x87")
+_DEVICES = ("counter", "vgaplanes", "vgaregisters", "vgastate")  # codestore.compiled_parts
 _SOURCES = (
     "translator",
     *(f"runtime/native{part}.py" for part in (*_NATIVE, "clock")),
-    # Devices that are compiled with the support code (codestore.py).
-    *(f"runtime/devices/{name}.py" for name in ("counter", "vgaplanes", "vgaregisters", "vgastate")),
+    *(f"runtime/devices/{name}.py" for name in _DEVICES),
 )
 
 
@@ -57,18 +57,25 @@ def current() -> Version:
     )
 
 
-def _sources() -> str:
-    digest = blake2b(digest_size=16)
+def files() -> list[str]:
+    """Return the files that compiled code depends on."""
+    found = []
     for name in _SOURCES:
         top = os.path.join(_ROOT, name)
-        for path in sorted(_python_files(top)) if os.path.isdir(top) else [top]:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                text = os.read(fd, 1 << 24)
-            finally:
-                os.close(fd)
-            digest.update(f"{os.path.relpath(path, _ROOT)} {len(text)}\n".encode())
-            digest.update(text)
+        found += sorted(_python_files(top)) if os.path.isdir(top) else [top]
+    return found
+
+
+def _sources() -> str:
+    digest = blake2b(digest_size=16)
+    for path in files():
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.read(fd, 1 << 24)
+        finally:
+            os.close(fd)
+        digest.update(f"{os.path.relpath(path, _ROOT)} {len(text)}\n".encode())
+        digest.update(text)
     return digest.hexdigest()
 
 

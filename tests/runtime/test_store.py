@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
+import sys
 from pathlib import Path
 
 import pytest
 
+from runtime import codestore
 from runtime.store import disk, library, place, version
 from runtime.store.library import Library
 from runtime.store.pack import Damaged, Item, Pack, encode, file_name
@@ -120,6 +123,17 @@ def test_another_versions_pack_is_ignored(top: Path) -> None:
         Pack("name", data, "test", version.current().digest())
     with pytest.raises(Damaged):
         Pack("name", data, "other", VERSION)
+
+
+def test_the_version_covers_all_that_is_compiled() -> None:
+    """Also the modules that compiled functions take their constants from."""
+    names = {part.__name__ for part in codestore.compiled_parts()}
+    for name in sorted(names):
+        text = Path(str(sys.modules[name].__file__)).read_text()
+        names |= set(re.findall(r"^from (runtime\.\S+) import", text, re.MULTILINE))
+    known = {Path(path).resolve() for path in version.files()}
+    missing = {name for name in names if Path(str(sys.modules[name].__file__)) not in known}
+    assert not missing
 
 
 # ---- who may have written it ----
