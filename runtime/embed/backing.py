@@ -44,6 +44,7 @@ class Backing:
         self.span = 0
         # A byte a page: RAM, ROM; OTHER is for Python; HIDDEN is what only page walks read.
         self.kinds = bytearray()
+        self.shown: dict[int, int] = {}  # no page shows another's frame here
         self.address = 0
         self.on_write: Callable[[int, int], None] = lambda address, size: None
         self.on_change: Callable[[int, int], None] = lambda address, size: None
