@@ -1,23 +1,27 @@
 """Programs in assembly, one for each family of services, print what they get.
 
-`expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, system), or DOSBox
-0.74 (ansi, ems, exec, raw, timer, twins), but for what `DIFFERENCES` says; cpm, dpmi, sectors,
-upper, vesa and xms are by the manuals, as DOSBox ignores locks and both fail at the call of CP/M
-programs.
+`expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, rest, system), or
+DOSBox 0.74 (ansi, ems, exec, raw, timer, twins), but for what `DIFFERENCES` says; cpm, dpmi,
+sectors, upper, vesa and xms are by the manuals, as DOSBox ignores locks and both fail at the call
+of CP/M programs.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from runtime.personalities.dos import handlers
+from runtime.personalities.dos.table import SERVICES
 from tests.running import ANY, REPOSITORY, Outcome, jitemu, run, work_directory
 
 HERE = Path(__file__).parent
 ASSEMBLER = shutil.which("nasm")
+OTHERS = (0x18, 0x1D, 0x1E, 0x20, 0x61, 0x6B, 0x4F)  # in a list of rest.asm, a loop of dirs.asm
 # Lines of the referee -> ours, and why.
 DIFFERENCES = {
     "ansi": {  # CON is a stream of text as well, for terminals
@@ -33,6 +37,17 @@ DIFFERENCES = {
         "child tail=0078 fcb=0000 has a parent": "child tail=0078 fcb=0046 has a parent",
     },
     "files": {"0000": "0002"},  # MS-DOS's function 59h tells the last error, not the last call's
+    "rest": {
+        # A fixed disk; drives have no parameter blocks, as network drives have none.
+        "medium=00F0 sector=0200 sector=0200 parameters=0000 none=00FF ": (
+            "medium=00F8 sector=0200 sector=0200 parameters=00FF none=00FF "
+        ),
+        "has a name=0001 lock=0001 ": "has a name=0001 lock=5C00 ",  # SHARE is there
+        "version=0007 swappable has a name=0000 redirected E0001": (
+            "version=0005 swappable has a name=0000 redirected E0001"
+        ),
+        "lead bytes=0000 no FAT32=0018 ": "lead bytes=0000 no FAT32=0000 ",
+    },
     "system": {
         "capital=0045 capital=0041 ": "capital=0090 capital=0061 ",  # MS-DOS maps 80h to FFh only
         "prn=8080 ": "prn=0084 ",  # NUL serves as printer
@@ -77,6 +92,7 @@ def execute(name: str, *words: str, stdin: bytes = b"", options: tuple[str, ...]
         ("files", 7),
         ("memory", 0),
         ("raw", 0),
+        ("rest", 0),
         ("sectors", 0),
         ("system", 0),
         ("timer", 0),
@@ -96,6 +112,20 @@ def test_program(name: str, status: int) -> None:
         found, wanted = sorted(found), sorted(wanted)
     assert found == wanted, got.stderr
     assert got.status == status
+
+
+def test_every_service_is_asked_for() -> None:
+    """Each function of INT 21h is called by one of the programs."""
+    source = "".join(path.read_text().lower() for path in (HERE / "asm").glob("*.asm"))
+    loads = re.findall(
+        r"\bmov (a[xh]), (\d[0-9a-f]*)h?\b(?:(?!\bint |\bmov a[xh]).)*\bint 21h", source, re.DOTALL
+    )
+    called = {int(value, 16) >> (8 if register == "ax" else 0) for register, value in loads}
+    called |= {int(value, 16) >> 8 for value in re.findall(r"\bdos (\d[0-9a-f]*)h", source)}
+    called |= {int(value, 16) for value in re.findall(r"\b(?:call21|path) (\d[0-9a-f]*)h", source)}
+    called |= set(OTHERS)
+    handlers.load()
+    assert not {f"{n:02X}h {SERVICES[n].__name__}" for n in SERVICES.keys() - called}
 
 
 def test_narrow_dpmi_client() -> None:
