@@ -1,7 +1,8 @@
 """jitemu: run x86 guests by binary translation.
 
 The public API is `Process`, with the values that it hands out (`Result`, `Statistics` and
-`Instruction`), and `Machine`.  Everything else may change without notice.
+`Instruction`), and `Machine`, with `Ended` and `DiskError`.  Everything else may change without
+notice.
 """
 
 from __future__ import annotations
@@ -9,15 +10,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Instruction", "LoadError", "Machine", "Process", "Result", "Statistics", "__version__"]
+__all__ = [
+    "DiskError",
+    "Ended",
+    "Instruction",
+    "LoadError",
+    "Machine",
+    "Process",
+    "Result",
+    "Statistics",
+    "__version__",
+]
 
 if TYPE_CHECKING:
-    from jitemu.machine import Machine
+    from jitemu.machine import Ended, Machine
     from jitemu.process import Instruction, Process, Result
     from jitemu.statistics import Statistics
+    from runtime.disks.disk import DiskError
     from runtime.loaders.elf import LoadError
 
 _HOMES = {
+    "DiskError": "runtime.disks.disk",
+    "Ended": "jitemu.machine",
     "Instruction": "jitemu.process",
     "Machine": "jitemu.machine",
     "Process": "jitemu.process",

@@ -64,10 +64,13 @@ class SerialPort:
         if self.on_output is not None:
             self.on_output(data)
 
-    def write(self, data: bytes) -> None:
-        """Send bytes to the guest; from any thread."""
-        pc = self._machine.pc
-        pc.loop.post(lambda: pc.serial[self._number].receive(data))
+    def write(self, data: bytes | str) -> None:
+        """Send bytes, or a text in UTF-8, to the guest; from any thread."""
+        pc, sent = (
+            self._machine.pc,
+            data.encode() if isinstance(data, str) else bytes(memoryview(data)),
+        )
+        pc.loop.post(lambda: pc.serial[self._number].receive(sent))
 
     def wait(self, text: bytes | str, timeout: float = 30) -> bytes:
         """Run the machine until a text has come out, and return all output; TimeoutError.
@@ -109,7 +112,7 @@ class Machine:
         hdc: Path | None = None,
         hdd: Path | None = None,
         cdrom: Path | None = None,
-        drive: Sequence[str] = (),
+        drive: str | Sequence[str] = (),
         kernel: Path | None = None,
         initrd: Path | None = None,
         append: str = "",
@@ -124,7 +127,7 @@ class Machine:
         serial: int = 1,
         reboot: bool = True,
         debug_exit: int | None = None,
-        virtfs: Sequence[str] = (),
+        virtfs: str | Sequence[str] = (),
         nic: str = "none",
         entropy: bool = False,
         fw_cfg: Mapping[str, bytes] | None = None,
@@ -165,7 +168,7 @@ class Machine:
             for path, interface, index, media in named.values()
             if path is not None
         ]
-        specs += [drives.parse(text) for text in drive]
+        specs += [drives.parse(text, is_keys=True) for text in _texts(drive)]
         self.serial = [SerialPort(self, number) for number in range(serial)]
         image = b"" if kernel is None else read_file(kernel)
         ram_disk, modules = read_initrd(image, initrd)
@@ -190,7 +193,7 @@ class Machine:
         )
         config.check()
         virtual = config.paravirtual
-        virtual.shares = [paravirtual.share(text) for text in virtfs]
+        virtual.shares = [paravirtual.share(text) for text in _texts(virtfs)]
         virtual.network = paravirtual.network(nic)
         virtual.entropy = os.urandom if entropy else None
         config.drives, virtual.disks = drives.open_all(specs)
@@ -233,7 +236,9 @@ class Machine:
     # -- screen and input --------------------------------------------------------------------------
     @property
     def console(self) -> Console:
-        """Screen, keyboard and mouse for other threads."""
+        """Screen, keyboard and mouse for other threads; ValueError when the machine is closed."""
+        if self._is_closed:
+            raise ValueError("the machine is closed")
         if self._console is None:
             self._console = self.pc.make_console()
         return self._console
@@ -312,6 +317,11 @@ class Machine:
     ) -> None:
         """Close."""
         self.close()
+
+
+def _texts(given: str | Sequence[str]) -> Sequence[str]:
+    """Return several settings, of which one may stand alone."""
+    return (given,) if isinstance(given, str) else given
 
 
 def read_file(path: Path) -> bytes:

@@ -58,6 +58,7 @@ class Loop:
         self._thread = 0  # that runs the guest
         self.halted_ns = 0  # time slept in all
         self._interrupted = False
+        self._ringing = threading.RLock()  # a signal's handler may ring, too
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll = select.poll()
         self._poll.register(self._wake, select.POLLIN)
@@ -68,8 +69,10 @@ class Loop:
         clock.on_earlier = self._earlier
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        os.close(self._wake)
+        """Give the descriptor back; what is asked for from now on comes too late."""
+        with self._ringing:
+            os.close(self._wake)
+            self._wake = -1
 
     # -- from any thread ---------------------------------------------------------------------------
     def post(self, function: Callable[[], object]) -> None:
@@ -84,7 +87,9 @@ class Loop:
         self._ring()
 
     def _ring(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        with self._ringing:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     # -- running -----------------------------------------------------------------------------------
     def run(
@@ -101,7 +106,9 @@ class Loop:
         """
         if self.is_running:
             raise RuntimeError("the machine is running already")
-        self._limit = None if timeout is None else time.monotonic_ns() + int(timeout * SECOND)
+        self._limit = (
+            None if timeout is None else time.monotonic_ns() + int(float(timeout) * SECOND)
+        )
         self._until, self._interval = until, max(int(interval * SECOND), 1)
         self._next_look = 0
         self._interrupted, handler = False, self._take_interrupt()

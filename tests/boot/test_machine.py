@@ -88,6 +88,21 @@ def test_stop_from_another_thread(echo: Path) -> None:
         assert machine.run(timeout=20).reason == "stop"
 
 
+def test_words_to_a_machine(echo: Path, tmp_path: Path) -> None:
+    """Text for a serial port is UTF-8; one setting may stand alone; after the end, one word."""
+    (tmp_path / "disk").write_bytes(bytes(1 << 20))
+    drive, share = f"file={tmp_path / 'disk'},format=raw", f"local,path={tmp_path},mount_tag=t"
+    with Machine(kernel=echo, memory=4 << 20, drive=drive, virtfs=share) as machine:
+        machine.serial[0].write("ab")
+        assert machine.serial[0].wait(b"bc") == b"bc"
+        with pytest.raises(TypeError):
+            machine.serial[0].write(5)  # type: ignore[arg-type]
+    machine.stop()
+    for look in (lambda: machine.screen.text, lambda: machine.type("x"), machine.run):
+        with pytest.raises(ValueError, match="the machine is closed"):
+            look()
+
+
 def test_until(echo: Path) -> None:
     with Machine(kernel=echo, memory=4 << 20) as machine:
         looks: list[int] = []
