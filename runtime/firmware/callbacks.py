@@ -64,6 +64,7 @@ class Callbacks:
             raise ValueError("the built-in firmware needs an 80286 or later")
         self.physical, self.processor = bus.physical, processor
         self.call = Call(processor)
+        self.on_call: Callable[[], None] = lambda: None  # before each function
         self._stubs: dict[int, _Stub] = {}  # by linear address of the ud2
         self._calls: dict[int, int] = {}  # vector -> offset of `int vector; ret`
         self._cleanups: dict[int, int] = {}  # bytes -> offset of `add sp, bytes; ret`
@@ -198,6 +199,7 @@ class Callbacks:
         stub = self._stub_at(segments.segment(cpu, CS)[1] + start & 0xFFFFFFFF)
         if stub is None:
             return False
+        self.on_call()
         self.call.has_frame = stub.has_frame
         behind = stub.behind
         cpu.eip = start + 2

@@ -8,10 +8,16 @@ from runtime.devices.cdrom import CdRom
 from runtime.firmware.bios.bios import Bios, BiosConfig, Range
 from runtime.firmware.bios.drives import FIRST_CD, FIRST_DISK, Drive, Kind
 from runtime.machines import directboot, mptable
+from runtime.machines.loop import Budgeted
 from translator import cpuid
 
 if TYPE_CHECKING:
     from runtime.machines.pc import Pc
+
+
+# ns that a call of the BIOS takes where time is counted: as long as one written for a processor of
+# its time. Who waits by asking it again and again would else wait for ever: no insns pass.
+_CALL = 10_000
 
 
 def drives(pc: Pc) -> dict[int, Drive]:
@@ -44,6 +50,8 @@ def make(pc: Pc) -> Bios:
         power_off=lambda: pc.loop.stop("power off"),
     )
     bios = Bios(pc.bus, pc.processor, pc.clock, config, vga=pc.display.vga)
+    if isinstance(time := pc.clock.source, Budgeted):
+        bios.callbacks.on_call = lambda: time.spend(_CALL)
     if pc.apic is not None:
         signature, _, _, features = pc.extras.cpuid(1, cpuid.leaf(1, 0, pc.config.model))
         segment, offset = bios.callbacks.place(bytes(mptable.SIZE), 16)

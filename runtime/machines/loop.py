@@ -41,6 +41,10 @@ class Budgeted(CountedTime):
         self.cpu.budget = insns
         self._given = executed + insns
 
+    def spend(self, ns: int) -> None:
+        """Let time pass while the processor stands at an insn."""
+        self.cpu.budget = max(self.cpu.budget - ns // self.ns_per_insn, 0)
+
 
 class Loop:
     """Runs a processor until somebody says stop."""

@@ -68,6 +68,40 @@ def test_debug_console_elsewhere(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (11, b"A", b"")
 
 
+# Waits for two ticks by asking the BIOS, and sends what the time stamp counter says.
+WAITER = """
+    mov cx, 3
+1:  mov ah, 0
+    push cx
+    int 0x1A
+    pop cx
+    cmp dl, bl
+    mov bl, dl
+    je 1b
+    loop 1b
+    rdtsc
+    out 0xE9, al
+    mov al, ah
+    out 0xE9, al
+"""
+
+
+def test_counted_time(tmp_path: Path) -> None:
+    """Runs are alike to the insn; a guest that waits by calling the BIOS does not wait for ever."""
+    path = image(tmp_path / "a", "W", WAITER + LEAVE, 1440 << 10)
+    seen = []
+    for _ in range(2):
+        done = jitemu(
+            "-fda", path, "-m", "4", "--clock", "icount", "-rtc", "base=2020-01-01", "-display",
+            "none", "-debugcon", "stdio", "-device", "isa-debug-exit", "--timeout", "50", "--stats",
+        )  # fmt: skip
+        assert done.returncode == 11
+        seen.append((done.stdout, done.stderr.partition(b"guest time")[2].partition(b"\n")[0]))
+    assert seen[0] == seen[1]
+    assert len(seen[0][0]) == 3
+    assert 0.05 < float(seen[0][1].split()[0]) < 0.3
+
+
 @pytest.mark.parametrize(
     ("last", "words", "status", "message"),
     [
