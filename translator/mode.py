@@ -33,6 +33,11 @@ class Model(IntEnum):
     PENTIUM3 = 6
 
 
+# Flags that a processor does not have: AC (18) came with the 80486, VIF, VIP and ID (19 to 21) with
+# CPUID.  Programs tell processors apart by them.
+LATER_FLAGS = {Model.I286: 15 << 18, Model.I386: 15 << 18, Model.I486: 7 << 19}
+
+
 class _Mode(NamedTuple):
     code32: bool = True  # CS.D: default operand and address size
     stack32: bool = True  # SS.B

@@ -172,7 +172,6 @@ class SystemEngine(Engine):
         self._put_aside = function("put_aside", i64, *[i64] * 3, keep_gil=True)
         self._forget_aside = function("forget_aside", i64, *[i64] * 3, keep_gil=True)
         self._bring_back = function("bring_back", i64, *[i64] * 4, keep_gil=True)
-        mem.let_compiled()
 
     def _forget(self, pages: list[int]) -> None:
         """Forget what was read of pages that belong to no code now."""

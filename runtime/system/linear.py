@@ -1,10 +1,9 @@
 """Linear memory of a machine: the host's own page tables as the guest's TLB.
 
 Two windows of 4 GiB of host address space show linear memory as supervisor and as user code see it.
-A page is empty (inaccessible) until an access faults; then the guest's tables are walked and the
-page is mapped with the rights that the walk found (translator/quick/paging.py, called by the fault
-handler).  So an access that hits costs nothing, in every tier, and what an OS does for a TLB
-(invlpg, writing CR3) empties pages again.  Frames that code was translated from are read-only.
+A page is empty until an access faults; then the fault handler walks the guest's tables and maps it
+with the rights found there (translator/quick/paging.py).  So an access that hits costs nothing, and
+what is done for a TLB (invlpg, CR3) empties pages.  Frames with translated code are read-only.
 """
 
 from __future__ import annotations
@@ -143,9 +142,10 @@ class Linear(Memory):
         """Let guest code see memory as supervisor or user from now on."""
         self._set(at.VIEW, view)
 
-    def let_compiled(self) -> None:
-        """Let compiled code do what an operating system does all the time (quick/system.py)."""
+    def let_compiled(self, missing_flags: int) -> None:
+        """Let quick/system.py do what is common, on a processor that lacks some flags of EFLAGS."""
         self._set(at.COMPILED, 1)
+        self._set(at.MISSING_FLAGS, missing_flags)
 
     def deliver(self, state: int, vector: int, how: int = 0, error: int = 0) -> bool:
         """Send control to a handler if that is the common case (quick/system.py)."""

@@ -25,7 +25,7 @@ from runtime.system.linear import CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, Lin
 from runtime.system.requests import NMI, Requests
 from translator import DEFAULT_STRATEGY
 from translator.faults import GuestFault
-from translator.mode import Model
+from translator.mode import LATER_FLAGS, Model
 from translator.quick.system import HAS_ERROR, SAVES_RF
 from translator.state import FIELDS
 
@@ -94,6 +94,7 @@ class Processor:
             self.engine: Engine = engine
             self.access: GuestMemory = LinearAccess(self.linear)
             engine.attach(self.cpu)
+            self.linear.let_compiled(LATER_FLAGS.get(model, 0))
         else:
             self.engine, self.access = Engine(memory, strategy), GuestMemory(memory)
         self.debug = Debug(self)

@@ -9,6 +9,7 @@ from runtime.system.descriptors import GP, Memory
 from runtime.system.transfers import check_offset, check_return, enter, leave
 from translator import flags
 from translator.faults import GuestFault
+from translator.mode import LATER_FLAGS
 from translator.state import FIELDS
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def _writable(cpu: Cpu, cpl: int, size: int) -> int:
         mask |= 1 << flags.IF
     if cpl == 0:
         mask |= 3 << flags.IOPL | (_RING0_WIDE if size == 4 else 0)
+    if cpu.system is not None:
+        mask &= ~LATER_FLAGS.get(cpu.system.model, 0)
     return mask
 
 

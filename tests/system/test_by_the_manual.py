@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -23,6 +24,7 @@ from tests.system.bare.image import (
     tss32,
 )
 from tests.system.bare.scenarios import END, VM, far, imm32, load_segment, mov_eax, push
+from translator.mode import Model
 
 RF, TF = 1 << 16, 1 << 8
 DR6, DR7 = 0x4F20, 0x4F24
@@ -286,3 +288,16 @@ def test_sysenter_and_sysexit() -> None:
     back = b"\xba" + imm32(OTHER) + b"\xb9" + imm32(0x4300) + b"\x0f\x35"
     made = Scenario("").put(CODE, code.partition(b"\x68")[0] + back).put(OTHER, END)
     assert referee.frame(run(made), 6) == (0x40, OTHER + 2, 0x1B, 0x46, 0x4300, 0x23)
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"), [(Model.I386, 0), (Model.I486, 1 << 18), (Model.PENTIUM, 15 << 18)]
+)
+@pytest.mark.parametrize("how", [referee.run_here, referee.run_machine])
+def test_iret_sets_no_flag_that_is_not_there(
+    how: Callable[..., bytes], model: Model, kept: int
+) -> None:
+    """AC came with the 80486, VIF, VIP and ID with CPUID; in Python, and in compiled code."""
+    made = at(push(15 << 18 | 2) + push(8) + push(TARGET) + b"\xcf")
+    (found,) = referee.run_all(partial(how, strategy=ANY, model=model), [made])
+    assert referee.frame(found, 4) == (0x40, TARGET + 2, 8, kept | 2)

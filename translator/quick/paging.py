@@ -40,6 +40,7 @@ TSC_ON, TSC_OFFSET = 336, 344  # whether rdtsc shows the host's clock, and what 
 SHOWN, SHOWN_PAGES = 352, 256  # frame (u32) that each page below 1 MiB shows; 0: its own
 # Address of the table of compiled devices (natives.py), and whether ports are theirs, too.
 NATIVES, NATIVE_PORTS = 360, 368
+MISSING_FLAGS = 376  # of EFLAGS, that the processor does not have
 PAGING_SIZE = 512
 TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 

@@ -34,6 +34,7 @@ from translator.quick.compiler import (
 )
 from translator.quick.paging import (
     COMPILED,
+    MISSING_FLAGS,
     SYSENTER_CS,
     SYSENTER_EIP,
     SYSENTER_ESP,
@@ -312,6 +313,7 @@ def interrupt_return(ctx: int, st: int) -> int:
         writable = writable | IF
     if level == 0:
         writable = writable | IRET_RING0
+    writable = writable & ~s64(ctx + MISSING_FLAGS)
     if not u32(st + DR7) & 0xFF:
         image = image & ~RF
     set_eflags(st, eflags(st) & ~writable | image & writable)

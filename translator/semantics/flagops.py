@@ -5,19 +5,12 @@ from __future__ import annotations
 from translator import flags
 from translator.builder import Builder
 from translator.ir import Leave, Value
-from translator.mode import Model
+from translator.mode import LATER_FLAGS, Model
 from translator.semantics import insn
 from translator.state import Exit
 
 # What user mode may change by popf beside the arithmetic flags and DF: TF NT AC ID.
 WRITABLE_REST = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 21
-# Of these, what a processor does not have: AC came with the 80486, ID with CPUID.  Programs tell
-# them apart by it.
-_LATER_BITS = {
-    Model.I286: 1 << flags.AC | 1 << 21,
-    Model.I386: 1 << flags.AC | 1 << 21,
-    Model.I486: 1 << 21,
-}
 # Bits of eflags_rest that pushf shows; RF (16), VM (17), the engine's never, bit 1 and IF always.
 SHOWN_REST = 0x3F_FFFF & ~(1 << 16 | 1 << 17 | 1 << 10 | flags.ARITHMETIC)
 ALWAYS = 1 << 1 | 1 << flags.IF
@@ -77,7 +70,7 @@ def _writable(b: Builder) -> Value | int:
         return WRITABLE_REST
     if b.mode.model in (Model.I8086, Model.I286) and b.mode.is_real:
         return 1 << flags.TF | 1 << flags.IF
-    rest = WRITABLE_REST & ~_LATER_BITS.get(b.mode.model, 0)
+    rest = WRITABLE_REST & ~LATER_FLAGS.get(b.mode.model, 0)
     if b.mode.cpl == 0:
         return rest | 1 << flags.IF | 3 << flags.IOPL
     # IF by those whose privilege level IOPL allows.
@@ -91,7 +84,7 @@ def set_eflags(b: Builder, value: Value) -> None:
     # Single-stepping is the engine's: it sees TF where the interp tier, which ignores this, set it.
     # So are interrupts that wait for IF.
     leaves = value.bit(flags.TF)
-    has_ac = not _LATER_BITS.get(b.mode.model, 0) >> flags.AC & 1
+    has_ac = not LATER_FLAGS.get(b.mode.model, 0) >> flags.AC & 1
     if value.width == 32 and b.mode.cpl == 3 and has_ac:  # it may change the mode
         leaves = leaves | value.bit(flags.AC) ^ b.mode.checks_alignment
     if b.mode.system:

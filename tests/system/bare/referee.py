@@ -32,6 +32,7 @@ from tests.system.bare.image import (
     results,
     tables,
 )
+from translator.mode import Model
 
 QEMU = "qemu-system-i386"
 _RESULT, _STACKS, _SELECTORS_END = 0x4F00, 0x3000, GDT + 0x400
@@ -68,7 +69,7 @@ def run_qemu(scenarios: list[Scenario]) -> bytes:
         return (place / "out").read_bytes()
 
 
-def run_here(scenarios: list[Scenario], strategy: str) -> bytes:
+def run_here(scenarios: list[Scenario], strategy: str, model: Model = Model.MAX) -> bytes:
     """Run scenarios until the last one or a shutdown; return what came out of the port."""
     memory = Memory()
     try:
@@ -76,19 +77,19 @@ def run_here(scenarios: list[Scenario], strategy: str) -> bytes:
         memory.map(0, SIZE, 7, fixed=True)
         memory.write(MONITOR, monitor())
         memory.write(INPUT, image(scenarios))
-        return _go(Processor(memory, strategy))
+        return _go(Processor(memory, strategy, model))
     finally:
         memory.close()
 
 
-def run_machine(scenarios: list[Scenario], strategy: str) -> bytes:
+def run_machine(scenarios: list[Scenario], strategy: str, model: Model = Model.MAX) -> bytes:
     """Do as run_here does, with the memory of a machine that could have paging."""
     physical = Physical(SIZE)
     linear = Linear(physical)
     try:
         physical.write(MONITOR, monitor())
         physical.write(INPUT, image(scenarios))
-        return _go(Processor(linear, strategy))
+        return _go(Processor(linear, strategy, model))
     finally:
         linear.close()
         physical.close()
