@@ -1,9 +1,9 @@
 """Programs in assembly, one for each family of services, print what they get.
 
 `expected/` is what FreeDOS 1.3 printed under QEMU (dirs, fcb, files, memory, rest, system), or
-DOSBox 0.74 (ansi, ems, exec, raw, resident, timer, twins), but for what `DIFFERENCES` says; cpm,
-dpmi, sectors, upper, vesa and xms are by the manuals, as DOSBox ignores locks and both fail at the
-call of CP/M programs.
+DOSBox 0.74 (ansi, ems, exec, raw, resident, timer, twins), but for what `DIFFERENCES` says; bank,
+cpm, dpmi, sectors, upper, vesa and xms are by the manuals, as DOSBox ignores locks and both fail at
+the call of CP/M programs.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def execute(name: str, *words: str, stdin: bytes = b"", options: tuple[str, ...]
     ("name", "status"),
     [
         ("ansi", 0),
+        ("bank", 0),
         ("cpm", 0),
         ("dirs", 0),
         ("dpmi", 9),
@@ -117,6 +118,17 @@ def test_program(name: str, status: int) -> None:
         found, wanted = sorted(found), sorted(wanted)
     assert found == wanted, got.stderr
     assert got.status == status
+
+
+def test_long_command_line() -> None:
+    """What does not fit into the PSP is in the environment, where 4DOS puts it."""
+    # mov ds, [2Ch]; xor dx, dx; mov cx, 400; mov bx, 1; mov ah, 40h; int 21h; mov ah, 4Ch; int 21h
+    code = bytes.fromhex("8e1e2c00 31d2 b99001 bb0100 b440 cd21 b44c cd21")
+    words = [f"word{n}" for n in range(30)]
+    with work_directory({"env.com": code}) as work:
+        got = run([*jitemu(ANY), "env.com", *words], work=work)
+        assert b"CMDLINE=C:\\ENV.COM " + " ".join(words).encode() + b"\0" in got.stdout
+        assert b"CMDLINE" not in run([*jitemu(ANY), "env.com", *words[:5]], work=work).stdout
 
 
 def test_every_service_is_asked_for() -> None:

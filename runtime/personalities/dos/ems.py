@@ -26,7 +26,9 @@ _TOO_MANY, _NO_PAGES, _ZERO, _BAD_LOGICAL, _BAD_PHYSICAL = 0x87, 0x88, 0x89, 0x8
 _CONTEXT_USED, _NO_CONTEXT, _BAD_SUBFUNCTION = 0x8D, 0x8E, 0x8F
 _BEYOND, _TOO_LONG, _BAD_SEGMENT, _NAME_USED, _NO_NAME = 0x93, 0x96, 0x9C, 0xA1, 0xA0
 _OVERLAPS, _BAD_MAP = 0x97, 0xA3
+_IF = 0x200
 _HANDLES = 255
+_CALLS, _CALL_STACK = 256, 16  # calls by function 56h at a time; bytes of stack that each needs
 _VCPI = 0xDE  # virtual control program interface, of drivers that run DOS in virtual-8086 mode
 _LIMIT = 0x2000000  # bytes of all pages at most
 _MIB = 1 << 20
@@ -77,6 +79,9 @@ class Ems:
         dos.memory.write(segment << 4, header)
         callbacks.set_vector(0x67, (segment, 0x12))
         dos.devices[b"EMMXXXX0"] = Device()
+        # Function 56h goes on here: the caller's procedure, then the map that it wants behind that.
+        self._calling = callbacks.add_code(self._enter, self._left, ends="iret")
+        self._called: list[tuple[int, int, int, bytes]] = []  # target, handle, AL, old map
 
     def _serve(self, call: Call) -> None:
         """Do function AH: 0 or an error in AH."""
@@ -276,11 +281,58 @@ class Ems:
         """Map CX pages of handle DX as the pairs at DS:SI say: by number (AL=0) or segment (1)."""
         if call.al > 1:
             raise EmsError(_BAD_SUBFUNCTION)
-        at = call.linear(DS, call.si)
-        for i in range(call.cx):
-            logical, physical = struct.unpack("<HH", call.read(at + 4 * i, 4))
-            slot = _slot_of(physical) if call.al else physical
-            self.map_checked(slot, logical, call.dx)
+        self._map_pairs(call.dx, call.al, call.read(call.linear(DS, call.si), 4 * call.cx))
+
+    def _map_pairs(self, number: int, kind: int, pairs: bytes) -> None:
+        """Map pages of a handle: pairs of a logical page, and a number (0) or segment (1)."""
+        for logical, physical in struct.iter_unpack("<HH", pairs):
+            self.map_checked(_slot_of(physical) if kind else physical, logical, number)
+
+    def jump(self, call: Call) -> None:
+        """Map pages of handle DX as the structure at DS:SI says, and go on where it says."""
+        if call.al > 1:
+            raise EmsError(_BAD_SUBFUNCTION)
+        target, count, far = struct.unpack("<IBI", call.read(call.linear(DS, call.si), 9))
+        self._map_pairs(call.dx, call.al, self._far(far, 4 * count))
+        flags, call.ah = call.flags, 0
+        call.sp = call.sp + 6 & 0xFFFF  # the frame of this interrupt
+        call.has_frame, call.flags = False, flags
+        self.dos.machine.callbacks.jump(target >> 16, target & 0xFFFF)
+
+    def call(self, call: Call) -> None:
+        """Do the same for a procedure, and map other pages when it returns; AL=2: BX = stack."""
+        if call.al == 2:
+            call.bx = _CALL_STACK
+            return
+        if call.al > 1:
+            raise EmsError(_BAD_SUBFUNCTION)
+        data = call.read(call.linear(DS, call.si), 14)
+        target, count, far, old_count, old_far = struct.unpack("<IBIBI", data)
+        old = self._far(old_far, 4 * old_count)
+        self._map_pairs(call.dx, call.al, self._far(far, 4 * count))
+        if len(self._called) >= _CALLS:
+            raise EmsError(_BAD_FUNCTION)
+        self._called.append((target, call.dx, call.al, old))
+        self.dos.machine.callbacks.jump(*self._calling)
+
+    def _far(self, far: int, size: int) -> bytes:
+        return self.memory.copy_from(far >> 16, far & 0xFFFF, size)
+
+    def _enter(self, call: Call) -> None:
+        """Call the procedure that function 56h was asked to call."""
+        target = self._called[-1][0] if self._called else 0
+        call.cpu.eflags |= call.flags & _IF
+        self.dos.machine.callbacks.far_call(target >> 16, target & 0xFFFF)
+
+    def _left(self, call: Call) -> None:
+        """Map what the caller wants to find."""
+        call.ah = 0
+        if self._called:
+            _, number, kind, old = self._called.pop()
+            try:
+                self._map_pairs(number, kind, old)
+            except EmsError as error:
+                call.ah = error.code
 
     def reallocate(self, call: Call) -> None:
         """Let handle DX have BX pages."""
@@ -414,6 +466,8 @@ _FUNCTIONS: dict[int, Callable[[Ems, Call], None]] = {
     0x52: Ems.attribute,
     0x53: Ems.name,
     0x54: Ems.directory,
+    0x55: Ems.jump,
+    0x56: Ems.call,
     0x57: Ems.move,
     0x58: Ems.physical,
     0x59: Ems.hardware,
