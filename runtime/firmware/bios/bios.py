@@ -102,6 +102,7 @@ class Bios:
         self.vectors: dict[int, tuple[int, int]] = rom.build(self)
         self.vbe_mode: VbeMode | None = None
         self.vbe_linear = False
+        self.vbe_interface: tuple[int, int] | None = None  # of 4F0Ah
         self.display_power = 0  # as VBE/PM counts: 0 is on
         self.vbe_places: tuple[int, int, int] | None = None  # far pointers: modes, name, window
         self.deadline: int | None = None  # ns, of INT 15h function 86h

@@ -352,6 +352,20 @@ def palette(bios: Bios, call: Call) -> None:
         call.ax = _FAILED
 
 
+@service(0x0A)
+def protected_interface(bios: Bios, call: Call) -> None:
+    """BL 0: ES:DI, CX: address and size of code for 32-bit programs."""
+    from runtime.firmware.bios.vbe32 import INTERFACE
+
+    if call.bl:
+        call.ax = _FAILED
+        return
+    if bios.vbe_interface is None:
+        bios.vbe_interface = bios.callbacks.place(INTERFACE, 16)
+    call.es, call.di = bios.vbe_interface
+    call.cx = len(INTERFACE)
+
+
 @service(0x10)
 def power(bios: Bios, call: Call) -> None:
     """VBE/PM 1.0: BL 0: BH: which states there are; 1: choose BH; 2: BH: the one that is."""

@@ -1,4 +1,4 @@
-"""32-bit code finds PCI BIOS by the directory in the ROM, with and without paging."""
+"""32-bit code finds PCI BIOS by the directory in the ROM, and draws by the interface of VBE."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from runtime.machines.pc import Pc, PcConfig
 from runtime.system import segments
 from tests.assembling import assemble
 from tests.running import ANY
+from tests.runtime.firmware.services import Services
 from translator.state import FIELDS
 
 CODE, FOUND, DIRECTORY, TABLE = 0x100000, 0x180000, 0x190000, 0x191000
@@ -99,3 +100,67 @@ def test_services_of_32_bit_code(base: int) -> None:
     assert size
     assert physical.read(0x182000, size)[1::16][1] == 8  # device 1
     pc.close()
+
+
+# EBP: the code, which was copied; EBX: the number of a function, by which the table is looked up.
+DRAWING = """
+    mov ebp, 0x190000
+    mov esp, 0x1F0000
+    xor ebx, ebx                # window 5
+    mov edx, 5
+    movzx eax, word ptr [ebp]
+    add eax, ebp
+    call eax
+    mov [0x180000], eax
+    mov bh, 1
+    xor edx, edx
+    movzx eax, word ptr [ebp]
+    add eax, ebp
+    call eax
+    mov [0x180004], edx
+    xor ebx, ebx                # line 2, pixel 8 of 640 x 480 with 16 bits
+    mov ecx, (2 * 1280 + 16) / 4
+    xor edx, edx
+    movzx eax, word ptr [ebp + 2]
+    add eax, ebp
+    call eax
+    mov [0x180008], eax
+    mov edi, 0x181000
+    mov ecx, 2
+    mov edx, 100
+    movzx eax, word ptr [ebp + 4]
+    add eax, ebp
+    call eax
+    mov [0x18000C], eax
+    mov bl, 1
+    movzx eax, word ptr [ebp + 4]
+    add eax, ebp
+    call eax
+    mov [0x180010], eax
+    hlt
+"""
+
+
+def test_the_display_of_32_bit_code() -> None:
+    """What 4F0Ah gives, copied elsewhere, moves the window and the display, and sets colours."""
+    machine = Services(memory=4 << 20)
+    assert machine.call(0x10, eax=0x4F02, ebx=0x111).ax == 0x4F
+    assert machine.call(0x10, eax=0x4F0A, ebx=1).ax == 0x14F
+    call = machine.call(0x10, eax=0x4F0A)
+    assert call.ax == 0x4F
+    physical, cpu = machine.physical, machine.pc.processor.cpu
+    physical.write(0x190000, physical.read(call.es * 16 + call.di, call.cx))
+    physical.write(0x181000, bytes.fromhex("01020300 04050600"))
+    physical.write(CODE, assemble(DRAWING, CODE, 32))
+    cpu.r32[_CR0] |= 1
+    segments.set_flat(cpu, 0)
+    machine.pc.processor.update_paging()
+    cpu.eip, cpu.eflags, cpu.budget = CODE, 2, 1_000_000
+    assert machine.pc.processor.run().kind == "halt"
+    found = [value & 0xFFFF for value in struct.unpack("<5I", physical.read(FOUND, 20))]
+    assert found == [0x4F, 5, 0x4F, 0x4F, 0x14F]
+    vga = machine.pc.display.vga
+    assert (vga.dispi.bank, vga.dispi.mode.start) == (5, 2 * 1280 + 16)
+    machine.bios.out(0x3C7, 100)
+    assert bytes(machine.bios.inp(0x3C9) for _ in range(6)) == bytes((3, 2, 1, 6, 5, 4))
+    machine.close()
