@@ -136,6 +136,10 @@ def _import(path: str) -> int:
     from runtime import codestore
     from runtime.store import archive, place
 
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise archive.BadArchive("it is no file")  # opening a pipe would wait for ever
+    if place.base() is None:
+        raise place.Unusable("JITEMU_CACHE=off: there is nothing to import to")
     with open(path, "rb") as file:
         counts = archive.load(file, codestore.library, place.limit())
     print(f"{path}: {_text(counts)} are in the cache", flush=True)

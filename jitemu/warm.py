@@ -42,6 +42,7 @@ def parser() -> Parser:
 def warm(words: Sequence[str]) -> int:
     """Compile what a program needs; see parser."""
     from jitemu import image
+    from runtime.store import place
 
     found = parser().parse_args(words)
     if found.jobs < 1:
@@ -49,8 +50,13 @@ def warm(words: Sequence[str]) -> int:
     root = Path(found.sysroot).absolute() if found.sysroot else None
     if root is not None and not root.is_dir():
         raise UsageError(f"{root}: no such directory")
+    if place.base() is None:
+        raise UsageError("JITEMU_CACHE=off: there is no cache to fill")
     path = image.program(root, found.program)
     if path is None:
+        if os.path.lexists(found.program):
+            complain(f"cache warm: {found.program}: not a file that holds a program")
+            return 126
         complain(f"cache warm: {found.program}: No such file or directory")
         return 127
     try:

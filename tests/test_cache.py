@@ -217,12 +217,22 @@ def test_warm(work: Path, expected: tuple[int | None, bytes, bytes]) -> None:
         (["export", "/nosuch/file"], 1, "/nosuch"),
         (["import", "/nosuch"], 1, "/nosuch"),
         (["import", __file__], 1, "damaged"),
+        (["import", "/dev/zero"], 1, "no file"),
+        (["import", "/tmp"], 1, "no file"),
+        (["warm", "/tmp"], 126, "/tmp: not a file"),
     ],
 )
 def test_complaints(work: Path, words: list[str], status: int, words_of_complaint: str) -> None:
     text = cache(work, *words, status=status)
     assert text.count("\n") == 1
     assert words_of_complaint in text
+
+
+def test_without_a_cache_nothing_is_compiled_for_it(work: Path) -> None:
+    for words, status in ((["warm", GUEST], 2), (["import", "x"], 1)):
+        text = cache(work, *words, status=status, JITEMU_CACHE="off")
+        assert text.count("\n") == 1
+        assert "JITEMU_CACHE=off" in text
 
 
 def exported(work: Path) -> Path:

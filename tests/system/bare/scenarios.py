@@ -1,7 +1,6 @@
 """Families of scenarios: each gate, transfer and check of protected mode, drawn by a seed.
 
-A family is a function that draws one scenario; most of what it draws is right, so that each check
-of the manual's sequence is the one that decides in some of them.
+A family draws one scenario; most of it is right, so that each check decides in some of them.
 """
 
 from __future__ import annotations
@@ -80,9 +79,8 @@ def load_segment(index: int, selector: int) -> bytes:
 
 def far(opcode: int, selector: int, offset: int, *, is_wide: bool = True) -> bytes:
     """Encode a far jump (EAh) or call (9Ah)."""
-    if is_wide:
-        return bytes((opcode,)) + imm32(offset) + imm16(selector)
-    return bytes((0x66, opcode)) + imm16(offset) + imm16(selector)
+    place = imm32(offset) if is_wide else imm16(offset)
+    return bytes((opcode,) if is_wide else (0x66, opcode)) + place + imm16(selector)
 
 
 def often(rng: Rng, usual: int, *others: int, chance: float = 0.75) -> int:
