@@ -82,6 +82,13 @@ class Booted:
         raise TimeoutError(before)
 
 
+def with_seabios(config: PcConfig) -> PcConfig:
+    """Let a machine start with SeaBIOS and its video BIOS."""
+    config.bios = (SEABIOS / "bios-256k.bin").read_bytes()
+    config.vgabios = (SEABIOS / "vgabios-stdvga.bin").read_bytes()
+    return config
+
+
 @contextmanager
 def booted(name: str, home: Path, firmware: str) -> Iterator[Booted]:
     """Boot an image."""
@@ -89,10 +96,7 @@ def booted(name: str, home: Path, firmware: str) -> Iterator[Booted]:
     image.write_bytes(gzip.decompress((IMAGES / f"{name}.img.gz").read_bytes()))
     disk = open_disk(str(image))
     config = PcConfig(memory=64 << 20, drives=Drives(floppies=[disk]), boot="a")
-    if firmware == "seabios":
-        config.bios = (SEABIOS / "bios-256k.bin").read_bytes()
-        config.vgabios = (SEABIOS / "vgabios-stdvga.bin").read_bytes()
-    pc = Pc(config)
+    pc = Pc(with_seabios(config) if firmware == "seabios" else config)
     try:
         yield Booted(pc)
     finally:
