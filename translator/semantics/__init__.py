@@ -159,7 +159,7 @@ def _repeat(b: Builder, semantics: Semantics) -> None:
     base = f"{SEGMENTS[insn.seg]}_base"
     if insn.addr_width == 32 and b.mode.is_flat:
         b.unit.repeat = Repeat(*what, base if insn.seg >= 4 else "")
-    elif insn.addr_width == 16 and b.mode.segments is Segments.REAL:
+    elif insn.addr_width == 16 and b.mode.segments is Segments.REAL and not b.mode.wraps:
         source = insn.operands[1]
         base = f"{SEGMENTS[source.seg]}_base" if isinstance(source, Mem) else ""
         b.unit.repeat = Repeat(*what, base, "es_base", is_narrow=True)
