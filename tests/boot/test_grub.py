@@ -1,4 +1,4 @@
-"""GRUB's rescue images with the built-in BIOS: from diskette, hard disk and CD, and a Linux by it.
+"""GRUB's rescue images with both BIOSes: from diskette, hard disk and CD, and a Linux by it.
 
 GRUB calls INT 10h, 13h, 15h and 16h from protected mode, by way of real mode, for everything.
 """
@@ -18,6 +18,7 @@ from runtime.machines.pc import Pc, PcConfig
 from runtime.machines.storage import Drives
 from runtime.screen.screen import Screen
 from tests.boot import linux
+from tests.boot.test_images import NEEDS_SEABIOS, with_seabios
 from tests.running import SUITES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -59,8 +60,11 @@ class Started:
 
 
 @contextmanager
-def started(drives: Drives, boot: str, sent: bytearray) -> Iterator[Started]:
-    pc = Pc(PcConfig(128 << 20, drives=drives, boot=boot, serial=[sent.extend]))
+def started(
+    drives: Drives, boot: str, sent: bytearray, firmware: str = "built-in"
+) -> Iterator[Started]:
+    config = PcConfig(128 << 20, drives=drives, boot=boot, serial=[sent.extend])
+    pc = Pc(with_seabios(config) if firmware == "seabios" else config)
     try:
         yield Started(pc)
     finally:
@@ -68,7 +72,8 @@ def started(drives: Drives, boot: str, sent: bytearray) -> Iterator[Started]:
 
 
 @pytest.mark.parametrize("kind", ["floppy", "usb", "cdrom"])
-def test_rescue_images(kind: str) -> None:
+@pytest.mark.parametrize("firmware", ["built-in", pytest.param("seabios", marks=NEEDS_SEABIOS)])
+def test_rescue_images(kind: str, firmware: str) -> None:
     """The menu appears; the command line tells of the drives."""
     suffix = "iso" if kind == "cdrom" else "img"
     disk = open_disk(str(images() / f"grub-rescue-{kind}.{suffix}"))
@@ -77,7 +82,7 @@ def test_rescue_images(kind: str) -> None:
         "usb": (Drives([], [disk]), "c"),
         "cdrom": (Drives([], [None, None, CdRom(disk)]), "d"),
     }[kind]
-    with started(drives, boot, bytearray()) as machine:
+    with started(drives, boot, bytearray(), firmware) as machine:
         machine.wait(MENU)
         machine.pc.ps2.keyboard.type("c")
         machine.wait(PROMPT)
