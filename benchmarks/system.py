@@ -17,6 +17,7 @@ from runtime.system import segments
 from runtime.system.linear import CR0_PG, Linear
 from runtime.system.physical import Physical
 from runtime.system.processor import Processor
+from translator import DEFAULT_STRATEGY
 from translator.state import FIELDS
 
 DIRECTORY, TABLE, IDT, GDT, TSS = 0x1000, 0x2000, 0x5000, 0x6000, 0x7000
@@ -54,10 +55,10 @@ LOOPS = (
 class Machine:
     """Flat segments of rings 0 and 3, one page table, a handler that returns, a device."""
 
-    def __init__(self) -> None:
+    def __init__(self, strategy: str = DEFAULT_STRATEGY) -> None:
         self.physical = Physical(4 << 20)
         self.linear = Linear(self.physical)
-        self.processor = Processor(self.linear)
+        self.processor = Processor(self.linear, strategy)
         self.processor.connect(lambda port, size: 0x10, lambda port, value, size: None)
         self.physical.add_device(
             DEVICE, 0x1000, lambda address, size: 0x10, lambda address, value, size: None

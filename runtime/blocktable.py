@@ -11,12 +11,12 @@ import mmap
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from runtime import native
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE
-from runtime.native import Arena
+from runtime.native import FAULTS_MAX, Arena
 from translator.mode import context_of
 from translator.planner import Options
 from translator.quick import layout as at
@@ -26,7 +26,7 @@ _SPARE = 1 << 16  # links and nodes that one block may need
 _PAGES = 1 << 20
 _BLOCK = struct.Struct("<14I")
 _LINK = struct.Struct("<6I")
-_NODE = struct.Struct("<3I")
+_NODE = struct.Struct("<4I")
 
 
 class Link(NamedTuple):
@@ -182,6 +182,7 @@ class BlockTable:
         self.link_rows = self._area(at.LINK_ROWS, at.LINK_ROW * LINKS_MAX)
         self.nodes = self._area(at.NODES, at.NODE_SIZE * NODES_MAX)
         self._area(at.BUCKETS, 4 * at.BUCKETS_SIZE)
+        self._area(at.NOTES, 4 * FAULTS_MAX)
         self.page_heads = self._area(at.PAGE_HEADS, 4 * _PAGES).cast("I")
         for mode in range(2):
             self._area(at.HASHES + 8 * mode, 16 * at.HASH_SIZE)
@@ -254,18 +255,29 @@ class BlockTable:
         found, kept = [], []
         number = self.page_heads[page]
         while number:
-            block, _, following = _NODE.unpack_from(self.nodes, at.NODE_SIZE * number)
+            block, _, following, word = _NODE.unpack_from(self.nodes, at.NODE_SIZE * number)
             state = _BLOCK.unpack_from(self.rows, at.BLOCK_SIZE * block)[1]
             if state & at.VALID:
                 found.append(Block(self, block))
             if state & (at.VALID | at.ASIDE):
-                kept.append((number, block))
+                kept.append((number, block, word))
             number = following
         following = 0
-        for number, block in kept:
-            _NODE.pack_into(self.nodes, at.NODE_SIZE * number, block, page, following)
+        for number, block, word in kept:
+            _NODE.pack_into(self.nodes, at.NODE_SIZE * number, block, page, following, word)
             following = number
         self.page_heads[page] = following
+        return found
+
+    def expect(self, block: Block, word: Callable[[int], int]) -> list[int]:
+        """Let a block know the words of pages that are not active; return those pages."""
+        row, found = block.row, []
+        for number in range(row.node, row.node + row.node_count):
+            place = at.NODE_SIZE * number
+            owner, page, following, known = _NODE.unpack_from(self.nodes, place)
+            if not known and (wanted := word(page)):
+                _NODE.pack_into(self.nodes, place, owner, page, following, wanted)
+                found.append(page)
         return found
 
     def pages(self, first: int, last: int) -> list[int]:

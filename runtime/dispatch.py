@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from runtime import (
     bounds,
@@ -28,7 +29,7 @@ from runtime.blocktable import Block, TableLock
 from runtime.codecache import CodeCache, Full
 from runtime.counting import Statistics
 from runtime.cpu import Cpu
-from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Recipes
+from runtime.flagrecovery import RECIPE, RECIPE_MASK, SZP_HIGH, Dropped, Recipes, missing_at
 from runtime.guestcode import CONTEXT_SHIFT, LOCATION_PRECISE, PAGE_SHIFT, GuestCode
 from runtime.interpreting import BUDGET, HALT, NO_FPU, STEPS, SYSCALL, Interpreting
 from runtime.interpreting import Exit as Exit
@@ -55,10 +56,21 @@ _MXCSR, _BUDGET = FIELDS["mxcsr"].offset // 4, FIELDS["budget"].offset // 8
 _HASH, _FAULT_PC = FIELDS["hash_table"].offset // 8, FIELDS["fault_pc"].offset // 8
 _CR0 = FIELDS["cr0"].offset // 4
 _MASKS, _SSE_MASKS, _ES = 0x3F, 0x1F80, 0x80
+_FAULTED_MAX = 1 << 12
 _FEW_JUMPS = 64  # computed jumps that are forgotten one by one
 _BETWEEN = frozenset({Kind.LINK, Kind.LOOKUP, Kind.BUDGET, Kind.STALE})
 _NOTHING = 0  # no code is known for eip, and none ran
 _UNKNOWN = frozenset({_NOTHING, Kind.LINK, Kind.LOOKUP})
+
+
+class Faulted(NamedTuple):
+    """What an access needs that faults."""
+
+    is_check: bool = False  # the block was comparing itself with its code
+    rest: int = 0  # insns that the block has charged and not executed
+    updates: bool = False  # the insn reads in order to write
+    dropped: Dropped = ()  # flags that were not stored: see Recipes.restore
+    follows: bool = False
 
 
 class Engine(Interpreting):
@@ -86,6 +98,7 @@ class Engine(Interpreting):
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.open_insns: dict[int, tuple[bytes, Insn]] = {}
+        self.faulted: dict[tuple[int, int, int], Faulted] = {}  # by `_look_at_fault`'s argument
         self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
         self.quick = quick.make(self)
         mem.on_code_change = self._code_written
@@ -211,24 +224,38 @@ class Engine(Interpreting):
     def _fault(self, cpu: Cpu) -> Exit | None:
         """Handle a native memory fault: None for a write to translated code, which goes on."""
         r32, r64 = cpu.r32, cpu.r64
-        eip, address, error = r32[_EIP], r32[_ADDRESS], cpu.r16[_ERROR]
-        block = self.cache.at_host(r64[_FAULT_PC])
-        shape = None
-        if block is not None:
-            if r64[_FAULT_PC] - self.cache.address(block) < block.checked:
-                self._stale(cpu)  # the code that it compares itself with is gone
-                return None
+        address, error = r32[_ADDRESS], cpu.r16[_ERROR]
+        place = self.cache.table.generation, r64[_FAULT_PC], r32[_EIP]
+        known = self.faulted.get(place) or self._look_at_fault(place)
+        if known.is_check:
+            self._stale(cpu)  # the code that it compares itself with is gone
+            return None
+        if known.rest:
+            r64[_BUDGET] = r64[_BUDGET] + known.rest & 0xFFFFFFFFFFFFFFFF
+        self.recipes.restore(cpu, known.dropped, known.follows)
+        if error & 2 and self.mem.prepare_write(address, 1):
+            return None
+        if known.updates:
+            error |= 2  # reading in order to write faults as a write
+        return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
+
+    def _look_at_fault(self, place: tuple[int, int, int]) -> Faulted:
+        """Find out, once, what an access needs that faults: generation, host address, eip."""
+        _, host, eip = place
+        block = self.cache.at_host(host)
+        known = Faulted()
+        if block is not None and host - self.cache.address(block) < block.checked:
+            known = Faulted(is_check=True)
+        elif block is not None:
             plan, index = self._find_insn(block, eip)
             if index >= 0:
                 shape, slots = plan.items[index]
-                r64[_BUDGET] = r64[_BUDGET] + slots[REST] & 0xFFFFFFFFFFFFFFFF
-                if plan.options.recovers:
-                    self.recipes.at_fault(cpu, plan, index)
-        if error & 2 and self.mem.prepare_write(address, 1):
-            return None
-        if shape is not None and not error & 2 and updates(shape.unit):
-            error |= 2  # reading in order to write faults as a write
-        return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
+                missing = missing_at(plan, index) if plan.options.recovers else ([], False)
+                known = Faulted(False, slots[REST], updates(shape.unit), *missing)
+        if len(self.faulted) >= _FAULTED_MAX:
+            self.faulted.clear()
+        self.faulted[place] = known
+        return known
 
     def trap(self, cpu: Cpu) -> int:
         """Return the vector of an exception that host code left for, the flags being exact."""
@@ -311,6 +338,16 @@ class Engine(Interpreting):
         return block
 
     # -- invalidation ------------------------------------------------------------------------------
+    def frames(self, pages: Iterable[int]) -> dict[int, int]:
+        """Say what pages show that others may take the place of for a while; 0: nothing."""
+        return {}
+
+    def settle(self, block: Block) -> None:
+        """Let nothing lead to a region whose pages are not what it was made from just now."""
+
+    def catch_up(self) -> None:
+        """Take note of what native code did by itself; the caller holds the lock."""
+
     def _code_written(self, address: int, size: int) -> None:
         """Drop the code of a range that the guest wrote to; give up protecting busy pages."""
         first, last = address >> PAGE_SHIFT, (address + max(size, 1) - 1) >> PAGE_SHIFT

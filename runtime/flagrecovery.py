@@ -6,7 +6,7 @@ successor, host code stores the number of a recipe in the upper half of szp.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from runtime.cpu import Cpu
 from translator import flags
@@ -16,6 +16,7 @@ from translator.shape import ALL_FLAGS, GROUP_BITS, Shape, Slots
 from translator.state import FIELDS, SAVED_OPERANDS
 from translator.tiers import interp
 
+Dropped = Sequence[tuple[Shape, Slots, int]]
 _PLACES = {group: FIELDS[group] for group in flags.GROUPS}
 
 
@@ -53,6 +54,21 @@ SZP_HIGH = FIELDS["szp"].offset // 4 + 1
 
 SAVED: Slots = []  # instead of an insn's slots: its operands are in the state
 _OPERANDS = [FIELDS[name].offset // 4 for name in SAVED_OPERANDS]
+
+
+def missing_at(plan: Plan, index: int) -> tuple[Dropped, bool]:
+    """Return what was not stored before an insn of a plan, and whether all flags come from before.
+
+    That are insns, and which groups of theirs.
+    """
+    missing, found = ALL_FLAGS, []
+    for i in range(index - 1, -1, -1):
+        shape, slots = plan.items[i]
+        dropped = shape.writes & missing & ~plan.live[i]
+        if dropped:
+            found.append((shape, slots, dropped))
+        missing &= ~shape.writes
+    return found, missing == ALL_FLAGS
 
 
 class Recipes:
@@ -103,14 +119,13 @@ class Recipes:
 
     def at_fault(self, cpu: Cpu, plan: Plan, index: int) -> None:
         """Compute the flags that were not stored before insn number *index*, which faulted."""
-        missing = ALL_FLAGS
-        for i in range(index - 1, -1, -1):
-            shape, slots = plan.items[i]
-            dropped = shape.writes & missing & ~plan.live[i]
-            if dropped:
-                recover(cpu, shape, slots, dropped)
-            missing &= ~shape.writes
-        if missing == ALL_FLAGS:
+        self.restore(cpu, *missing_at(plan, index))
+
+    def restore(self, cpu: Cpu, dropped: Dropped, follows: bool) -> None:
+        """Compute flags that were not stored: those of insns, or what a block left."""
+        for shape, slots, groups in dropped:
+            recover(cpu, shape, slots, groups)
+        if follows:
             self.follow(cpu)
 
     def clear(self) -> None:

@@ -36,6 +36,8 @@ def cpuid(cpu: Any, mem: Any, number: int, subleaf: int) -> int:
     found = leaf(number, subleaf, model)
     if cpu.system is not None and cpu.system.extras is not None:
         found = cpu.system.extras.cpuid(number, found)
+    if cpu.system is not None and cpu.system.linear is not None:
+        cpu.system.linear.keep_leaf((number, subleaf, *found))
     return sum(word << 32 * i for i, word in enumerate(found))
 
 

@@ -253,7 +253,13 @@ third:
 fourth:
   br i1 %is_interp, label %insn, label %fifth
 fifth:
-  br i1 %is_int, label %gate, label %out
+  br i1 %is_int, label %gate, label %sixth
+sixth:
+  %is_fault = icmp eq i32 %kind, {Exit.FAULT}
+  br i1 %is_fault, label %missing, label %out
+missing:
+  %faulted = call i64 @page_fault(i64 %paging, i64 %state, i64 %context)
+  br label %tried
 insn:
   %executed = call i64 @execute(i64 %paging, i64 %state, i64 %context)
   br label %tried
@@ -261,7 +267,7 @@ gate:
   %delivered = call i64 @interrupt(i64 %paging, i64 %state)
   br label %tried
 tried:
-  %done = phi i64 [ %executed, %insn ], [ %delivered, %gate ]
+  %done = phi i64 [ %executed, %insn ], [ %delivered, %gate ], [ %faulted, %missing ]
   %is_undone = icmp eq i64 %done, 0
   br i1 %is_undone, label %out, label %ask
 named:
@@ -279,7 +285,7 @@ on:
   %following = inttoptr i64 %found to ptr
   br label %go
 out:
-  %answer = phi i32 [ %result, %ask ], [ %kind, %third ], [ %kind, %fifth ], [ %kind, %tried ]
+  %answer = phi i32 [ %result, %ask ], [ %kind, %third ], [ %kind, %sixth ], [ %kind, %tried ]
   ret i32 %answer
 }}
 """

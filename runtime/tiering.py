@@ -61,6 +61,7 @@ class _Job:
     location: int
     key: bytes
     pages: frozenset[int]
+    frames: dict[int, int]  # what pages of address spaces showed
 
     def holds(self, location: int, fpu: int) -> bool:
         """Whether the block at a location is one of its nodes."""
@@ -240,7 +241,7 @@ class Tiering:
             return
         self.number += 1
         pages = frozenset(page for node in region.nodes for page in pages_of(node.plan))
-        self.jobs[self.number] = _Job(region, head[0], key, pages)
+        self.jobs[self.number] = _Job(region, head[0], key, pages, self.engine.frames(pages))
         if self.compiler is None:
             self.compiler = self._new_compiler()
             self.compiler.prepare()
@@ -286,6 +287,7 @@ class Tiering:
         """Install what the compiler made; called by its thread."""
         engine, counts = self.engine, self.counts
         with engine.lock:
+            engine.catch_up()
             job, late = self.jobs.pop(number, None), self.outdated.pop(number, None)
             if isinstance(result, str):
                 counts.failed += job is not None  # not if the guest has ended meanwhile
@@ -295,7 +297,7 @@ class Tiering:
             counts.compile_seconds += seconds
             if known := job or late:
                 REGIONS.add(known.key, stencil, known.region.insns)
-            if job is not None:
+            if job is not None and engine.frames(job.pages) == job.frames:
                 self._replace(job.region, stencil)
 
     # -- installing --------------------------------------------------------------------------------
@@ -330,6 +332,7 @@ class Tiering:
             engine.cache.drop(old)
         block = engine.cache.install(location, plan, *lowered)
         block.parts = [(n.plan.pc, n.plan.options) for n in region.nodes]
+        engine.settle(block)
         self.counts.insns += region.insns
         return block
 
@@ -433,21 +436,18 @@ class Tiering:
             for place in [at for at in self.tried if _page(at[0]) in vain]:
                 del self.tried[place]  # it is other code now
 
-    def remapped(self, pages: Iterable[int], space: int) -> None:
-        """Begin anew with pages of an address space that are others now."""
+    def remapped(self, pages: Iterable[int]) -> None:
+        """Begin anew with pages that show other frames now."""
         self.planned.clear()
         changed = set(pages)
         for number, job in list(self.jobs.items()):
-            if _space(job.location) == space and not changed.isdisjoint(job.pages):
-                changed |= job.pages
+            if not changed.isdisjoint(job.pages):
                 del self.jobs[number]
                 self.counts.dropped += 1
         for page in changed:
-            for bucket in [b for b in self.buckets.get(page, ()) if _space(b << _BUCKET) == space]:
+            for bucket in self.buckets.get(page, ()):
                 self.heat[bucket] = 0
-        for place in [
-            at for at in self.tried if _space(at[0]) == space and _page(at[0]) in changed
-        ]:
+        for place in [at for at in self.tried if _page(at[0]) in changed]:
             del self.tried[place]
 
     def after_fork_child(self) -> None:
@@ -478,11 +478,6 @@ def _page(location: int) -> int:
     if not context:
         return (location & _OFFSET) >> PAGE_SHIFT
     return context_of(context).linear(location & _OFFSET) >> PAGE_SHIFT
-
-
-def _space(location: int) -> int:
-    """Return the address space of a location in flat code of ring 3."""
-    return location >> CONTEXT_SHIFT & 0xFFFF
 
 
 def _has_long_blocks(region: Region) -> bool:

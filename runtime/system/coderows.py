@@ -1,4 +1,4 @@
-"""The linear pages that code was made of, and what the page tables said of them.
+"""The linear pages that code of rings 0 to 2 was made of, and what the page tables said of them.
 
 Compiled code (translator/quick/spaces.py) compares the rows with the tables when these may have
 changed.
@@ -7,13 +7,15 @@ changed.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from translator.quick.spaces import R_DEAD, R_PAGE, R_SUPER
+from translator.quick.spaces import R_PAGE
+from translator.quick.usercode import IS_OPEN
 
 
 class CodeRows:
-    """Rows of one address space; those of space 0 are of all pages, whoever read them."""
+    """A number a page (translator/quick/spaces.py)."""
 
     def __init__(self) -> None:
         self.rows = array("q")
@@ -37,8 +39,7 @@ class CodeRows:
             self.index[row & R_PAGE] = len(self.rows)
             self.rows.append(row)
         else:
-            old = self.rows[at]
-            self.rows[at] = row | (0 if old & R_DEAD else old & R_SUPER)
+            self.rows[at] = row
 
     def row(self, page: int) -> int:
         """Return the row of a page."""
@@ -53,13 +54,31 @@ class CodeRows:
                 self.rows[at] = last
                 self.index[last & R_PAGE] = at
 
-    def dead(self) -> list[int]:
-        """Return the pages that compiled code found to be others."""
-        return [row & R_PAGE for row in self.rows if row & R_DEAD]
 
-    def outer(self) -> list[int]:
-        """Return the pages that only code of ring 3 was read from."""
-        return [row & R_PAGE for row in self.rows if not row & R_SUPER]
+class OpenPages(set[int]):
+    """Pages whose code is compared when it is entered, which only Python translates."""
+
+    def __init__(self, bar: Callable[..., None]) -> None:
+        """Take what keeps compiled code from translating a page."""
+        super().__init__()
+        self._bar = partial(bar, bit=IS_OPEN)
+
+    def add(self, page: int) -> None:
+        """Open a page."""
+        self._bar(page, is_barred=True)
+        super().add(page)
+
+    def discard(self, page: object) -> None:
+        """Protect it again."""
+        assert isinstance(page, int)
+        self._bar(page, is_barred=False)
+        super().discard(page)
+
+    def clear(self) -> None:
+        """Protect all again."""
+        for page in self:
+            self._bar(page, is_barred=False)
+        super().clear()
 
 
 def runs(pages: list[int]) -> list[tuple[int, int]]:

@@ -84,7 +84,7 @@ class Devices:
             self.is_inside = False
         cpu.context_seen = cpu.r64[_CONTEXT]  # compiled code changes what belongs to it, too
         if self.linear.fields[_STALE]:
-            self.linear.take_stale()
+            self.linear.take_log()
         if kind == ASKED:
             assert cpu.system is not None
             cpu.system.requests.behind()

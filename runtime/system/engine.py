@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 
 from runtime import native
 from runtime.access import GuestMemory
@@ -20,6 +21,7 @@ from translator.insn import Insn
 from translator.mode import CONTEXT_SHIFT, context_of
 from translator.planner import FetchFault
 from translator.quick import paging as at
+from translator.quick.usercode import IS_MARKED
 from translator.state import FIELDS
 
 _EIP, _ATTENTION = FIELDS["eip"].offset // 4, FIELDS["attention"].offset // 4
@@ -166,62 +168,60 @@ class SystemEngine(Engine):
         self.met: dict[int, int] = {}  # linear address of an insn -> how often it met a device
         mem.on_remap = self._remapped
         mem.on_forget = self._forget
-        mem.on_return = self._returned
         function, i64 = native.arena.function, ctypes.c_int64
-        self._has_common = function("has_common", i64, *[i64] * 2, keep_gil=True)
-        self._put_aside = function("put_aside", i64, *[i64] * 3, keep_gil=True)
-        self._forget_aside = function("forget_aside", i64, *[i64] * 3, keep_gil=True)
-        self._bring_back = function("bring_back", i64, *[i64] * 4, keep_gil=True)
+        self._put_aside = function("put_aside", i64, *[i64] * 2, keep_gil=True)
+        self._forget_aside = function("forget_aside", i64, *[i64] * 2, keep_gil=True)
+        mem.use_blocks(self.cache.table.address, self.cache.table.fields, self.lock)
 
-    def _forget(self, pages: list[int]) -> None:
-        """Forget what was read of pages that belong to no code now."""
+    def frames(self, pages: Iterable[int]) -> dict[int, int]:
+        """Say which frames pages of ring 3's code show, or showed last."""
+        return {page: self.linear.frame_word(page) for page in pages}
+
+    def settle(self, block: Block) -> None:
+        """Put a region aside whose pages are not all active."""
+        table = self.cache.table
+        for page in table.expect(block, self.linear.frame_word):
+            self._put_aside(table.address, page)
+
+    def catch_up(self) -> None:
+        """Take note of what native code did by itself."""
+        self.linear.take_log()
+
+    def _forget(self, gone: list[int], others: list[int]) -> None:
+        """Forget what was read of pages whose code of ring 3 was put aside."""
         with self.lock:
-            for page in pages:
-                self.code.pages.pop(page, None)
+            self.code.forget(gone)
+            for page in gone:
+                for place in self.insn_pages.pop(page, ()):
+                    self.insns.pop(place, None)
+            if others:
+                self.tiering.remapped(others)
+            self.forget_jumps()
 
-    def _remapped(self, pages: list[int], space: int) -> None:
-        """Put code of a space aside whose pages are others; drop that which no space owns."""
+    def _remapped(self, pages: list[int]) -> None:
+        """Drop code of pages that are others now, but that of ring 3, which is put aside."""
         table = self.cache.table
         with self.lock:
             self.code.forget(pages)
-            dropped, common = [], []
+            dropped = []
             for page in pages:
                 for place in self.insn_pages.pop(page, ()):
                     self.insns.pop(place, None)
-                if not table.page_heads[page]:
-                    continue
-                if space:
-                    self.statistics.invalidations += self._put_aside(table.address, page, space)
-                if self._has_common(table.address, page):
-                    common.append(page)
-                    blocks = table.of_page(page)
-                    dropped += [b for b in blocks if _is_of(b.row.context, space)]
+                if table.page_heads[page]:
+                    dropped += [b for b in table.of_page(page) if not _is_put_aside(b)]
             for block in dropped:
                 self.cache.drop(block)
             self.statistics.invalidations += len(dropped)
-            self.tiering.invalidate(common, dropped)
-            self.tiering.remapped(pages, space)
+            self.tiering.invalidate(pages, dropped)
             self.forget_jumps()
 
-    def _returned(self, page: int, space: int, is_same: bool) -> None:
-        """Bring code back that was put aside, or forget it where the page is another."""
-        with self.lock:
-            address = self.cache.table.address
-            if is_same:
-                self._bring_back(self.linear.context_address, address, page, space)
-            else:
-                self._forget_aside(address, page, space)
-                self.tiering.remapped([page], space)
-
     def _install(self, location: int, fpu: int) -> Block:
-        aside = self.linear.aside.get(self.linear.space)
-        if aside and location >> CONTEXT_SHIFT & 0xFFFF == self.linear.space:
-            page = (location & _OFFSET) >> 12
-            if page in aside and page not in self.code.open_pages:
-                for back in self.linear.returned():
-                    self._returned(back, self.linear.space, True)
-                if page in aside:
-                    self.code.read_page(page)
+        linear = self.linear
+        if linear.view == USER and linear.space:
+            context = context_of(location >> CONTEXT_SHIFT)
+            page = context.linear(location & _OFFSET) >> 12
+            if page not in self.code.open_pages and not linear.is_watched(page):
+                linear.watch(page)  # and what was put aside of it comes back
                 block = self.cache.find(location, fpu)
                 if block is not None:
                     return block
@@ -229,11 +229,10 @@ class SystemEngine(Engine):
 
     def invalidate(self, address: int, size: int) -> None:
         """Drop all translated code that depends on a range of guest memory, put aside or not."""
-        if self.linear.aside:
-            table = self.cache.table
-            with self.lock:
-                for page in table.pages(address >> 12, address + max(size, 1) - 1 >> 12):
-                    self._forget_aside(table.address, page, -1)
+        table = self.cache.table
+        with self.lock:
+            for page in table.pages(address >> 12, address + max(size, 1) - 1 >> 12):
+                self._forget_aside(table.address, page)
         super().invalidate(address, size)
 
     def attach(self, cpu: Cpu) -> None:
@@ -328,6 +327,7 @@ class SystemEngine(Engine):
             marks.stops.clear()
             marks.devices.clear()
             self.met.clear()
+        self.linear.bar(pc >> 12, IS_MARKED, is_barred=True)
         if self._is_compiled(address, kind):
             self.met[pc] = 0
             if pc in marks.devices:  # that device asked for Python, or the code is not there yet
@@ -355,12 +355,8 @@ class SystemEngine(Engine):
         return Exit("fault", _PF, fault.address, _FETCH)
 
 
-def _is_of(number: int, space: int) -> bool:
-    """Whether code of a context may be wrong now that pages of a space are others.
-
-    Flat code of ring 3 has a space; code of other rings and modes is that of space 0.
-    """
+def _is_put_aside(block: Block) -> bool:
+    """Whether a block is flat code of ring 3 with paging, which knows its frames."""
+    number = block.row.context
     mode = context_of(number).mode
-    if mode.cpl == 3 and mode.is_flat:
-        return number & 0xFFFF == space
-    return not space or mode.cpl == 3
+    return mode.cpl == 3 and mode.is_flat and number & 0xFFFF != 0

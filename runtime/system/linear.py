@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import threading
+from array import array
 from collections.abc import Callable, Iterable
 
 from runtime import hostmap, native
+from runtime.blocktable import TableLock
 from runtime.memory import SIZE, Memory
 from runtime.system.aliases import Aliases
-from runtime.system.coderows import CodeRows, runs
+from runtime.system.coderows import CodeRows, OpenPages, runs
 from runtime.system.physical import PAGE, PAGE_SHIFT, Physical
 from translator.faults import GuestFault
 from translator.mode import Context
+from translator.quick import layout, rare, spaces, usercode
 from translator.quick import paging as at
-from translator.quick import spaces
 
 SUPERVISOR, USER = 0, 1
 CR0_WP, CR0_PG = 1 << 16, 1 << 31
@@ -31,7 +34,6 @@ _AROUND, _AROUND_PHYSICAL = 32, 1024  # pages mapped at once, at most; with pagi
 _LINE_20 = 1 << 20 - PAGE_SHIFT  # in page numbers
 _FEW = 256  # runs of pages that are emptied one by one
 _PDPTE_RESERVED = 0x7FFFFF0000000000 | 1 << 63 | 0x1E6
-_SPACES_MAX = 0xFFFF
 
 
 class Linear(Memory):
@@ -45,11 +47,10 @@ class Linear(Memory):
         self.physical = physical
         self._second = Memory()
         self.bases = (*self.bases, self._second.base)
-        self.code_frames: dict[int, set[int]] = {}  # frame -> linear pages that code came from
-        self.code_rows: dict[int, CodeRows] = {}  # by space
-        self.aside: dict[int, CodeRows] = {}  # by space: of code that was put aside
-        self._spaces: dict[int, int] = {}  # CR3 -> number of the space
-        self._last_space = 0
+        self._code_frames: dict[int, set[int]] = {}
+        self.code_rows = CodeRows()
+        self.open_pages = OpenPages(self.bar)
+        self._lock: TableLock | threading.RLock = threading.RLock()  # of what code is made of
         self._areas: list[mmap.mmap] = []
         self._make_context()
         arguments = [ctypes.c_int64] * 3
@@ -63,18 +64,16 @@ class Linear(Memory):
         self._showing = functions("showing", *[ctypes.c_int64] * 5, keep_gil=True)
         self._deliver = functions("deliver", *[ctypes.c_int64] * 6, keep_gil=True)
         self._row_now = functions("row_now", *arguments, keep_gil=True)
-        self._returning = functions("returning", *[ctypes.c_int64] * 5, keep_gil=True)
+        self._activate = functions("activate", *arguments, keep_gil=True)
+        self._verify_pages = functions("verify_pages", *arguments[:2], keep_gil=True)
         self._differing = functions("differing", *[ctypes.c_int64] * 6, keep_gil=True)
         # Called when linear addresses may have become others.
         self.on_flush: Callable[[], None] = lambda: None
-        # Called when what was read of linear pages is no longer so; no code is concerned.
-        self.on_forget: Callable[[list[int]], None] = lambda pages: None
-        # Called when linear pages have become others: their code in a space, 0: that of ring 0 to
-        # 2, is no longer the right one.
-        self.on_remap: Callable[[list[int], int], None] = lambda pages, space: self._drop(pages)
-        # Called when a page of a space, whose code was put aside, is used for code again; with
-        # whether it is what it was.
-        self.on_return: Callable[[int, int, bool], None] = lambda page, space, is_same: None
+        # Called when code of ring 3 in linear pages was put aside: what was read of them is no
+        # longer so; and with those that show another frame than before.
+        self.on_forget: Callable[[list[int], list[int]], None] = lambda gone, _: self._drop(gone)
+        # Called when linear pages have become others: their code of rings 0 to 2 is wrong.
+        self.on_remap: Callable[[list[int]], None] = self._drop
         self.aliases = Aliases(self)
         physical.on_write = self.written
         physical.on_change = self._changed_kind
@@ -99,9 +98,12 @@ class Linear(Memory):
             self._set(at.BASES + 8 * view, base)
             self.tables.append(self.area(at.TABLES + 8 * view, SIZE >> PAGE_SHIFT))
             self.lists.append(self.area(at.LISTS + 8 * view, _LISTED_MAX))
-        self._rows_at = self.area(at.ROWS, 4 * (_SPACES_MAX + 1)).cast("B").cast("q")
-        self._spaces_at = self.area(at.SPACES, 2 * spaces.SPACES_SIZE)
-        self._in_rows = self.area(at.IN_ROWS, SIZE >> PAGE_SHIFT + 2).cast("B")
+        pages = SIZE >> PAGE_SHIFT
+        self._in_rows = self.area(at.IN_ROWS, pages // 4).cast("B")
+        self._words = self.area(at.WORDS, pages)
+        self.area(at.ACTIVE_PAGES, pages + 1)
+        self._leaves = self.area(at.KNOWN_LEAVES, 2 + rare.LEAF_ROW // 4 * rare.LEAVES_MAX)
+        self._log = self.area(at.LOG, 2 * usercode.LOG_MAX).cast("B").cast("q")
 
     def area(self, field: int, count: int) -> memoryview:
         """Make a table of words that compiled code finds by a field."""
@@ -133,9 +135,15 @@ class Linear(Memory):
         """The window that guest code runs in now; compiled code changes it, too."""
         return self.fields[at.VIEW // 8]
 
+    def use_blocks(self, address: int, blocks: memoryview, lock: TableLock) -> None:
+        """Put code of ring 3 in a table of blocks aside where its pages are others for a while."""
+        self._lock = lock
+        self._set(at.BLOCKS, address)
+        blocks[layout.WORDS // 8] = self.fields[at.WORDS // 8]
+
     @property
     def space(self) -> int:
-        """Number of the address space, for code of ring 3; 0: paging is off."""
+        """What the context of ring 3's code says of paging: 1, or 0: it is off."""
         return self.fields[at.SPACE // 8]
 
     def select(self, view: int) -> None:
@@ -156,6 +164,14 @@ class Linear(Memory):
         self._set(at.SYSENTER_CS, cs)
         self._set(at.SYSENTER_ESP, esp)
         self._set(at.SYSENTER_EIP, eip)
+
+    def keep_leaf(self, row: tuple[int, ...]) -> None:
+        """Let compiled code answer cpuid: leaf, subleaf, EAX, EBX, ECX, EDX."""
+        count = self._leaves[0]
+        if count < rare.LEAVES_MAX:
+            start = 2 + len(row) * count
+            self._leaves[start : start + len(row)] = memoryview(array("I", row))
+            self._leaves[0] = count + 1
 
     def set_tsc(self, offset: int, *, is_host: bool) -> None:
         """Tell compiled code what rdtsc adds to the host's clock, if it shows that."""
@@ -191,39 +207,12 @@ class Linear(Memory):
         self._set(at.AROUND, _AROUND if is_on else _AROUND_PHYSICAL)
         if was != [self.fields[f // 8] for f in (at.ON, at.PAE, at.PROTECTS, at.LARGE)]:
             keep_global = False
-        self._set(at.SPACE, self._number(cr3) if is_on else 0)
+        self._set(at.SPACE, int(is_on))
         self.flush(keep_global=keep_global)
-
-    def _number(self, cr3: int) -> int:
-        """Return the number of an address space.
-
-        An operating system soon uses the same tables again for another process; then code of the
-        same program is brought back, page by page.
-        """
-        number = self._spaces.get(cr3, 0)
-        if number:
-            return number
-        if self._last_space >= _SPACES_MAX:
-            self._forget_all_code()
-        self._last_space = number = self._last_space + 1
-        self._spaces[cr3] = number
-        entry = 2 * (cr3 >> PAGE_SHIFT & spaces.SPACES_SIZE - 1)
-        self._spaces_at[entry], self._spaces_at[entry + 1] = cr3, number
-        return number
 
     def forget_code(self) -> None:
         """Drop all translated code."""
         self._forget_frames(list(self.code_frames))
-
-    def _forget_all_code(self) -> None:
-        self.forget_code()
-        for number in list(self.code_rows):
-            del self.code_rows[number]
-            self._show_rows(number)
-        self.aside.clear()
-        self._spaces.clear()
-        self._spaces_at[:] = memoryview(bytes(self._spaces_at.nbytes)).cast("I")
-        self._last_space = 0
 
     def _load_directories(self, cr3: int) -> None:
         """Load the four directory registers of PAE; #GP if an entry is bad."""
@@ -269,7 +258,7 @@ class Linear(Memory):
         page = address >> PAGE_SHIFT
         self._empty_page(self.context_address, page, 0)
         self.on_flush()
-        if self._in_rows[page]:
+        if self._in_rows[page] or self._words[page]:
             self._verify(keep_global=False)
 
     # -- accesses ----------------------------------------------------------------------------------
@@ -339,51 +328,59 @@ class Linear(Memory):
         return list(shown)
 
     def _verify(self, *, keep_global: bool) -> None:
-        """Drop the code of pages that now are others."""
-        for space in sorted({0, self.space}, reverse=True):
-            changed = self._remapped(space, keep_global=keep_global and not space)
-            if not space and self.space and 0 in self.code_rows:
-                # What other spaces read is read again for this one, which has to note it.
-                own = self.code_rows.get(self.space, ())
-                outer = set(self.code_rows[0].outer()).difference(changed)
-                changed += [page for page in outer if page not in own]
-            if changed:
-                known = self.code_rows[space]
-                if space:
-                    aside = self.aside.setdefault(space, CodeRows())
-                    for page in changed:
-                        aside.put(known.row(page))
-                known.remove(changed)
-                self._show_rows(space)
-                self.on_remap(changed, space)
-        self._set(at.STALE, 0)
-
-    def _remapped(self, space: int, *, keep_global: bool = False) -> list[int]:
-        """Return the pages of a space's code that now are others, or were found to be."""
-        known = self.code_rows.get(space)
-        if known is None:
-            return []
-        changed, count, at_row = known.dead(), len(known), -1
+        """Drop the code of pages that now are others, or put it aside."""
+        with self._lock:
+            self.take_log()
+            self._verify_pages(self.context_address)
+            self.take_log()
+        known, changed, index = self.code_rows, [], -1
         arguments = self.context_address, known.address
-        while (at_row := self._differing(*arguments, at_row + 1, count, int(keep_global))) >= 0:
-            changed.append(known.rows[at_row] & spaces.R_PAGE)
-        return changed
-
-    def take_stale(self) -> None:
-        """Forget what was read of pages that compiled code found to be others."""
-        if self.fields[at.STALE // 8]:
-            self._set(at.STALE, 0)
-            known = self.code_rows[0]
-            changed = known.dead()
+        while (index := self._differing(*arguments, index + 1, len(known), int(keep_global))) >= 0:
+            changed.append(known.rows[index] & spaces.R_PAGE)
+        if changed:
             known.remove(changed)
-            self._show_rows(0)
-            self.on_forget(changed)
+            self._show_rows()
+            self.on_remap(changed)
 
-    def _show_rows(self, space: int) -> None:
-        """Let compiled code know where the rows of a space are."""
-        known = self.code_rows.get(space)
-        self._rows_at[2 * space] = known.address if known else 0
-        self._rows_at[2 * space + 1] = len(known) if known else 0
+    def take_log(self) -> None:
+        """Take note of what compiled code did with pages of ring 3's code."""
+        if not self.fields[at.STALE // 8]:
+            return
+        with self._lock:
+            lines = self._log[: self.fields[at.LOG_COUNT // 8]].tolist()
+            self._set(at.LOG_COUNT, 0)
+            self._set(at.STALE, 0)
+            gone, others = [], []
+            for line in lines:
+                page = line & usercode.L_PAGE
+                if line & usercode.L_WATCHED:
+                    self._code_frames.setdefault(line >> usercode.L_FRAME, set()).add(page)
+                elif line & usercode.L_GONE:
+                    gone.append(page)
+                else:
+                    others.append(page)
+            if gone or others:
+                self.on_forget(gone, others)
+
+    @property
+    def code_frames(self) -> dict[int, set[int]]:
+        """The linear pages that code came from, by frame."""
+        self.take_log()
+        return self._code_frames
+
+    def _show_rows(self) -> None:
+        """Let compiled code know where the rows are."""
+        self._set(at.ROWS, self.code_rows.address)
+        self._set(at.ROW_COUNT, len(self.code_rows))
+
+    def frame_word(self, page: int) -> int:
+        """Return what code of ring 3 in a page knows the page's frame by; 0: it has had none."""
+        frame = self._words[page] & usercode.W_FRAME
+        return frame and frame | usercode.ACTIVE | usercode.LISTED
+
+    def bar(self, page: int, bit: int, *, is_barred: bool) -> None:
+        """Say whether compiled code must not translate a page of ring 3 by itself, and why."""
+        self._in_rows[page] = self._in_rows[page] & ~bit | (bit if is_barred else 0)
 
     def _drop(self, pages: Iterable[int]) -> None:
         for first, count in runs(sorted(pages)):
@@ -404,7 +401,10 @@ class Linear(Memory):
     def _forget_frames(self, frames: Iterable[int]) -> None:
         pages: set[int] = set()
         for frame in frames:
-            pages |= self.code_frames.pop(frame)
+            shown = self.code_frames.pop(frame)
+            pages |= shown
+            for page in shown:
+                self._words[page] &= ~usercode.ACTIVE & 0xFFFFFFFF
             if frame < len(self._code):
                 self._code[frame] = 0
             self._empty_frame(frame)
@@ -430,43 +430,24 @@ class Linear(Memory):
         Whoever keeps what was read forgets it when `on_flush` is called, so that code which both
         rings or several address spaces share is watched for each.
         """
+        if self.view == USER and self.space:
+            self._in_rows[page] |= usercode.IS_READ
+            with self._lock:
+                while not self._activate(self.context_address, page):
+                    self.take_log()
+            return
         frame = self.frame_of(page << PAGE_SHIFT, self._reading)
         if frame is not None:
             self._protect(frame)
             self.code_frames[frame].add(page)
-            self._in_rows[page] = 1
-            row = int(self._row_now(self.context_address, page, 0))
-            is_outer = self.view == USER and self.space
-            for space in (0, self.space) if is_outer else (0,):
-                known = self.code_rows.setdefault(space, CodeRows())
-                known.put(row if is_outer else row | spaces.R_SUPER)
-                self._show_rows(space)
-            aside = self.aside.get(self.space) if is_outer else None
-            if aside is not None and page in aside:
-                is_same = aside.row(page) >> spaces.R_FRAME == frame
-                aside.remove([page])
-                self.on_return(page, self.space, is_same)
-
-    def returned(self) -> list[int]:
-        """Return the pages of code put aside that are what they were; they are watched again."""
-        aside, known = self.aside[self.space], self.code_rows.setdefault(self.space, CodeRows())
-        pages, index, count = [], -1, len(aside)
-        arguments = self.context_address, aside.address
-        while (index := self._returning(*arguments, index + 1, count)) >= 0:
-            row = aside.rows[index]
-            page = row & spaces.R_PAGE
-            if page in self.code_frames.get(row >> spaces.R_FRAME, ()):  # nobody wrote to it
-                pages.append(page)
-                for rows in (known, self.code_rows.setdefault(0, CodeRows())):
-                    rows.put(row)
-                self._in_rows[page] = 1
-        aside.remove(pages)
-        self._show_rows(0)
-        self._show_rows(self.space)
-        return pages
+            self._in_rows[page] |= usercode.HAS_ROW
+            self.code_rows.put(int(self._row_now(self.context_address, page, 0)))
+            self._show_rows()
 
     def is_watched(self, page: int) -> bool:
         """Say whether writes to a linear page are seen."""
+        if self.view == USER and self.space:
+            return bool(self._words[page] & usercode.ACTIVE)
         frame = self.frame_of(page << PAGE_SHIFT, self._reading)
         return frame is not None and page in self.code_frames.get(frame, ())
 

@@ -131,10 +131,12 @@ def test_two_spaces(spaces: Spaces) -> None:
 
 
 def test_one_frame_in_two_spaces(spaces: Spaces) -> None:
-    """What was read in one space is code of the other only once that one noted it, too."""
+    """Two processes that show one frame at one address share its code, while they do."""
     assert spaces.run() == 1
+    before = spaces.made
     spaces.load(OTHER_DIRECTORY)
     assert spaces.run() == 1
+    assert spaces.made == before
     spaces.load(DIRECTORY)
     spaces.load(OTHER_DIRECTORY)
     assert spaces.run() == 1
@@ -167,3 +169,74 @@ def test_a_loop_over_two_pages(spaces: Spaces) -> None:
     assert spaces.run(0x1003) == 0  # int 30h, in the second page
     spaces.show(TABLE, CODE)
     assert spaces.run() == 0x10005
+
+
+def test_look_ahead_into_another_page(spaces: Spaces) -> None:
+    """A block that knows what the next page does with flags comes back with that page."""
+    spaces.machine.physical.write(CODE, b"\x83\xc0\x05\xe9\xf8\x0f\x00\x00")  # add; jmp
+    spaces.machine.physical.write(CODE + 0x1000, b"\x83\xc0\x01" + INT)
+    assert spaces.run() == 6
+    second = TABLE + (CODE + 0x1000 >> 12) * 4
+    made = []
+    for _ in range(3):
+        for first_missing in (False, True):
+            spaces.machine.put(second, 0)
+            leave(spaces)
+            spaces.show(TABLE, CODE)
+            if first_missing:
+                assert spaces.run() == 5  # #PF at the jump's target
+            spaces.machine.put(second, CODE + 0x1000 | USED)
+            assert spaces.run() == 6
+        made.append(spaces.made)
+    assert made[1] == made[2]
+
+
+# xchg: swap CR3 for the other; count; go on at the program's begin, or halt.
+SWITCH = bytes.fromhex(
+    "50 0f20d8 35 00000000 0f22d8 58"  # push eax; mov eax, cr3; xor eax, ...; mov cr3, eax; pop
+    "0105 00000b00 ff0d 04000b00 7409"  # add [B0000h], eax; dec dword [B0004h]; jz
+    "c70424 00000000 cf cc f4"  # mov dword [esp], ...; iret
+)
+COUNTS = 0xB0000
+
+
+def switching(spaces: Spaces, rounds: int) -> int:
+    """Let the handler switch between the two spaces; return the sum of what the programs say."""
+    code = bytearray(SWITCH)
+    code[5:9] = (DIRECTORY ^ OTHER_DIRECTORY).to_bytes(4, "little")
+    at = code.index(bytes.fromhex("c70424")) + 3
+    code[at : at + 4] = CODE.to_bytes(4, "little")
+    if spaces.machine.physical.view[0x70000 : 0x70000 + len(code)] != code:  # else it is kept
+        spaces.machine.physical.write(0x70000, bytes(code))
+    spaces.machine.put(COUNTS, 0, rounds)
+    spaces.run()
+    return int.from_bytes(spaces.machine.physical.view[COUNTS : COUNTS + 4], "little")
+
+
+def test_switched_by_compiled_code(spaces: Spaces) -> None:
+    """Two programs at one address, each time another: nothing is translated again."""
+    spaces.show(OTHER_TABLE, OTHER_CODE)
+    assert switching(spaces, 20) == 10 * 1 + 10 * 2
+    before = spaces.made
+    assert switching(spaces, 200) == 100 * 1 + 100 * 2
+    assert spaces.made == before
+
+
+def test_one_program_switched(spaces: Spaces) -> None:
+    """The same frame in both: all goes on with the same code; then one has another page."""
+    assert switching(spaces, 200) == 200 * 1
+    spaces.show(OTHER_TABLE, OTHER_CODE)
+    spaces.load(DIRECTORY)
+    assert switching(spaces, 200) == 100 * 1 + 100 * 2
+    spaces.show(OTHER_TABLE, CODE)
+    spaces.load(DIRECTORY)
+    assert switching(spaces, 200) == 200 * 1
+
+
+def test_written_while_another_is_shown(spaces: Spaces) -> None:
+    """Code of a frame is forgotten when it is written, whether it is active or put aside."""
+    spaces.show(OTHER_TABLE, OTHER_CODE)
+    assert switching(spaces, 20) == 30
+    spaces.machine.physical.write(CODE + 1, b"\x03")
+    spaces.machine.physical.write(OTHER_CODE + 1, b"\x04")
+    assert switching(spaces, 20) == 70

@@ -6,6 +6,7 @@ The context is an array of 64-bit fields; rows of shapes and stencils are laid o
 from __future__ import annotations
 
 from translator.ir import CondLink, Link
+from translator.semantics import updates
 from translator.shape import SLOT_INDEX, Shape
 
 # The context: what Python sets up...
@@ -63,7 +64,11 @@ PAIR_COUNT, PAIR_LIMIT = 552, 560
 SYSTEM = 568  # number of the context: insns that its mode changes have keys of their own
 MODEL = 576  # the processor whose forms these are; code of others is not translated
 BASE, LIMIT = 584, 592  # of CS; where segments are looked up, Python says them
-CONTEXT_HEAD = 600
+# Of machines with paging: words of pages (usercode.py); pages that cannot be read now.
+WORDS, ABSENT_COUNT, ABSENT_LIST = 600, 608, 616
+ABSENT_MAX = 16
+NOTES = ABSENT_LIST + 8 * ABSENT_MAX  # address of a number for each row of the fault table
+CONTEXT_HEAD = NOTES + 8
 WITH_KNOWN, WITH_NEW = 1, 2
 PAGE_LIST = CONTEXT_HEAD  # u64 page numbers
 PAGES_MAX = 32
@@ -74,15 +79,16 @@ LABELS_MAX = 8
 ITEMS = LABELS + 16 * LABELS_MAX  # rows of ITEM_SIZE
 ITEMS_MAX = 64
 SLOT_COUNT = 15
-# An item: shape row, live mask, slots; the stencil that begins with it, its place, its insns.
+# An item: shape row, live mask, slots; the note on accesses of the insn.
 I_SHAPE, I_LIVE, I_SLOTS = 0, 8, 16
-ITEM_SIZE = 16 + 8 * SLOT_COUNT
+I_NOTE = I_SLOTS + 8 * SLOT_COUNT
+ITEM_SIZE = I_NOTE + 8
 PIECES = ITEMS + ITEM_SIZE * (ITEMS_MAX + 4)  # rows: stencil, item, place; u64 each
 PIECE_SIZE = 24
 PIECES_MAX = ITEMS_MAX + 12
-FAULT_ROWS = PIECES + PIECE_SIZE * PIECES_MAX  # u32 each: access, recovery, pc
+FAULT_ROWS = PIECES + PIECE_SIZE * PIECES_MAX  # u32 each: access, recovery, pc, note
 FAULT_ROWS_MAX = 1024
-WINDOWS = FAULT_ROWS + 12 * FAULT_ROWS_MAX  # copies of code that crosses a page: form, look
+WINDOWS = FAULT_ROWS + 16 * FAULT_ROWS_MAX  # copies of code that crosses a page: form, look
 WINDOW = 512
 CONTEXT_SIZE = WINDOWS + 8 * WINDOW
 
@@ -99,9 +105,10 @@ BUCKETS_SIZE = 1 << 17
 # A link: site, stub, target, owner; where it leads now, and the next one that leads there.
 L_SITE, L_STUB, L_TARGET, L_OWNER, L_TO, L_NEXT = range(0, 24, 4)
 LINK_ROW = 24
-# A node says that a block depends on a page, and which node comes next for that page.
-N_BLOCK, N_PAGE, N_NEXT = range(0, 12, 4)
-NODE_SIZE = 12
+# A node says that a block depends on a page, which node comes next for that page, and the page's
+# word if it was active.
+N_BLOCK, N_PAGE, N_NEXT, N_WORD = range(0, 16, 4)
+NODE_SIZE = 16
 HASH_SIZE = 1 << 17  # entries of a table that jitemu_lookup searches: guest pc + 1, host address
 HASH_FACTOR, HASH_SHIFT = 2654435761, 12
 
@@ -110,8 +117,8 @@ S_BITS, S_GROUPS, S_FPU, S_TARGETS, S_NUMBER, S_SINGLE = 0, 8, 16, 24, 32, 40
 S_KEY = S_SINGLE + 8 * 16  # 16 bytes
 SHAPE_SIZE = S_KEY + 16
 # S_BITS:
-SUPPORTED, TERMINAL, LINK, COND, FUSIBLE, JUMP, WRAPS, EXPOSES, LEAKS, HAS_FPU = (
-    1 << i for i in range(10)
+SUPPORTED, TERMINAL, LINK, COND, FUSIBLE, JUMP, WRAPS, EXPOSES, LEAKS, HAS_FPU, UPDATES = (
+    1 << i for i in range(11)
 )
 # S_GROUPS: bytes of reads, writes, recoverable, registers, registers of the recovery.
 # S_FPU: bytes of valid, empty, delta, fill, free, mode.
@@ -124,6 +131,11 @@ BRANCH_ROW = 40  # offset, addend, kind, insn or target, slot
 TO_LINK, TO_NEXT, TO_PLACE, TO_LABEL = 0, 1, 2, 3
 FAULT_ROW = 32  # access, recovery, insn, pc
 CONSTANT_ROW = 24  # offset, addend, place in the arena
+
+# A note on a row of the fault table: whether there is one; whether flags that are missing there are
+# in no register, but for a recipe; whether the block has set none so far; whether the insn writes
+# where it reads; and above these bits how many insns of the block are left.
+NOTED, EXACT, UNTOUCHED, WRITING, LEFT_SHIFT = 1, 2, 4, 8, 4
 
 # An image: shapes and stencils as they are kept on disk (known.adopt). A shape is its key and the
 # facts of its row, u64 each; a stencil u32: its insn, the jump it is fused with + 1 or 0, its live
@@ -157,6 +169,7 @@ def facts(shape: Shape) -> tuple[int, ...]:
         (shape.exposes, EXPOSES),
         (shape.leaks, LEAKS),
         (need is not None, HAS_FPU),
+        (updates(shape.unit), UPDATES),
     )
     recovery = shape.recovery.registers if shape.recovery is not None else 0
     groups = (shape.reads, shape.writes, shape.recoverable, shape.registers, recovery)

@@ -31,9 +31,11 @@ ABSENT = 232  # what a walk reads where no memory is
 TLB = 240  # a table of 8 bytes a linear page instead of page tables: frame << 8 and TLB_*; 0: none
 SPACE = 248  # number of the address space, for code of ring 3
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = 256, 264, 272  # copies of the registers
-# Of code (spaces.py): (address, count) of each space's rows; spaces by CR3; a byte a linear page,
-# 1 where a row may be; 1 where rows of space 0 are dead and Python has not yet noticed.
-ROWS, SPACES, IN_ROWS, STALE = 280, 288, 296, 304
+# Of code: address and number of rows (spaces.py); a byte a linear page; whether Python has to read
+# the log, an array of numbers; pages that are active, and words of all pages (usercode.py).
+ROWS, ROW_COUNT, IN_ROWS, STALE = 280, 288, 296, 304
+LOG, LOG_COUNT, ACTIVE_PAGES, WORDS = 384, 392, 400, 408
+BLOCKS = 416  # the table of blocks (layout.py), of an engine that puts code aside; 0: of none
 COMPILED = 312  # whether system.py may do what it can
 CALLEES = 328  # address of rows for those who answer for ports and devices (accesses.py)
 TSC_ON, TSC_OFFSET = 336, 344  # whether rdtsc shows the host's clock, and what is added (ns)
@@ -41,6 +43,7 @@ SHOWN, SHOWN_PAGES = 352, 256  # frame (u32) that each page below 1 MiB shows; 0
 # Address of the table of compiled devices (natives.py), and whether ports are theirs, too.
 NATIVES, NATIVE_PORTS = 360, 368
 MISSING_FLAGS = 376  # of EFLAGS, that the processor does not have
+KNOWN_LEAVES = 424  # what cpuid answers: the number of rows, then these (rare.py)
 PAGING_SIZE = 512
 TLB_READ, TLB_WRITE, TLB_EXECUTE = 1, 2, 4
 

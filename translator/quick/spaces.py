@@ -1,22 +1,25 @@
 """Changes of linear memory, compiled: loads of CR3, invlpg, and what code has to know of them.
 
 A processor's TLB forgets; here pages that are still what the tables say may stay, and the others
-are emptied.  Code was made of linear pages: `rows` (runtime/system/coderows.py) say which frames
-these were, so that a glance at the tables tells whether the code is still the right one.
+are emptied.  Code was made of linear pages: for that of rings 0 to 2, `rows`
+(runtime/system/coderows.py) say which frames these were, so that a glance at the tables tells
+whether the code is still the right one.  usercode.py does the same for ring 3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.mode import ANY_MODEL, CONTEXT_MODE_SHIFT, MODE_BITS, NO_SSE, Mode
 from translator.quick import layout as lay
-from translator.quick.compiler import host_mmap, put32, put64, s64, u8, u32
+from translator.quick import usercode
+from translator.quick.compiler import host_mmap, publish64, put32, put64, s64, swap64, u8, u32
 from translator.quick.paging import (
     A_FETCH,
     A_USER,
+    ACTIVE_PAGES,
     BASES,
     COUNTS,
+    DIRECTORIES,
     FRAME_SHIFT,
     IN_ROWS,
     IS_ACCESSED,
@@ -26,29 +29,37 @@ from translator.quick.paging import (
     ON,
     PAE,
     ROOT,
+    ROW_COUNT,
     ROWS,
-    SPACE,
-    SPACES,
-    STALE,
     TABLES,
     TLB,
+    WORDS,
+    entry_at,
     state_of,
     walk,
 )
-from translator.quick.table import drop_block, find_block, key_of, open_block
+from translator.quick.usercode import (
+    ACTIVE,
+    HAS_ROW,
+    deactivate,
+    differs,
+    forget_jumps,
+    has_log_room,
+    verify_pages,
+)
 from translator.state import FIELDS
 
 _CR3 = FIELDS["cr3"].offset
-SPACES_SIZE = 1024  # entries of the table that finds spaces by CR3: CR3, number; u32 each
+PDPTE_RESERVED = 0x7FFFFF00000001E6 | -1 << 63  # of a directory register of PAE
+MAX_64 = 0x7FFFFFFFFFFFFFFF
 SEEN = 1 << 31  # of a window's entry, while its list is gone through
 _RESERVED = 0x4032  # of the host's mmap: MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE
 _WINDOW = 1 << 32
 # A row: the page, bits, and above them its frame.
 R_PAGE = 0xFFFFF
-R_SUPER, R_USER, R_GLOBAL, R_DEAD = (1 << i for i in range(20, 24))
+R_USER, R_GLOBAL = 1 << 20, 1 << 21
 R_FRAME = 24
 NO_FRAME = 0xFFFFFFF
-_FLAT_USER = Mode(system=True).number
 
 
 # -- windows ---------------------------------------------------------------------------------------
@@ -143,190 +154,62 @@ def differing(ctx: int, rows: int, first: int, count: int, skip_global: int) -> 
     """Return the index of the first row from one on that is no longer so, or -1."""
     for i in range(first, count):
         row = s64(rows + 8 * i)
-        if row & R_DEAD or (skip_global and row & R_GLOBAL):
+        if skip_global and row & R_GLOBAL:
             continue
-        if (row ^ row_now(ctx, row & R_PAGE)) & ~(R_SUPER | R_GLOBAL):
+        if (row ^ row_now(ctx, row & R_PAGE)) & ~R_GLOBAL:
             return i
     return -1
 
 
-def has_common(blocks: int, page: int) -> int:
-    """Whether there is code of a page that no space owns: other than flat code of ring 3."""
-    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
-    while node:
-        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
-        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * u32(at + lay.N_BLOCK)
-        mode = u32(row + lay.B_CONTEXT) >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-        if u32(row + lay.B_STATE) & lay.VALID and mode & ~(NO_SSE | ANY_MODEL) != _FLAT_USER:
-            return 1
-        node = u32(at + lay.N_NEXT)
-    return 0
-
-
-def returning(ctx: int, rows: int, first: int, count: int) -> int:
-    """Return the index of the first row from one on that is so again, and in use, or -1."""
-    for i in range(first, count):
-        row = s64(rows + 8 * i)
-        now = walk(ctx, (row & R_PAGE) << 12, A_USER | A_FETCH)
-        if now >= 0 and now & IS_ACCESSED and now >> 8 == row >> R_FRAME:
-            return i
-    return -1
-
-
-def is_of_space(row: int, space: int) -> int:
-    """Whether a block is flat code of ring 3 in a space; space -1: in any."""
-    context = u32(row + lay.B_CONTEXT)
-    mode = context >> CONTEXT_MODE_SHIFT & (1 << MODE_BITS) - 1
-    is_flat = mode & ~(NO_SSE | ANY_MODEL) == _FLAT_USER
-    return is_flat and (space < 0 or context & 0xFFFF == space)
-
-
-def put_aside(blocks: int, page: int, space: int) -> int:
-    """Let nothing lead to a space's code of a page, until `bring_back`; return how much it was."""
-    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
-    count = 0
-    while node:
-        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
-        block = u32(at + lay.N_BLOCK)
-        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * block
-        if u32(row + lay.B_STATE) & lay.VALID and is_of_space(row, space):
-            drop_block(blocks, block)
-            put32(row + lay.B_STATE, u32(row + lay.B_STATE) | lay.ASIDE)
-            put64(blocks + lay.DEAD, s64(blocks + lay.DEAD) - 1)
-            count += 1
-        node = u32(at + lay.N_NEXT)
-    return count
-
-
-def forget_aside(blocks: int, page: int, space: int) -> int:
-    """Never bring back what was put aside of a page; space -1: of all spaces."""
-    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
-    while node:
-        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
-        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * u32(at + lay.N_BLOCK)
-        state = u32(row + lay.B_STATE)
-        if state & lay.ASIDE and is_of_space(row, space):
-            put32(row + lay.B_STATE, state & ~lay.ASIDE)
-            put64(blocks + lay.DEAD, s64(blocks + lay.DEAD) + 1)
-        node = u32(at + lay.N_NEXT)
-    return 0
-
-
-def has_row(ctx: int, space: int, page: int) -> int:
-    """Whether code of a space was made from a page that still is what it was."""
-    own = s64(ctx + ROWS) + 16 * space
-    rows = s64(own)
-    for i in range(0, s64(own + 8)):
-        if s64(rows + 8 * i) & R_PAGE == page:
-            return 1
-    return 0
-
-
-def is_whole(ctx: int, blocks: int, row: int, space: int) -> int:
-    """Whether all pages that a block depends on are what they were."""
-    first = u32(row + lay.B_NODE)
-    for node in range(first, first + u32(row + lay.B_NODE_COUNT)):
-        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
-        if not has_row(ctx, space, u32(at + lay.N_PAGE)):
+def load_directories(ctx: int, value: int) -> int:
+    """Load the four directory registers of PAE; 0: Python finds out what is wrong."""
+    base = value & 0xFFFFFFE0
+    for i in range(0, 4):
+        at = entry_at(ctx, base + 8 * i, 8)
+        if not at or (s64(at) & 1 and s64(at) & PDPTE_RESERVED):
             return 0
-    return 1
-
-
-def bring_back(ctx: int, blocks: int, page: int, space: int) -> int:
-    """Let code that was put aside be found again, if this was the last page it waited for."""
-    node = u32(s64(blocks + lay.PAGE_HEADS) + 4 * page)
-    count = 0
-    while node:
-        at = s64(blocks + lay.NODES) + lay.NODE_SIZE * node
-        block = u32(at + lay.N_BLOCK)
-        row = s64(blocks + lay.BLOCKS) + lay.BLOCK_SIZE * block
-        state = u32(row + lay.B_STATE)
-        if state & lay.ASIDE and is_of_space(row, space) and is_whole(ctx, blocks, row, space):
-            state = state & ~lay.ASIDE
-            other = find_block(blocks, key_of(row), state & lay.PRECISE, u32(row + lay.B_ENTRY))
-            if other and state & lay.REGION:  # made meanwhile, and worth less
-                drop_block(blocks, other)
-                other = 0
-            if other:
-                put32(row + lay.B_STATE, state)
-                put64(blocks + lay.DEAD, s64(blocks + lay.DEAD) + 1)
-            else:
-                put32(row + lay.B_STATE, state | lay.VALID)
-                open_block(blocks, block, u32(row + lay.B_SIZE), u32(row + lay.B_CHECKED))
-                count += 1
-        node = u32(at + lay.N_NEXT)
-    return count
-
-
-def keeps_code(ctx: int, blocks: int, space: int) -> int:
-    """Whether all code stays right in a space that ROOT leads to now, so that Python need not look.
-
-    What was read of other pages is forgotten.
-    """
-    table = s64(ctx + ROWS)
-    own = table + 16 * space
-    if differing(ctx, s64(own), 0, s64(own + 8), 0) >= 0:
-        return 0
-    rows = s64(table)
-    count = s64(table + 8)
-    i = differing(ctx, rows, 0, count, 1)
-    while i >= 0:
-        row = s64(rows + 8 * i)
-        if row & R_SUPER or has_common(blocks, row & R_PAGE):
-            return 0
-        i = differing(ctx, rows, i + 1, count, 1)
-    i = differing(ctx, rows, 0, count, 1)
-    while i >= 0:
-        row = s64(rows + 8 * i)
-        put64(rows + 8 * i, row | R_DEAD)
-        put64(s64(blocks + lay.PAGES) + 8 * (row & R_PAGE), 0)
-        put64(ctx + STALE, 1)
-        i = differing(ctx, rows, i + 1, count, 1)
-    # What other spaces read is read again for this one, which has to note it.
-    for j in range(0, count):
-        row = s64(rows + 8 * j)
-        page = row & R_PAGE
-        if not row & (R_DEAD | R_SUPER) and not has_row(ctx, space, page):
-            if has_common(blocks, page):
-                return 0
-            put64(rows + 8 * j, row | R_DEAD)
-            put64(s64(blocks + lay.PAGES) + 8 * page, 0)
-            put64(ctx + STALE, 1)
+    for j in range(0, 4):
+        put64(ctx + DIRECTORIES + 8 * j, s64(entry_at(ctx, base + 8 * j, 8)) & MAX_64)
     return 1
 
 
 def load_root(ctx: int, st: int, blocks: int, value: int) -> int:
-    """Load CR3; 0: Python does it."""
-    if not s64(ctx + ON) or s64(ctx + PAE) or s64(ctx + TLB):
-        return 0
-    entry = s64(ctx + SPACES) + 8 * (value >> 12 & (SPACES_SIZE - 1))
-    if u32(entry) != value or not u32(entry + 4):
+    """Load CR3; 0: Python does it, also where code of ring 0 is concerned."""
+    if not s64(ctx + ON) or s64(ctx + TLB) or not has_log_room(ctx, u32(s64(ctx + ACTIVE_PAGES))):
         return 0
     old = s64(ctx + ROOT)
+    if s64(ctx + PAE) and not load_directories(ctx, value):
+        return 0
     put64(ctx + ROOT, value & 0xFFFFF000)
-    if not keeps_code(ctx, blocks, u32(entry + 4)):
+    is_other = differing(ctx, s64(ctx + ROWS), 0, s64(ctx + ROW_COUNT), 1) >= 0
+    if is_other or swap64(blocks + lay.LOCK, 1):
         put64(ctx + ROOT, old)
         return 0
-    put64(ctx + SPACE, u32(entry + 4))
+    if verify_pages(ctx):
+        forget_jumps(st)
+    publish64(blocks + lay.LOCK, 0)
     put32(st + _CR3, value)
     flush_windows(ctx, 1)
     return 1
 
 
-def forget_page(ctx: int, address: int) -> int:
-    """Do what invlpg does; 0: Python does it, because code is concerned."""
+def forget_page(ctx: int, st: int, blocks: int, address: int) -> int:
+    """Do what invlpg does; 0: Python does it, because code of ring 0 is concerned."""
     page = address >> 12
-    if s64(ctx + TLB) or u8(s64(ctx + IN_ROWS) + page):
+    if s64(ctx + TLB) or u8(s64(ctx + IN_ROWS) + page) & HAS_ROW or not has_log_room(ctx, 1):
         return 0
+    word = u32(s64(ctx + WORDS) + 4 * page)
+    if word & ACTIVE and differs(ctx, page, word):
+        if swap64(blocks + lay.LOCK, 1):
+            return 0
+        deactivate(ctx, page)
+        forget_jumps(st)
+        publish64(blocks + lay.LOCK, 0)
     return not empty_page(ctx, page)
 
 
-PUBLIC = {
-    "flush_windows", "showing", "empty_page", "row_now", "differing", "has_common", "put_aside",
-    "forget_aside", "bring_back", "returning",
-}  # fmt: skip
+PUBLIC = {"flush_windows", "showing", "empty_page", "row_now", "differing", *usercode.PUBLIC}
 FUNCTIONS: list[Callable[..., int]] = [
-    still, give_back, flush_view, flush_windows, showing, empty_page, row_now, differing,
-    has_common, returning, is_of_space, put_aside, forget_aside, has_row, is_whole, bring_back,
-    keeps_code, load_root, forget_page,
+    *usercode.FUNCTIONS, still, give_back, flush_view, flush_windows, showing, empty_page, row_now,
+    differing, load_directories, load_root, forget_page,
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from translator.mode import (
     Model,
     Segments,
 )
-from translator.quick import registers
+from translator.quick import rare, registers
 from translator.quick.compiler import (
     host_clock,
     put16,
@@ -42,6 +42,7 @@ from translator.quick.paging import (
     TSC_ON,
     VIEW,
 )
+from translator.quick.rare import BEHIND, fx_insn, identify, memory_at
 from translator.quick.registers import (
     AC,
     ACCESSED,
@@ -432,8 +433,16 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         modrm = u8(code + 1)
         index = modrm >> 3 & 7
         # SS casts a shadow.
-        if modrm < 0xC0 or index > GS or (index < DS and index != ES):
+        if index > GS or (index < DS and index != ES):
             return 0
+        if modrm < 0xC0:
+            if not host_of(ctx, view, eip, _LONGEST, 0):
+                return 0
+            place = memory_at(st, code + 1)
+            source = host_of(ctx, view, place & FULL, 2, 0)
+            if not source or not load_segment(ctx, st, index, u16(source)):
+                return 0
+            return executed(st, eip + 1 + (place >> BEHIND))
         if not load_segment(ctx, st, index, u16(st + 4 * (modrm & 7))):
             return 0
         return executed(st, eip + 2)
@@ -448,6 +457,10 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         return sysenter(ctx, st)
     if op == 0x31 and has(st, PENTIUM):
         return read_tsc(ctx, st, eip + 2)
+    if op == 0xA2 and has(st, PENTIUM):
+        return identify(ctx, st, eip + 2)
+    if op == 0xAE and has(st, PENTIUM3) and host_of(ctx, view, eip, _LONGEST, 0):
+        return fx_insn(ctx, st, code + 2, eip)
     if level:
         return 0
     if op == 0x35 and has(st, PENTIUM3):
@@ -465,7 +478,7 @@ def execute(ctx: int, st: int, blocks: int) -> int:
         return executed(st, eip + 3)
     if op == 0x01 and modrm >> 3 == 0o7 and modrm & 7 != 4 and modrm & 7 != 5 and has(st, I486):
         # invlpg [r32]
-        if not forget_page(ctx, u32(st + 4 * (modrm & 7))):
+        if not forget_page(ctx, st, blocks, u32(st + 4 * (modrm & 7))):
             return 0
         return executed(st, eip + 3)
     return 0
@@ -474,6 +487,7 @@ def execute(ctx: int, st: int, blocks: int) -> int:
 BY_INT, SAVES_RF, HAS_ERROR = 1, 2, 4
 PUBLIC = {"deliver", "interrupt", "execute"}
 FUNCTIONS: list[Callable[..., int]] = [
-    *registers.FUNCTIONS, load_segment, pop_segment, mode_now, is_plain, deliver, deliver_real,
-    interrupt_return, fixed, has, sysenter, sysexit, interrupt, read_tsc, verify_write, execute,
+    *registers.FUNCTIONS, *rare.FUNCTIONS, load_segment, pop_segment, mode_now, is_plain, deliver,
+    deliver_real, interrupt_return, fixed, has, sysenter, sysexit, interrupt, read_tsc,
+    verify_write, execute,
 ]  # fmt: skip

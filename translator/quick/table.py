@@ -209,6 +209,9 @@ def add_page(ctx: int, block: int, page: int) -> int:
     put32(node + lay.N_PAGE, page)
     put32(node + lay.N_NEXT, u32(head))
     put32(head, number)
+    words = s64(ctx + lay.WORDS)
+    word = u32(words + 4 * page) if words else 0
+    put32(node + lay.N_WORD, word if word >> 31 else 0)
     count = row_of(ctx, block) + lay.B_NODE_COUNT
     put32(count, u32(count) + 1)
     return 0

@@ -9,6 +9,7 @@ from translator.quick import layout as lay
 from translator.quick.compiler import copy, put8, put16, put32, put64, s64, u32
 from translator.quick.known import has_stencil
 from translator.quick.plan import (
+    ALL,
     DEPTH,
     LIMIT,
     add_span,
@@ -33,8 +34,8 @@ from translator.tiers.stencil import ST0
 _ADDRESS = 0xFFFFFFFF
 _LINE = 64  # bytes of a cache line
 _NOP = 0x90
-_PC, _NEXT, _TOP, _COUNT, _FPU, _RECIPE = (
-    8 * SLOT_INDEX[name] for name in ("pc", "next", "top", "count", "fpu", "recipe")
+_PC, _NEXT, _TOP, _COUNT, _FPU, _RECIPE, _REST = (
+    8 * SLOT_INDEX[name] for name in ("pc", "next", "top", "count", "fpu", "recipe", "rest")
 )
 RECIPE_FLAG = 0x50000000  # the number of a recipe of this translator: see runtime/quick.py
 # Slots of services, as items behind the last real one.
@@ -157,7 +158,7 @@ def fill(ctx: int, stencil: int, item: int, at: int, cold_at: int, faults: int) 
             return -1
         recovery = s64(row + 8)
         insn = s64(row + 16)
-        out = ctx + lay.FAULT_ROWS + 12 * faults
+        out = ctx + lay.FAULT_ROWS + 16 * faults
         access = at + s64(row)
         pc = s64(slots + lay.ITEM_SIZE * insn + _PC) if insn >= 0 else s64(row + 24)
         if recovery < 0:
@@ -165,14 +166,14 @@ def fill(ctx: int, stencil: int, item: int, at: int, cold_at: int, faults: int) 
         else:
             recovery += at if recovery < split else cold_at
         # In order of the accesses.
-        while out > ctx + lay.FAULT_ROWS and u32(out - 12) > access:
-            put32(out, u32(out - 12))
-            put32(out + 4, u32(out - 8))
-            put32(out + 8, u32(out - 4))
-            out -= 12
+        while out > ctx + lay.FAULT_ROWS and u32(out - 16) > access:
+            put64(out, s64(out - 16))
+            put64(out + 8, s64(out - 8))
+            out -= 16
         put32(out, access)
         put32(out + 4, recovery)
         put32(out + 8, pc)
+        put32(out + 12, s64(item + lay.ITEM_SIZE * insn + lay.I_NOTE) if insn >= 0 else 0)
         faults += 1
         row += lay.FAULT_ROW
     for _l in range(0, s64(stencil + lay.T_CONSTANTS)):
@@ -226,6 +227,38 @@ def stubs(ctx: int, at: int) -> int:
     return at
 
 
+def take_notes(ctx: int, count: int) -> int:
+    """Note of all insns what a fault of theirs needs, if the flags are exact there."""
+    dropped = 0
+    untouched = ALL
+    for i in range(0, count):
+        item = ctx + lay.ITEMS + lay.ITEM_SIZE * i
+        row = s64(item + lay.I_SHAPE)
+        note = lay.NOTED if dropped else lay.NOTED | lay.EXACT
+        if untouched == ALL:
+            note = note | lay.UNTOUCHED
+        if s64(row + lay.S_BITS) & lay.UPDATES:
+            note = note | lay.WRITING
+        put64(item + lay.I_NOTE, note | s64(item + lay.I_SLOTS + _REST) << lay.LEFT_SHIFT)
+        writes = s64(row + lay.S_GROUPS) >> 8 & 255
+        dropped = dropped & ~writes | writes & ~s64(item + lay.I_LIVE)
+        untouched = untouched & ~writes
+    return 0
+
+
+def keep_faults(ctx: int, faults: int) -> int:
+    """Add the block's rows to the fault table; return how many there are then."""
+    count = s64(s64(ctx + lay.FAULT_COUNT))
+    rows = s64(ctx + lay.FAULTS) + 12 * count
+    notes = s64(ctx + lay.NOTES) + 4 * count
+    for i in range(0, faults):
+        row = ctx + lay.FAULT_ROWS + 16 * i
+        put64(rows + 12 * i, s64(row))
+        put32(rows + 12 * i + 8, u32(row + 8))
+        put32(notes + 4 * i, u32(row + 12))
+    return count + faults
+
+
 def service_slots(ctx: int, pc: int) -> int:
     """Fill in the slots of the stencils that are no insns."""
     here = ctx + _HERE + lay.I_SLOTS
@@ -271,6 +304,7 @@ def translate(ctx: int, pc: int, fpu: int, most: int, start: int) -> int:
         if not (s64(last + lay.S_BITS) & lay.TERMINAL):
             pieces = add_piece(ctx, pieces, s64(ctx + lay.GOTO), ctx + _AFTER)
     service_slots(ctx, pc)
+    take_notes(ctx, count)
     arena = s64(ctx + lay.ARENA)
     at = start
     put64(ctx + lay.CHECKED, 0)
@@ -308,9 +342,7 @@ def translate(ctx: int, pc: int, fpu: int, most: int, start: int) -> int:
         if faults < 0:
             return lay.GIVE_UP
     at = stubs(ctx, at)
-    rows = s64(s64(ctx + lay.FAULT_COUNT))
-    copy(s64(ctx + lay.FAULTS) + 12 * rows, ctx + lay.FAULT_ROWS, 12 * faults)
-    put64(s64(ctx + lay.FAULT_COUNT), rows + faults)
+    put64(s64(ctx + lay.FAULT_COUNT), keep_faults(ctx, faults))
     if s64(ctx + lay.RECIPE_AT) >= 0:
         put64(ctx + lay.RECIPE_COUNT, s64(ctx + lay.RECIPE_COUNT) + 1)
     put64(ctx + lay.SIZE, at - start)
@@ -329,5 +361,6 @@ FUNCTIONS: list[Callable[..., int]] = [
     *known.FUNCTIONS,
     prefix_kind, number, scan, enter_context, linear, ends_at, fetch, find_shape, add_span, look,
     turn, fpu_allows, fpu_after, form, target_of, liveness, add_piece, choose, align, fill, code_of,
-    place_code, place_cold, stubs, service_slots, translate, peek,
+    place_code, place_cold, stubs, take_notes, keep_faults, service_slots,
+    translate, peek,
 ]  # fmt: skip
