@@ -185,6 +185,7 @@ class _Run:
             model=model_named(options.cpu),
             strategy=options.strategy,
             clock=options.clock,
+            ns_per_insn=options.ns_per_insn,
             start=options.rtc,
             kernel=kernel,
             initrd=initrd,

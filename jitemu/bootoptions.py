@@ -16,6 +16,7 @@ from jitemu.bootwords import (
     boot_order,
     debug_port,
     display,
+    icount,
     machine,
     memory_size,
     one,
@@ -83,6 +84,7 @@ class BootOptions:
     stays: bool = False
     rtc: datetime | None = None
     clock: str = "host"
+    ns_per_insn: int = 1
     script: str | None = None
     strategy: str = DEFAULT_STRATEGY
     region_threshold: int | None = None
@@ -192,6 +194,7 @@ def parser() -> Parser:
     add("-rtc", type=rtc_base, metavar="base=WHEN", help="utc (default), localtime or a date")
     add("--clock", choices=("host", "icount"), default="host",
         help="guest time is the host's, or 1 ns for each insn, so that runs are alike")  # fmt: skip
+    add("-icount", type=icount, metavar="shift=N", help="the same with 2**N ns for each insn")
     add("-no-reboot", action="store_true", help="end when the guest resets the machine")
     add("-no-shutdown", action="store_true",
         help="when the guest has ended, let its screen stand until somebody quits")  # fmt: skip
@@ -309,7 +312,8 @@ def parse(words: Sequence[str]) -> BootOptions:
         reboots=not found.no_reboot,
         stays=found.no_shutdown,
         rtc=found.rtc,
-        clock=found.clock,
+        clock="icount" if found.icount else found.clock,
+        ns_per_insn=found.icount or 1,
         script=found.script,
         strategy=found.strategy,
         region_threshold=found.region_threshold,

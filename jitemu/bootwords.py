@@ -11,6 +11,7 @@ from jitemu.models import MODELS
 from jitemu.paravirtual import port_of
 
 DISPLAYS = "text, none, window, png:FILE"
+_SHIFT_MAX = 10  # of -icount: an insn takes 1024 ns
 _LONGEST_WAIT = 0xFFFF  # ms that a firmware's menu can wait
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
@@ -78,6 +79,22 @@ def rtc_base(text: str) -> datetime | None:
         return datetime.fromisoformat(value).replace(tzinfo=None, microsecond=0)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{value!r} is no date (as 2026-07-04T12:00:00)") from None
+
+
+def icount(text: str) -> int:
+    """Read -icount: return how many ns of guest time an insn takes, a power of 2 as in QEMU."""
+    shift = ""
+    for part in text.split(","):
+        name, found, word = part.partition("=")
+        if name == "shift" or not found:
+            shift = word if found else name
+        elif (name, word) not in (("align", "off"), ("sleep", "off")):
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: expected shift=N; a halted guest's time jumps"
+            )
+    if not shift.isdecimal() or int(shift) > _SHIFT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected shift=N, N from 0 to {_SHIFT_MAX}")
+    return 1 << int(shift)
 
 
 def display(text: str) -> str:

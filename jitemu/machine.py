@@ -123,6 +123,7 @@ class Machine:
         memory: int = 128 << 20,
         cpu: str = "max",
         clock: str = "host",
+        ns_per_insn: int = 1,
         rtc: datetime | None = None,
         serial: int = 1,
         reboot: bool = True,
@@ -140,8 +141,9 @@ class Machine:
         ("disk.img,format=raw,snapshot=off"); what the guest writes is forgotten unless they say
         otherwise. *memory* counts bytes. *bios* is a firmware image (SeaBIOS's bios-256k.bin),
         without it the built-in BIOS starts, or a *kernel* is started directly. *serial* is how many
-        ports there are. *debug_exit* is a port at which the guest can end with a status. *virtfs*
-        shares folders ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network
+        ports there are. With *clock* "icount" an insn takes *ns_per_insn*. *debug_exit* is a port
+        at which the guest can end with a status. *virtfs* shares folders
+        ("local,path=DIR,mount_tag=TAG"), *nic* "user" gives the guest a network
         ("user,hostfwd=tcp::2222-:22": and the host a way in), *entropy* the host's random bytes;
         *fw_cfg* are files for its firmware to find, by name; with *boot_menu* SeaBIOS shows its
         menu.
@@ -177,6 +179,7 @@ class Machine:
             model=model_named(cpu),
             strategy=strategy,
             clock=clock,
+            ns_per_insn=ns_per_insn,
             start=rtc,
             kernel=image,
             initrd=ram_disk,

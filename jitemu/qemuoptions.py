@@ -76,7 +76,6 @@ _REFUSED = {
     "audiodev": _NO_SOUND,
     "soundhw": _NO_SOUND,
     "usbdevice": "there is no USB; a PS/2 keyboard and mouse are always there",
-    "icount": "--clock icount counts 1 ns for each insn",
     "L": "-bios and -vgabios take the whole path of a file",
     "option-rom": "-vgabios FILE is the only expansion ROM",
     "no-acpi": _NO_FIRMWARE,

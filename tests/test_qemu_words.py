@@ -88,6 +88,8 @@ def test_spellings() -> None:
     assert (found.memory, found.boot, found.boot_once) == (64 << 20, "ac", "d")
     assert (found.serial, found.timeout, found.display) == (["stdio"], 5, "none")
     assert read("-localtime").rtc is not None
+    counted = [read(f"-icount {text}") for text in ("0", "shift=7,sleep=off,align=off")]
+    assert [(one.clock, one.ns_per_insn) for one in counted] == [("icount", 1), ("icount", 128)]
     for line in ("-enable-kvm", "-accel kvm", "-machine pc,accel=kvm"):
         assert read(line).notes == ["kvm: guest code is translated here, as by tcg"]
     assert read("-machine accel=kvm:tcg").notes == []
@@ -149,7 +151,9 @@ def test_what_there_is(line: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("-s -S", "no debugger"),
         ("-k de", "US keyboard"),
         ("-vnc :1", "-display"),
-        ("-icount shift=0", "--clock icount"),
+        ("-icount auto", "shift=N"),
+        ("-icount shift=11", "from 0 to 10"),
+        ("-icount shift=1,sleep=on", "jumps"),
         ("-redir tcp:1::2", "hostfwd"),
         ("-mem-path /x", "-m SIZE"),
         ("-no-rebot", "-no-reboot"),

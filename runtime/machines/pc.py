@@ -96,6 +96,8 @@ class PcConfig:
             raise ValueError("memory must be 1M to 3584M, in whole MiB")
         if self.clock not in ("host", "icount"):
             raise ValueError(f"clock {self.clock!r}: choose host or icount")
+        if self.ns_per_insn < 1:
+            raise ValueError(f"ns_per_insn {self.ns_per_insn}: at least 1")
         if self.bios:
             rom.check(self.bios)
         if self.vgabios:

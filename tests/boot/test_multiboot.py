@@ -145,7 +145,7 @@ def boot(
     "strategy", [pytest.param(s, marks=[] if s == ANY else SLOW) for s in STRATEGIES]
 )
 def test_ticks_and_power_off(strategy: str) -> None:
-    reason, out, pc = boot(POWER_OFF, strategy=strategy)
+    reason, out, pc = boot(POWER_OFF, 120, strategy=strategy)
     assert (reason, out) == ("power off", b"hello!")
     assert pc.clock.now() >= 100_000_000
     assert pc.loop.halted_ns > 10_000_000  # it slept
@@ -156,7 +156,9 @@ def test_ticks_and_power_off(strategy: str) -> None:
 )
 @pytest.mark.parametrize("clock", ["host", "icount"])
 def test_two_insns_are_enough_for_an_interrupt(strategy: str, clock: str) -> None:
-    reason, out, _ = boot(POWER_OFF, source=GLIMPSE, strategy=strategy, clock=clock)
+    # Counted, the 100 ms until then are 100,000 insns, which the interp tier manages, too.
+    settings = {"clock": clock, "ns_per_insn": 1000}
+    reason, out, _ = boot(POWER_OFF, 60, source=GLIMPSE, strategy=strategy, **settings)
     assert (reason, out) == ("power off", b"hello!")
 
 
