@@ -33,6 +33,7 @@ _LISTED_MAX = 1 << 15  # pages filled in a window; the host allows 65,530 mappin
 _AROUND, _AROUND_PHYSICAL = 32, 1024  # pages mapped at once, at most; with paging off
 _LINE_20 = 1 << 20 - PAGE_SHIFT  # in page numbers
 _FEW = 256  # runs of pages that are emptied one by one
+_CROWDED = "cannot map or empty guest memory: too many mappings on the host"
 _PDPTE_RESERVED = 0x7FFFFF0000000000 | 1 << 63 | 0x1E6
 
 
@@ -61,7 +62,8 @@ class Linear(Memory):
         )
         self._flush_windows = functions("flush_windows", *arguments, keep_gil=True)
         self._empty_page = functions("empty_page", *arguments, keep_gil=True)
-        self._showing = functions("showing", *[ctypes.c_int64] * 5, keep_gil=True)
+        self._empty_shown = functions("empty_frame", *arguments, keep_gil=True)
+        self._protect_shown = functions("protect", *arguments, keep_gil=True)
         self._deliver = functions("deliver", *[ctypes.c_int64] * 6, keep_gil=True)
         self._row_now = functions("row_now", *arguments, keep_gil=True)
         self._activate = functions("activate", *arguments, keep_gil=True)
@@ -226,7 +228,7 @@ class Linear(Memory):
     def flush(self, *, keep_global: bool) -> None:
         """Empty pages that may have become others, but no global ones if *keep_global*."""
         if self._flush_windows(self.context_address, int(keep_global), 0):
-            raise MemoryError("cannot empty guest memory: too many mappings on the host")
+            raise MemoryError(_CROWDED)
         self.on_flush()
         self._verify(keep_global=keep_global)
 
@@ -294,7 +296,7 @@ class Linear(Memory):
                 kind & at.A_WRITE and not self.physical.is_writable(frame)
             ):
                 return False
-        raise MemoryError("cannot map guest memory: too many mappings on the host")
+        raise MemoryError(_CROWDED)
 
     # -- translated code ---------------------------------------------------------------------------
     @property
@@ -306,6 +308,10 @@ class Linear(Memory):
         if frame in self.code_frames:
             return
         self.code_frames[frame] = set()
+        if self.fields[at.ON // 8]:
+            if not self._protect_shown(self.context_address, frame):
+                raise MemoryError(_CROWDED)
+            return
         if frame < len(self._code):
             self._code[frame] = 1
         for view, base in enumerate(self.bases):
@@ -316,16 +322,11 @@ class Linear(Memory):
                     hostmap.protect(base + (page << PAGE_SHIFT), PAGE, hostmap.PROT_READ)
 
     def _pages_of(self, frame: int, view: int) -> list[int]:
-        """Return the linear pages that show a frame in a window."""
+        """Return the pages that show a frame with paging off: its own, and below line 20."""
         table = self.tables[view]
-        if not self.fields[at.ON // 8]:  # with paging off: its own, and below address line 20
-            near = {frame, *self.aliases.pages(frame)}
-            near |= {page ^ _LINE_20 for page in near}
-            return [p for p in near if table[p] and table[p] >> at.FRAME_SHIFT == frame]
-        shown, index = set(), -1
-        while (index := self._showing(self.context_address, view, frame, index + 1)) >= 0:
-            shown.add(self.lists[view][index])
-        return list(shown)
+        near = {frame, *self.aliases.pages(frame)}
+        near |= {page ^ _LINE_20 for page in near}
+        return [p for p in near if table[p] and table[p] >> at.FRAME_SHIFT == frame]
 
     def _verify(self, *, keep_global: bool) -> None:
         """Drop the code of pages that now are others, or put it aside."""
@@ -412,12 +413,15 @@ class Linear(Memory):
 
     def _empty_frame(self, frame: int) -> None:
         """Empty the pages that show a frame read-only because of code, so that writes find it."""
+        if self.fields[at.ON // 8]:
+            if self._empty_shown(self.context_address, frame):
+                raise MemoryError(_CROWDED)
+            return
         for view, base in enumerate(self.bases):
             table = self.tables[view]
             for page in self._pages_of(frame, view):
-                if table[page]:
-                    table[page] = 0
-                    hostmap.reserve_again(base + (page << PAGE_SHIFT), PAGE)
+                table[page] = 0
+                hostmap.reserve_again(base + (page << PAGE_SHIFT), PAGE)
 
     def _changed_kind(self, address: int, size: int) -> None:
         self.written(address, size)

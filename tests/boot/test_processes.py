@@ -45,7 +45,7 @@ echo PROCESSES-DONE
 $b poweroff -f
 """
 # Programs that change what is mapped, and code.
-GUESTS = ("processes", "mapping", "jit_pages", "threads")
+GUESTS = ("processes", "mapping", "jit_pages", "threads", "smc", "smc_edges")
 
 
 def initramfs(place: Path) -> Path:

@@ -8,6 +8,9 @@ import pytest
 
 from benchmarks.system import CODE, DIRECTORY, STACK, TABLE, Machine
 from runtime.system import segments
+from runtime.system.linear import SUPERVISOR, USER
+from translator import DEFAULT_STRATEGY
+from translator.quick import paging
 from translator.state import FIELDS
 
 _CR3 = FIELDS["cr3"].offset // 4
@@ -19,8 +22,8 @@ USED = 0x27  # present, writable, user, accessed
 class Spaces:
     """Two programs in ring 3 at one address: pages of two directories, which are changed."""
 
-    def __init__(self) -> None:
-        self.machine = machine = Machine()
+    def __init__(self, strategy: str = DEFAULT_STRATEGY) -> None:
+        self.machine = machine = Machine(strategy)
         machine.put(OTHER_DIRECTORY, OTHER_TABLE | 7)
         machine.put(OTHER_TABLE, *(page << 12 | 7 for page in range(1024)))
         machine.physical.write(0x70000, b"\xf4")  # the handler of all interrupts halts
@@ -39,10 +42,10 @@ class Spaces:
         processor.update_context()
         processor.write_cr3(directory)
 
-    def run(self, offset: int = 0) -> int:
-        """Run the program; return EAX."""
+    def run(self, offset: int = 0, level: int = 3) -> int:
+        """Run the program in a ring; return EAX."""
         cpu = self.machine.processor.cpu
-        segments.set_flat(cpu, 3, 0x1B, 0x23)
+        segments.set_flat(cpu, level, *((0x1B, 0x23) if level else (8, 0x10)))
         self.machine.processor.update_context()
         cpu.eip, cpu.esp, cpu.eax, cpu.budget = CODE + offset, STACK - 0x100, 0, 1 << 40
         assert self.machine.processor.run().kind == "halt"
@@ -240,3 +243,39 @@ def test_written_while_another_is_shown(spaces: Spaces) -> None:
     spaces.machine.physical.write(CODE + 1, b"\x03")
     spaces.machine.physical.write(OTHER_CODE + 1, b"\x04")
     assert switching(spaces, 20) == 70
+
+
+TARGET, ALIAS = CODE + 0x1000, 0x3F0000
+
+
+def rewriting(rounds: int, written: int) -> bytes:
+    """Return code that changes an immediate and calls its insn, twice a round.
+
+    It calls through a register: no look-ahead, so its own blocks depend on their page only.
+    """
+    code = b"\xbe" + TARGET.to_bytes(4, "little") + b"\x31\xdb"  # mov esi, TARGET; xor ebx, ebx
+    start = len(code)
+    code += b"\x43"  # inc ebx
+    for store in (b"\x88\x1d", b"\x89\x1d"):  # mov [written + 1], bl, then ebx; call esi
+        code += store + (written + 1).to_bytes(4, "little") + b"\xff\xd6"
+    code += b"\x81\xfb" + rounds.to_bytes(4, "little")  # cmp ebx, rounds; jb start
+    return code + b"\x72" + bytes((254 + start - len(code),)) + INT
+
+
+@pytest.mark.parametrize("strategy", ["stencil", "tiered"])
+@pytest.mark.parametrize("level", [0, 3])
+@pytest.mark.parametrize("written", [TARGET, ALIAS])
+def test_rewritten_again_and_again(strategy: str, level: int, written: int) -> None:
+    """Each write to a protected page of code empties it; the windows' lists do not grow by that."""
+    spaces, rounds = Spaces(strategy), 600
+    machine = spaces.machine
+    machine.processor.engine.code.count_writes = lambda pages, cpu: None  # type: ignore[method-assign]
+    machine.put(TABLE + (ALIAS >> 12) * 4, TARGET | USED)
+    machine.physical.write(TARGET, bytes.fromhex("b900000000 01c8 c3"))  # mov ecx, n; add eax, ecx
+    machine.physical.write(CODE, rewriting(rounds, written))
+    numbers = range(1, rounds + 1)
+    assert spaces.run(level=level) == sum((n - 1 & ~0xFF | n & 0xFF) + n for n in numbers)
+    for view in (SUPERVISOR, USER):
+        assert machine.linear.fields[paging.COUNTS // 8 + view] < rounds // 2
+    assert spaces.made > 2 * rounds
+    machine.linear.close()

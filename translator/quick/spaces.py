@@ -12,12 +12,11 @@ from collections.abc import Callable
 
 from translator.quick import layout as lay
 from translator.quick import usercode
-from translator.quick.compiler import host_mmap, publish64, put32, put64, s64, swap64, u8, u32
+from translator.quick.compiler import publish64, put32, put64, s64, swap64, u8, u32
 from translator.quick.paging import (
     A_FETCH,
     A_USER,
     ACTIVE_PAGES,
-    BASES,
     COUNTS,
     DIRECTORIES,
     FRAME_SHIFT,
@@ -43,7 +42,9 @@ from translator.quick.usercode import (
     HAS_ROW,
     deactivate,
     differs,
+    empty_view,
     forget_jumps,
+    give_back,
     has_log_room,
     verify_pages,
 )
@@ -53,8 +54,6 @@ _CR3 = FIELDS["cr3"].offset
 PDPTE_RESERVED = 0x7FFFFF00000001E6 | -1 << 63  # of a directory register of PAE
 MAX_64 = 0x7FFFFFFFFFFFFFFF
 SEEN = 1 << 31  # of a window's entry, while its list is gone through
-_RESERVED = 0x4032  # of the host's mmap: MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE
-_WINDOW = 1 << 32
 # A row: the page, bits, and above them its frame.
 R_PAGE = 0xFFFFF
 R_USER, R_GLOBAL = 1 << 20, 1 << 21
@@ -67,13 +66,6 @@ def still(ctx: int, view: int, page: int, entry: int) -> int:
     """Whether a window's entry is what an access would find now."""
     now = walk(ctx, page << 12, A_USER if view else 0)
     return now >= 0 and now & IS_ACCESSED and state_of(ctx, now) == entry
-
-
-def give_back(ctx: int, view: int, first: int, last: int) -> int:
-    """Make the pages of a window inaccessible; 0, or minus an error number."""
-    base = s64(ctx + BASES + 8 * view) + (first << 12)
-    done = host_mmap(base, last - first << 12, 0, _RESERVED, -1, 0)
-    return 0 if done == base else done
 
 
 def flush_view(ctx: int, view: int, keep_global: int) -> int:
@@ -102,12 +94,9 @@ def flush_view(ctx: int, view: int, keep_global: int) -> int:
         failed = failed | give_back(ctx, view, first, last)
     for j in range(0, kept):
         at = table + 4 * u32(pages + 4 * j)
-        put32(at, 0 if failed else u32(at) & ~SEEN)
-    put64(ctx + COUNTS + 8 * view, 0 if failed else kept)
-    if failed:  # the host has no room to split a mapping
-        base = s64(ctx + BASES + 8 * view)
-        return 0 if host_mmap(base, _WINDOW, 0, _RESERVED, -1, 0) == base else -1
-    return 0
+        put32(at, u32(at) & ~SEEN)
+    put64(ctx + COUNTS + 8 * view, kept)
+    return empty_view(ctx, view) if failed else 0
 
 
 def flush_windows(ctx: int, keep_global: int) -> int:
@@ -115,15 +104,29 @@ def flush_windows(ctx: int, keep_global: int) -> int:
     return flush_view(ctx, 0, keep_global) | flush_view(ctx, 1, keep_global)
 
 
-def showing(ctx: int, view: int, frame: int, first: int) -> int:
-    """Return the index, from one on, in a window's list of a page that shows a frame, or -1."""
-    table = s64(ctx + TABLES + 8 * view)
-    pages = s64(ctx + LISTS + 8 * view)
-    for i in range(first, s64(ctx + COUNTS + 8 * view)):
-        entry = u32(table + 4 * u32(pages + 4 * i))
-        if entry and entry >> FRAME_SHIFT == frame:
-            return i
-    return -1
+def empty_frame(ctx: int, frame: int) -> int:
+    """Empty the pages that show a frame; 0, or -1.
+
+    Code that is written to comes here again and again: the lists must not grow by that.
+    """
+    done = 0
+    for view in range(0, 2):
+        table = s64(ctx + TABLES + 8 * view)
+        pages = s64(ctx + LISTS + 8 * view)
+        kept = failed = 0
+        for i in range(0, s64(ctx + COUNTS + 8 * view)):
+            page = u32(pages + 4 * i)
+            entry = u32(table + 4 * page)
+            if entry and entry >> FRAME_SHIFT == frame:
+                put32(table + 4 * page, 0)
+                failed = failed | give_back(ctx, view, page, page + 1)
+            elif entry:
+                put32(pages + 4 * kept, page)
+                kept += 1
+        put64(ctx + COUNTS + 8 * view, kept)
+        if failed:
+            done = done | empty_view(ctx, view)
+    return done
 
 
 def empty_page(ctx: int, page: int) -> int:
@@ -208,8 +211,8 @@ def forget_page(ctx: int, st: int, blocks: int, address: int) -> int:
     return not empty_page(ctx, page)
 
 
-PUBLIC = {"flush_windows", "showing", "empty_page", "row_now", "differing", *usercode.PUBLIC}
+PUBLIC = {"flush_windows", "empty_frame", "empty_page", "row_now", "differing", *usercode.PUBLIC}
 FUNCTIONS: list[Callable[..., int]] = [
-    *usercode.FUNCTIONS, still, give_back, flush_view, flush_windows, showing, empty_page, row_now,
+    *usercode.FUNCTIONS, still, flush_view, flush_windows, empty_frame, empty_page, row_now,
     differing, load_directories, load_root, forget_page,
 ]  # fmt: skip

@@ -56,6 +56,8 @@ LOG_MAX = 1 << 21  # more than there are pages
 HAS_ROW, IS_READ, IS_OPEN, IS_MARKED = 1, 2, 4, 8
 IS_BARRED = IS_OPEN | IS_MARKED
 _READ, _SHARED_FIXED = 1, 0x11  # of the host's mmap
+_RESERVED = 0x4032  # MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE
+_WINDOW = 1 << 32
 _CACHE = FIELDS["jump_cache"].offset
 
 
@@ -154,23 +156,48 @@ def bring_back(blocks: int, page: int, word: int) -> int:
 
 
 # -- pages -----------------------------------------------------------------------------------------
+def give_back(ctx: int, view: int, first: int, last: int) -> int:
+    """Make the pages of a window inaccessible; 0, or minus an error number."""
+    base = s64(ctx + BASES + 8 * view) + (first << 12)
+    done = host_mmap(base, last - first << 12, 0, _RESERVED, -1, 0)
+    return 0 if done == base else done
+
+
+def empty_view(ctx: int, view: int) -> int:
+    """Empty a whole window, as the host has no room to split a mapping; 0, or -1."""
+    for i in range(0, s64(ctx + COUNTS + 8 * view)):
+        put32(s64(ctx + TABLES + 8 * view) + 4 * u32(s64(ctx + LISTS + 8 * view) + 4 * i), 0)
+    put64(ctx + COUNTS + 8 * view, 0)
+    base = s64(ctx + BASES + 8 * view)
+    return 0 if host_mmap(base, _WINDOW, 0, _RESERVED, -1, 0) == base else -1
+
+
 def protect(ctx: int, frame: int) -> int:
     """Map a frame read-only wherever it is, because code comes from it; 0: the host refuses."""
-    put8(s64(ctx + CODE) + frame, 1)
+    is_file = failed = 0
+    if frame < s64(ctx + PAGES):
+        put8(s64(ctx + CODE) + frame, 1)
+        is_file = u8(s64(ctx + KINDS) + frame) <= 1
     for view in range(0, 2):
         table = s64(ctx + TABLES + 8 * view)
         pages = s64(ctx + LISTS + 8 * view)
-        base = s64(ctx + BASES + 8 * view)
+        left = 0
         for i in range(0, s64(ctx + COUNTS + 8 * view)):
-            at = table + 4 * u32(pages + 4 * i)
-            entry = u32(at)
-            if entry & NOW and entry >> FRAME_SHIFT == frame:
-                place = base + (u32(pages + 4 * i) << 12)
+            page = u32(pages + 4 * i)
+            entry = u32(table + 4 * page)
+            if not entry & NOW or entry >> FRAME_SHIFT != frame:
+                continue
+            if is_file:
+                place = s64(ctx + BASES + 8 * view) + (page << 12)
                 done = host_mmap(place, 4096, _READ, _SHARED_FIXED, s64(ctx + FD), frame << 12)
-                if done != place:
-                    return 0
-                put32(at, entry & ~NOW)
-    return 1
+                left = left | (done != place)
+                put32(table + 4 * page, entry & ~NOW)
+            else:  # memory of others (runtime/embed), which the next access maps
+                left = left | give_back(ctx, view, page, page + 1)
+                put32(table + 4 * page, 0)
+        if left:
+            failed = failed | empty_view(ctx, view)
+    return not failed
 
 
 def show_page(ctx: int, blocks: int, page: int, frame: int) -> int:
@@ -198,7 +225,8 @@ def activate(ctx: int, page: int) -> int:
     if not has_log_room(ctx, 2):
         return 0
     frame = found >> 8
-    if frame < s64(ctx + PAGES) and not u8(s64(ctx + CODE) + frame) and not protect(ctx, frame):
+    has_code = u8(s64(ctx + CODE) + frame) if frame < s64(ctx + PAGES) else 0
+    if not has_code and not protect(ctx, frame):
         return 0
     if not word & LISTED:
         pages = s64(ctx + ACTIVE_PAGES)
@@ -335,8 +363,9 @@ def forget_absent(blocks: int) -> int:
     return 0
 
 
-PUBLIC = {"activate", "verify_pages", "put_aside", "forget_aside"}
+PUBLIC = {"protect", "activate", "verify_pages", "put_aside", "forget_aside"}
 FUNCTIONS: list[Callable[..., int]] = [
-    note, has_log_room, put_aside, forget_aside, is_whole, bring_back, protect, show_page, activate,
-    wake, recall, deactivate, differs, verify_pages, forget_jumps, supply, miss_page, forget_absent,
+    note, has_log_room, put_aside, forget_aside, is_whole, bring_back, give_back, empty_view,
+    protect, show_page, activate, wake, recall, deactivate, differs, verify_pages, forget_jumps,
+    supply, miss_page, forget_absent,
 ]  # fmt: skip
