@@ -375,7 +375,7 @@ class Tiering:
         if location & LOCATION_PRECISE:
             return None
         self._begin(location)
-        region = self._grow((location & _OFFSET, fpu), Plan.successors, self.thresholds.at_once)
+        region = self._grow((location & _OFFSET, fpu), _onward, self.thresholds.at_once)
         if region is None:
             return None
         key = _key(regions.plain(region))
@@ -482,6 +482,11 @@ def _page(location: int) -> int:
 
 def _has_long_blocks(region: Region) -> bool:
     return region.insns >= _LONG_BLOCK * len(region.nodes)
+
+
+def _onward(plan: Plan) -> list[int]:
+    """Return where host code of a block goes on: not behind what Python executes, an iret say."""
+    return [] if plan.interp_at is not None else plan.successors()
 
 
 def _key(described: tuple[Any, ...]) -> bytes:
