@@ -178,7 +178,9 @@ class SystemEngine(Engine):
         return {page: self.linear.frame_word(page) for page in pages}
 
     def settle(self, block: Block) -> None:
-        """Put a region aside whose pages are not all active."""
+        """Put a region of ring 3 aside whose pages are not all active."""
+        if not _is_put_aside(block):
+            return
         table = self.cache.table
         for page in table.expect(block, self.linear.frame_word):
             self._put_aside(table.address, page)
