@@ -63,6 +63,9 @@ _NOTHING = 0  # no code is known for eip, and none ran
 _UNKNOWN = frozenset({_NOTHING, Kind.LINK, Kind.LOOKUP})
 
 
+_Place = tuple[int, int, int, int]  # of a fault: generation, block, host address, eip
+
+
 class Faulted(NamedTuple):
     """What an access needs that faults."""
 
@@ -98,7 +101,7 @@ class Engine(Interpreting):
         self.insns: dict[int, Insn] = {}  # for interp: eip -> decoded insn
         self.insn_pages: dict[int, set[int]] = {}
         self.open_insns: dict[int, tuple[bytes, Insn]] = {}
-        self.faulted: dict[tuple[int, int, int], Faulted] = {}  # by `_look_at_fault`'s argument
+        self.faulted: dict[_Place, Faulted] = {}
         self.tiering = Tiering(self, self.strategy.regions if self.strategy else "")
         self.quick = quick.make(self)
         mem.on_code_change = self._code_written
@@ -225,8 +228,11 @@ class Engine(Interpreting):
         """Handle a native memory fault: None for a write to translated code, which goes on."""
         r32, r64 = cpu.r32, cpu.r64
         address, error = r32[_ADDRESS], cpu.r16[_ERROR]
-        place = self.cache.table.generation, r64[_FAULT_PC], r32[_EIP]
-        known = self.faulted.get(place) or self._look_at_fault(place)
+        block = self.cache.at_host(r64[_FAULT_PC])
+        # The number, too: host code of a dropped block may make room for that of another.
+        number = block.number if block is not None else 0
+        place = self.cache.table.generation, number, r64[_FAULT_PC], r32[_EIP]
+        known = self.faulted.get(place) or self._look_at_fault(place, block)
         if known.is_check:
             self._stale(cpu)  # the code that it compares itself with is gone
             return None
@@ -239,10 +245,9 @@ class Engine(Interpreting):
             error |= 2  # reading in order to write faults as a write
         return Exit("fault", 14, address, error | 4, "bus" if r32[_INFO] == 7 else "")
 
-    def _look_at_fault(self, place: tuple[int, int, int]) -> Faulted:
-        """Find out, once, what an access needs that faults: generation, host address, eip."""
-        _, host, eip = place
-        block = self.cache.at_host(host)
+    def _look_at_fault(self, place: _Place, block: Block | None) -> Faulted:
+        """Find out, once, what an access of a block needs that faults."""
+        _, _, host, eip = place
         known = Faulted()
         if block is not None and host - self.cache.address(block) < block.checked:
             known = Faulted(is_check=True)
