@@ -24,7 +24,7 @@ from translator.tiers.store import MODELS, REGIONS, STORE, Shelf, plain, restore
 
 SAVE_EVERY = 2048  # fresh items after which they are saved although the guest still runs
 SAVE_AFTER = 5.0  # seconds after which even a few are
-_TRIES, _PAUSE = 4, 0.01  # at the end of a run, where another process is writing
+_TRIES, _PAUSE = 20, 0.01  # at the end of a run, where another process is writing
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")  # names of packs have no digits
 _IMAGE = "image"  # with which the kinds of programs' packs begin
 _SUPPORT_KEY = b"support".ljust(16, b"\0")
@@ -151,11 +151,12 @@ def save() -> None:
 
 def _save() -> bool:
     # All, whether or not the first had to be put off.
-    if _facts and SHAPE_PACKS.save(dict(_facts)):
+    facts = not _facts or SHAPE_PACKS.save(dict(_facts))
+    if facts:
         _facts.clear()
     stencils = _save_shelf(STORE, STENCIL_PACKS, request_key)
     models = _save_shelf(MODELS, MODEL_PACKS, bytes)
-    return _save_shelf(REGIONS, REGION_PACKS, bytes) and stencils and models
+    return _save_shelf(REGIONS, REGION_PACKS, bytes) and stencils and models and facts
 
 
 def _save_shelf(shelf: Shelf[Any], packs: Library, key: Any) -> bool:
