@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translator.quick.compiler import copy, put8, put16, put32, put64, s8, s64, u8, u16, u32
+from translator.quick.accesses import effective32, operand_size
+from translator.quick.compiler import copy, put8, put16, put32, put64, s64, u8, u16, u32
 from translator.quick.paging import KNOWN_LEAVES, VIEW
 from translator.quick.registers import EAX, ECX, EDX, FULL, executed, host_of
 from translator.state import FIELDS
@@ -31,30 +32,10 @@ def memory_at(st: int, code: int) -> int:
     Below 0: it names a register.
     """
     modrm = u8(code)
-    mod = modrm >> 6
-    rm = modrm & 7
-    if mod == 3:
+    if modrm >= 0xC0:
         return -1
-    at = code + 1
-    address = 0
-    if rm == 4:
-        sib = u8(at)
-        at += 1
-        if sib >> 3 & 7 != 4:
-            address = u32(st + 4 * (sib >> 3 & 7)) << (sib >> 6)
-        rm = sib & 7
-    if rm == 5 and mod == 0:
-        address += u32(at)
-        at += 4
-    else:
-        address += u32(st + 4 * rm)
-    if mod == 1:
-        address += s8(at)
-        at += 1
-    elif mod == 2:
-        address += u32(at)
-        at += 4
-    return address & FULL | at - code << BEHIND
+    size = 1 + operand_size(modrm, u8(code + 1), 1)
+    return effective32(st, modrm, code + 1) | size << BEHIND
 
 
 # -- x87 and SSE -----------------------------------------------------------------------------------
