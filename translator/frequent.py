@@ -65,14 +65,14 @@ def chunks(*, is_machine: bool) -> list[Chunk]:
     parts = _parts()
     order = _MACHINES if is_machine else _PROGRAMS
     for part in (parts[i] for i in order):
-        modes: dict[bytes, list[str]] = {}
-        for line in part:
-            modes.setdefault(mode_of(_samples([line])[0].request), []).append(line)
-        for mode, lines in modes.items():
-            for at in range(0, len(lines), _CHUNK):
-                some = lines[at : at + _CHUNK]
-                name = blake2b("\n".join(some).encode(), digest_size=16, person=b"chunk").digest()
-                found.append(Chunk(name, mode, _samples(some)))
+        modes: dict[bytes, list[tuple[str, Sample]]] = {}
+        for line, sample in zip(part, _samples(part), strict=True):
+            modes.setdefault(mode_of(sample.request), []).append((line, sample))
+        for mode, members in modes.items():
+            for at in range(0, len(members), _CHUNK):
+                lines, samples = zip(*members[at : at + _CHUNK], strict=True)
+                name = blake2b("\n".join(lines).encode(), digest_size=16, person=b"chunk").digest()
+                found.append(Chunk(name, mode, list(samples)))
     return found
 
 

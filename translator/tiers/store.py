@@ -84,7 +84,7 @@ class Store(Shelf[Request]):
 
     @cached_property
     def expected(self) -> dict[bytes, Iterator[Sample]]:
-        """Mode -> a sample of each pattern that programs need there, the most common first."""
+        """Mode -> a sample of each pattern that programs need there, the first needed first."""
         found: dict[bytes, list[Sample]] = {}
         for sample in frequent.models():
             found.setdefault(frequent.mode_of(sample.request), []).append(sample)
@@ -124,7 +124,7 @@ class Store(Shelf[Request]):
             mode = frequent.mode_of(missing[0])
             is_helped = self.help is not None and self.help(mode, len(missing))
             is_much = len(MODELS.known) >= _ALONE and not is_helped
-            others = islice(self.expected.get(mode, iter(())), _WITH * is_much)
+            others = islice(self.expected.get(mode, ()), _WITH) if is_much else ()
             for request, stencil in zip(missing, make(missing, MODELS, others), strict=True):
                 self.add(request, stencil, len(request.keys))
 
