@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING
 from runtime import native
 from runtime.bus import Bus
 from runtime.clock import SECOND, Clock
+from runtime.devices.counter import HZ, Counter
 from runtime.system.natives import PortCode
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from runtime.devices.counter import Counter
-
 RATE = 44100
-_PIT_HZ = 1193182
 _GATE, _DATA, _WRITABLE = 1, 2, 15
 _VALUE = 2  # of the fields of counter.py
 _SILENCE, _AMPLITUDE = 128, 64
@@ -72,7 +70,7 @@ class Speaker:
         """What is heard now, in Hz; 0 for silence."""
         counter = self._counter
         is_on = self.value & 3 == 3 and counter.mode == 3 and counter.start is not None
-        return _PIT_HZ / counter.count if is_on else 0.0
+        return HZ / counter.count if is_on else 0.0
 
     def _read(self, port: int, size: int) -> int:
         return int(self._shown(self._address, self._clock.now()))
